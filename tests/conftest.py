@@ -1,0 +1,105 @@
+"""What all tests share: two devices in one process, fixed seeds, nothing left over.
+
+Two logical CPU devices let `MirroredStrategy` be tested in the test's own process. TensorFlow
+takes such settings only before its first operation, hence `pytest_configure`.
+"""
+
+import gc
+import os
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+# The folder with the real data sets, for the longer tests that read them.
+DATA_FOLDER = os.environ.get("KERAS_GENMOD_DATA")
+
+
+def pytest_configure(config):
+    """Sets TensorFlow up, in the processes that run tests."""
+    if config.getoption("dist", "no") != "no":
+        return  # pytest-xdist's controller runs no test, and starts sooner without TensorFlow.
+    import tensorflow as tf
+
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # The workers share the cores already. Threads between operations stay: replicas that
+        # wait for each other need them.
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+
+
+def pytest_report_header():
+    return f"KERAS_GENMOD_DATA: {DATA_FOLDER or 'not set; tests on real data are left out'}"
+
+
+def pytest_ignore_collect(collection_path):
+    """Keeps the doctest collector from importing the scripts that tests start by themselves."""
+    is_helper = collection_path.suffix == ".py" and not collection_path.name.startswith("test_")
+    return True if is_helper else None
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leaves out the tests on real data where there is none."""
+    if DATA_FOLDER:
+        return
+    lacking = [item for item in items if "data_folder" in getattr(item, "fixturenames", ())]
+    if lacking:
+        config.hook.pytest_deselected(items=lacking)
+        items[:] = [item for item in items if item not in lacking]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    """Seeds before any fixture is made, so that shared fixtures do not depend on test order."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_data_folder():
+    """The default tests are the same with and without real data on the machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("KERAS_GENMOD_DATA", raising=False)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _free_memory():
+    """Forgets a file's models and compiled functions before the next file runs."""
+    yield
+    import keras
+
+    keras.backend.clear_session()
+    gc.collect()
+
+
+@pytest.fixture(autouse=True)
+def _fresh_state():
+    """Gives each test the same random numbers and Keras' default precision."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy("float32")
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture
+def data_folder(monkeypatch):
+    """The folder with the real data sets, set for `keras_genmod.data.load`.
+
+    Tests that ask for it are left out of the run when `KERAS_GENMOD_DATA` is not set.
+    """
+    monkeypatch.setenv("KERAS_GENMOD_DATA", DATA_FOLDER)
+    return DATA_FOLDER
+
+
+@pytest.fixture(scope="session")
+def strategy():
+    """Two replicas, on the two logical CPU devices of this process."""
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
