@@ -1,0 +1,207 @@
+"""Writing endpoints as one SavedModel that TensorFlow Serving loads.
+
+Each endpoint becomes a named signature, traced once; the graph that was looked through is the graph that is
+signed. The model's own answers to example requests travel along (see `examples`), and the folder appears
+under its name only when all of it is there.
+"""
+
+import contextlib
+import inspect
+import logging
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_genmod.core.files import replacing_directory
+from keras_genmod.serving.endpoints import SERVED_DTYPES, Endpoint, fit_request, is_name
+from keras_genmod.serving.examples import Example, write_examples
+from keras_genmod.serving.purity import check_pure
+
+__all__ = ["export_saved_model"]
+
+# Attributes of the archive and of a loaded SavedModel; `serving_default` is the default's second name.
+_TAKEN = {"serving_default", "signatures", "variables", "trainable_variables", "non_trainable_variables"}
+
+
+def export_saved_model(
+    filepath: str | os.PathLike,
+    endpoints: Mapping[str, Endpoint],
+    default: str,
+    resource: Any = None,
+    *,
+    overwrite: bool = False,
+    examples: Mapping[str, Mapping[str, Any]] | None = None,
+    verbose: bool = False,
+) -> None:
+    """Write `endpoints` as the signatures of a SavedModel, all or nothing.
+
+    TensorFlow Serving loads `<model name>/<version>`, where the version is a non-negative integer, and
+    passes over folders with other names: export to `serving/vae/1`. Other names serve for loading in Python.
+
+    Args:
+        filepath: The folder to write. Missing parents are created.
+        endpoints: Signature name -> endpoint. Half-precision outputs are cast to float32.
+        default: The endpoint that is also written as `serving_default`.
+        resource: A Keras layer or model that is tracked as a whole. The variables that the endpoints use are
+            saved without it; needed for lookup tables.
+        overwrite: Whether an existing SavedModel at `filepath` is replaced.
+        examples: Signature name -> input name -> array, a request for every endpoint, of two different
+            rows or more where the endpoint is batched. The endpoints answer them here, eagerly, and
+            `serving.verify` compares.
+        verbose: Whether Keras and TensorFlow print what they write.
+
+    Raises:
+        ValueError: An argument is not as described, a signature is not pure, or `filepath` exists or
+            cannot be written to. Nothing is left at `filepath`, and an existing SavedModel stays.
+
+    Cost: each endpoint is traced once here and once by TensorFlow, and runs eagerly on its example.
+
+    Example:
+        >>> import tempfile
+        >>> endpoint = Endpoint(lambda x: {"y": 2.0 * x}, {"x": tf.TensorSpec([None, 3], tf.float32)})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     export_saved_model(f"{folder}/double/1", {"double": endpoint}, default="double")
+        ...     sorted(tf.saved_model.load(f"{folder}/double/1").signatures)
+        ['double', 'serving_default']
+    """
+    _check_endpoints(endpoints, default)
+    requests = _check_examples(endpoints, examples)
+    _check_filepath(filepath)
+    with replacing_directory(filepath, overwrite) as folder, _quiet(verbose):
+        archive = keras.export.ExportArchive()
+        if resource is not None:
+            archive.track(resource)
+        # The archive writes the endpoint that comes first as `serving_default`.
+        for name in sorted(endpoints, key=lambda name: name != default):
+            archive.add_endpoint(name, _trace(name, endpoints[name]))
+        archive.write_out(str(folder), verbose=verbose)
+        if requests:
+            write_examples(folder, [_answer(name, endpoints[name], requests[name]) for name in requests])
+
+
+def _check_endpoints(endpoints: Mapping[str, Endpoint], default: str) -> None:
+    for name, endpoint in endpoints.items():
+        if not is_name(name) or name.startswith("_") or name in _TAKEN:
+            raise ValueError(
+                f"Signature names must be Python identifiers without a leading underscore, other than "
+                f"{', '.join(sorted(_TAKEN))}; received {name!r}. Choose another name."
+            )
+        if not isinstance(endpoint, Endpoint):
+            raise ValueError(
+                f"`endpoints` must map names to `Endpoint`s; received {endpoint!r} for {name!r}. "
+                "Wrap the function: `Endpoint(function, inputs)`."
+            )
+    if default not in endpoints:
+        raise ValueError(
+            f"`default` must be one of {', '.join(map(repr, endpoints)) or '`endpoints`, which is empty'}; "
+            f"received {default!r}. Name the endpoint that answers requests without a signature name."
+        )
+
+
+def _check_examples(
+    endpoints: Mapping[str, Endpoint], examples: Mapping[str, Mapping[str, Any]] | None
+) -> dict[str, dict[str, np.ndarray]]:
+    """The example requests as arrays of the right types."""
+    if examples is None:
+        return {}
+    if set(examples) != set(endpoints):
+        raise ValueError(
+            f"`examples` must hold one request for every endpoint, {sorted(endpoints)}; received "
+            f"{sorted(examples)}. An export is checked as a whole: add the missing ones."
+        )
+    requests = {}
+    for signature, endpoint in endpoints.items():
+        what = f"The example of `{signature}`"
+        arrays = fit_request(what, endpoint.inputs, examples[signature])
+        rows = {len(array) for array in arrays.values()} if endpoint.batched else {2}
+        if len(rows) > 1 or min(rows) < 2:
+            raise ValueError(
+                f"{what} must have the same number of rows, two or more, in each input; "
+                f"received {sorted(rows)}. One row cannot show whether rows mix: give more."
+            )
+        requests[signature] = arrays
+    return requests
+
+
+def _check_filepath(filepath: str | os.PathLike) -> None:
+    folder = Path(filepath)
+    if re.fullmatch(r"-\d+", folder.name):
+        raise ValueError(
+            f"A version folder must be a non-negative integer; received {folder.name!r} in {str(folder)!r}. "
+            "TensorFlow Serving passes over negative ones: choose another version."
+        )
+    # `overwrite=True` with a mistyped path must not cost anybody a home folder.
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "saved_model.pb").is_file():
+        raise ValueError(
+            f"`filepath` must be a new folder or hold a SavedModel; received {str(folder)!r}, which "
+            "holds other files. Choose another folder, or empty it yourself."
+        )
+
+
+def _trace(signature: str, endpoint: Endpoint) -> tf.types.experimental.GenericFunction:
+    """The endpoint as a function with its one trace, looked through."""
+
+    def function(*tensors):
+        return _call(signature, endpoint, tensors)
+
+    # Signatures take the names of their inputs from the Python function.
+    function.__signature__ = inspect.Signature(
+        [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in endpoint.inputs]
+    )
+    traced = tf.function(function, input_signature=endpoint.specs, autograph=False)
+    check_pure(signature, traced.get_concrete_function().graph)
+    return traced
+
+
+def _answer(signature: str, endpoint: Endpoint, request: dict[str, np.ndarray]) -> Example:
+    """The endpoint's own answer, computed eagerly."""
+    answer = _call(signature, endpoint, [tf.constant(request[name]) for name in endpoint.inputs])
+    outputs = {name: tensor.numpy() for name, tensor in answer.items()}
+    return Example(signature, endpoint.batched, request, outputs)
+
+
+def _call(signature: str, endpoint: Endpoint, tensors: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
+    """The endpoint's answer, checked and in types that can be served."""
+    answer = endpoint.function(*tensors)
+    if not isinstance(answer, Mapping) or not answer or not all(map(is_name, answer)):
+        raise ValueError(
+            f"The function of `{signature}` must return a non-empty dict, output name -> tensor, with Python "
+            f"identifiers for names; received {answer!r}. Return `{{'name': tensor}}`."
+        )
+    return {name: _servable(f"Output `{name}` of `{signature}`", endpoint, answer[name]) for name in answer}
+
+
+def _servable(what: str, endpoint: Endpoint, value: Any) -> tf.Tensor:
+    value = tf.convert_to_tensor(value)
+    if value.dtype in (tf.bfloat16, tf.float16):
+        value = tf.cast(value, tf.float32)
+    if value.dtype not in SERVED_DTYPES:
+        raise ValueError(
+            f"{what} must be a real number, an integer or a boolean; received {value.dtype.name}. Convert it."
+        )
+    rank = value.shape.rank
+    fixed = tf.inside_function() and rank and value.shape[0] is not None
+    if endpoint.batched and (rank == 0 or fixed):
+        raise ValueError(
+            f"{what} must have the batch in front, [None, ...]; received shape {value.shape}. "
+            "Return one row for each row of the inputs, or pass `batched=False`."
+        )
+    return value
+
+
+@contextlib.contextmanager
+def _quiet(verbose: bool) -> Iterator[None]:
+    logger = tf.get_logger()
+    level = logger.level
+    if not verbose:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,138 @@
+"""Asking an export as a model server would: in a process of its own, without Python TensorFlow.
+
+The process runs `c_api_script`. This side knows Python TensorFlow and reads from the SavedModel which
+tensors a signature takes and gives.
+"""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf import saved_model_pb2
+
+from keras_genmod.serving import c_api_script
+from keras_genmod.serving.endpoints import fit_request
+
+__all__ = ["call", "run"]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Signature:
+    inputs: dict[str, tf.TensorSpec]  # the spec's name is the tensor's name in the graph
+    outputs: dict[str, str]
+
+
+def call(path: str | os.PathLike, signature: str, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Ask one signature of the SavedModel at `path` one question; see `run`."""
+    (answer,) = run(path, [(signature, inputs)])
+    return answer
+
+
+def run(
+    path: str | os.PathLike, requests: Sequence[tuple[str, Mapping[str, Any]]]
+) -> list[dict[str, np.ndarray]]:
+    """Ask a SavedModel questions as a model server would.
+
+    A new process loads it through the C API of the installed TensorFlow, without Python TensorFlow, without
+    this package and with XLA switched off. It computes on the CPU: the GPU's memory is often taken by the
+    process that trains.
+
+    Args:
+        path: The folder that holds `saved_model.pb`.
+        requests: Pairs of a signature's name and its inputs (name -> array).
+
+    Returns:
+        For each request, output name -> array.
+
+    Raises:
+        ValueError: `path` is no SavedModel, or a request does not fit its signature.
+        RuntimeError: The SavedModel does not load, or a signature fails; with TensorFlow's message.
+
+    Cost: starting the process and loading, about a second for a small model; then one run per request.
+    """
+    signatures = _read_signatures(path)
+    calls, arrays = [], {}
+    for number, (name, inputs) in enumerate(requests):
+        if name not in signatures:
+            raise ValueError(
+                f"The signature must be one of {', '.join(sorted(signatures))}; received {name!r}. "
+                "Choose one of them, or export it."
+            )
+        signature = signatures[name]
+        given = fit_request(f"A request to `{name}`", signature.inputs, inputs)
+        arrays |= {f"{number}/{key}": array for key, array in given.items()}
+        calls.append((name, {key: spec.name for key, spec in signature.inputs.items()}, signature.outputs))
+    answers = _run_script(path, calls, arrays)
+    return [
+        {output: answers[f"{number}/{output}"] for output in outputs}
+        for number, (_, _, outputs) in enumerate(calls)
+    ]
+
+
+def _run_script(path: str | os.PathLike, calls: list, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        request = {"libraries": _libraries(), "path": os.path.abspath(path), "requests": calls}
+        (folder / "request.json").write_text(json.dumps(request))
+        np.savez(folder / "inputs.npz", **arrays)
+        # -I: neither the environment nor the working folder can bring in other modules.
+        command = [sys.executable, "-I", c_api_script.__file__, name, str(Path(np.__file__).parents[1])]
+        environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"}
+        process = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace")
+        if process.returncode:
+            raise RuntimeError(
+                f"The export at {os.fspath(path)!r} must answer without Python TensorFlow and without XLA; "
+                f"the process that asked it ended with code {process.returncode}:\n{process.stderr.strip()}"
+            )
+        with np.load(folder / "outputs.npz", allow_pickle=False) as answers:
+            return dict(answers)
+
+
+def _libraries() -> list[str]:
+    """The shared libraries of the installed TensorFlow, in the order in which they load."""
+    folder = Path(tf.sysconfig.get_lib())
+    libraries = []
+    for stem in ("libtensorflow_framework", "libtensorflow_cc"):
+        found = sorted([*folder.glob(f"{stem}.so.*"), *folder.glob(f"{stem}.*.dylib")])
+        if not found:
+            raise RuntimeError(
+                f"TensorFlow must be installed with its shared libraries; received {str(folder)!r} without "
+                f"{stem}. Use the `tensorflow` package of Linux or macOS."
+            )
+        libraries.append(str(found[0]))
+    return libraries
+
+
+def _read_signatures(path: str | os.PathLike) -> dict[str, _Signature]:
+    file = Path(path) / "saved_model.pb"
+    saved_model = saved_model_pb2.SavedModel()
+    try:
+        saved_model.ParseFromString(file.read_bytes())
+    except (OSError, DecodeError) as error:
+        raise ValueError(
+            f"`path` must be the folder of a SavedModel, with a readable `saved_model.pb`; received "
+            f"{os.fspath(path)!r} ({type(error).__name__}). Give the version folder, such as 'serving/vae/1'."
+        ) from error
+    return {
+        name: _Signature(
+            {key: _spec(info) for key, info in definition.inputs.items()},
+            {key: info.name for key, info in definition.outputs.items()},
+        )
+        for graph in saved_model.meta_graphs
+        if "serve" in graph.meta_info_def.tags
+        for name, definition in graph.signature_def.items()
+        if not name.startswith("__")  # TensorFlow's own, such as `__saved_model_init_op`
+    }
+
+
+def _spec(info: Any) -> tf.TensorSpec:
+    return tf.TensorSpec(tf.TensorShape(info.tensor_shape), tf.DType(info.dtype), info.name)
