@@ -1,5 +1,39 @@
-"""Deep generative models for Keras 3 on TensorFlow."""
+"""Deep generative models for Keras 3 on TensorFlow: every classical family as a `keras.Model`."""
 
-__all__ = ["__version__"]
+import keras as _keras
 
-__version__ = "0.1.0"
+if _keras.backend.backend() != "tensorflow":
+    raise ImportError(
+        "keras_genmod needs Keras' TensorFlow backend; received "
+        f"{_keras.backend.backend()!r}. Set the environment variable KERAS_BACKEND=tensorflow before "
+        "Keras is imported, or edit ~/.keras/keras.json."
+    )
+
+from keras_genmod import (
+    applications,
+    callbacks,
+    data,
+    distributions,
+    layers,
+    metrics,
+    networks,
+    serving,
+    training,
+)
+from keras_genmod.core.version import __version__
+from keras_genmod.models import VAE, Autoencoder
+
+__all__ = [
+    "VAE",
+    "Autoencoder",
+    "__version__",
+    "applications",
+    "callbacks",
+    "data",
+    "distributions",
+    "layers",
+    "metrics",
+    "networks",
+    "serving",
+    "training",
+]

@@ -1,0 +1,3 @@
+"""Callbacks for looking at a model during `fit`."""
+
+__all__ = []

@@ -1,0 +1,145 @@
+"""Stateless randomness: seeds are values, and every draw is a pure function of its seed.
+
+A seed is an int32 tensor `[2]`, as TensorFlow's `stateless_*` functions and TensorFlow Probability's
+`seed=` take it. A model holds one pair of numbers, (seed, step), as a weight; each purpose (training,
+evaluation, sampling, data order) derives its own stream from it, and replicas derive theirs from the
+stream, so that
+
+* only a training step advances the saved state, and a resumed run draws what the uninterrupted one draws;
+* evaluation and sampling never change training;
+* two replicas never draw the same noise.
+"""
+
+from __future__ import annotations
+
+import enum
+import random
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from keras_genmod.core.checks import describe
+from keras_genmod.core.replicas import replica_id
+
+__all__ = [
+    "Purpose",
+    "as_seed",
+    "check_seed",
+    "fold_in",
+    "fresh_seed",
+    "replica_seed",
+    "row_seeds",
+    "sample_rows",
+    "split",
+    "stream_seed",
+]
+
+# Odd 31-bit constants that spread purposes and replicas over the seed space; any odd numbers serve.
+_PURPOSE_STRIDE = 0x3C6EF372 | 1
+_REPLICA_STRIDE = 0x1B873593
+
+
+class Purpose(enum.IntEnum):
+    """What a stream of noise is for."""
+
+    TRAINING = 1
+    EVALUATION = 2
+    SAMPLING = 3
+    DATA = 4
+
+
+def check_seed(seed: Any) -> int | None:
+    """Returns a model's `seed` argument: None or an integer from 0 to 2**31 - 1."""
+    if seed is None:
+        return None
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**31:
+        raise ValueError(f"`seed` must be None or an integer from 0 to 2**31 - 1; received {describe(seed)}.")
+    return int(seed)
+
+
+def fresh_seed() -> int:
+    """A new seed from Python's generator, which `keras.utils.set_random_seed` makes repeatable."""
+    return random.randrange(2**31)
+
+
+def as_seed(seed: Any) -> tf.Tensor:
+    """An int32 seed `[2]` from an integer or a pair of integers."""
+    if isinstance(seed, (int, np.integer)) and not isinstance(seed, bool):
+        return tf.constant([0, check_seed(seed)], tf.int32)
+    shape = getattr(seed, "shape", np.shape(seed))
+    if tuple(shape) != (2,):
+        raise ValueError(f"`seed` must be an integer or two integers [2]; received {describe(seed)}.")
+    return tf.cast(seed, tf.int32)
+
+
+def stream_seed(seed: Any, purpose: Purpose, step: Any) -> tf.Tensor:
+    """The seed of draw number `step` of the stream for `purpose`: int32 `[2]`."""
+    start = tf.cast(seed, tf.int64) + int(purpose) * _PURPOSE_STRIDE
+    return tf.stack([_to_int32(start), _to_int32(step)])
+
+
+def replica_seed(seed: tf.Tensor) -> tf.Tensor:
+    """The seed of this replica; on one device the seed itself."""
+    replica = replica_id()
+    if replica is None:
+        return seed
+    start = tf.cast(seed[0], tf.int64) + tf.cast(replica, tf.int64) * _REPLICA_STRIDE
+    return tf.stack([_to_int32(start), seed[1]])
+
+
+def _to_int32(value: Any) -> tf.Tensor:
+    """The value modulo 2**31 as a non-negative int32."""
+    return tf.cast(tf.cast(value, tf.int64) & 0x7FFFFFFF, tf.int32)
+
+
+def fold_in(seed: tf.Tensor, data: Any) -> tf.Tensor:
+    """A new seed from a seed and an integer."""
+    return tf.random.experimental.stateless_fold_in(seed, tf.cast(data, tf.int32))
+
+
+def split(seed: tf.Tensor, num: int) -> list[tf.Tensor]:
+    """`num` independent seeds from one."""
+    return tf.unstack(tf.random.experimental.stateless_split(seed, num), num)
+
+
+def row_seeds(seed: tf.Tensor, start: Any, num_rows: Any) -> tf.Tensor:
+    """Seeds `[num_rows, 2]` of rows `start, start + 1, ...`: a row's seed depends on its number alone."""
+    key = tf.random.stateless_uniform([], seed, minval=None, maxval=None, dtype=tf.int32)
+    rows = tf.range(start, start + num_rows, dtype=tf.int32)
+    return tf.stack([tf.fill(tf.shape(rows), key), rows], axis=-1)
+
+
+def sample_rows(
+    distribution: tfp.distributions.Distribution, num_samples: int, seeds: tf.Tensor
+) -> tf.Tensor:
+    """Draws from each row of a batch of distributions with that row's own seed.
+
+    Row i of the result depends on row i of the distribution and on `seeds[i]` alone, however the batch
+    is cut: that is what makes chunked evaluation and batched serving repeatable.
+
+    Args:
+        distribution: batch shape `[B]`, or `[]` for one that all rows share.
+        num_samples: draws from each row.
+        seeds: int32 `[B, 2]`.
+
+    Returns:
+        Draws `[B, num_samples, *event]`.
+
+    Cost: one sampling operation a row, in a loop inside the graph.
+    """
+    event_shape = distribution.event_shape
+    shared = distribution.batch_shape.rank == 0
+
+    def draw(row: tuple) -> tf.Tensor:
+        # The ellipsis comes first because TensorFlow Probability looks for one, and asking a tensor
+        # whether it is the ellipsis fails.
+        one = distribution if shared else distribution[..., row[0]]
+        return one.sample(num_samples, seed=row[1])
+
+    return tf.map_fn(
+        draw,
+        (tf.range(tf.shape(seeds)[0]), seeds),
+        fn_output_signature=tf.TensorSpec([num_samples, *event_shape], distribution.dtype),
+    )

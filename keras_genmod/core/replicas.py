@@ -1,0 +1,85 @@
+"""What the library needs to know of `tf.distribute`: who am I, sum over all, and one way to keep state equal.
+
+Every function also works outside a strategy, where it does nothing that costs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+__all__ = [
+    "assign_equally",
+    "in_multi_worker",
+    "is_chief",
+    "num_replicas",
+    "replica_id",
+    "sum_over_replicas",
+]
+
+
+def _replica_context() -> tf.distribute.ReplicaContext | None:
+    """The context of a step that runs on several replicas, or None."""
+    context = tf.distribute.get_replica_context()
+    return context if context is not None and context.num_replicas_in_sync > 1 else None
+
+
+def num_replicas() -> int:
+    """Number of replicas of the current strategy; 1 outside a strategy."""
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def replica_id() -> tf.Tensor | int | None:
+    """This replica's number in a step that runs on several; None on one device."""
+    context = _replica_context()
+    return None if context is None else context.replica_id_in_sync_group
+
+
+def sum_over_replicas(value: Any) -> Any:
+    """The sum of a (nest of) tensor(s) over all replicas, the same on each."""
+    context = _replica_context()
+    if context is None:
+        return value
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
+
+
+def in_multi_worker(strategy: tf.distribute.Strategy | None = None) -> bool:
+    """Whether several processes train together."""
+    strategy = strategy or tf.distribute.get_strategy()
+    resolver = strategy.cluster_resolver
+    if resolver is None:
+        return False
+    return (
+        len(resolver.cluster_spec().as_dict().get("worker", []))
+        + len(resolver.cluster_spec().as_dict().get("chief", []))
+        > 1
+    )
+
+
+def is_chief(strategy: tf.distribute.Strategy | None = None) -> bool:
+    """Whether this process writes files: always, but for the other workers of a multi-worker run."""
+    strategy = strategy or tf.distribute.get_strategy()
+    if not in_multi_worker(strategy):
+        return True
+    resolver = strategy.cluster_resolver
+    if "chief" in resolver.cluster_spec().as_dict():
+        return resolver.task_type == "chief"
+    return resolver.task_type == "worker" and resolver.task_id == 0
+
+
+def assign_equally(variable: Any, update: Any, *, rows: Any) -> None:
+    """Updates state from the rows of all replicas, with the same value on each replica.
+
+    An assignment inside a replica's step would leave every replica with its own copy, of which one is
+    saved. Here the rows are gathered from all replicas in their order, and each computes the same value.
+
+    Args:
+        variable: a Keras variable or `tf.Variable`, created with `aggregation="only_first_replica"`.
+        update: function `(old_value, rows) -> new_value`.
+        rows: tensor `[B, ...]` of this replica.
+    """
+    context = _replica_context()
+    if context is not None:
+        rows = context.all_gather(rows, axis=0)
+    variable.assign(update(tf.convert_to_tensor(variable), rows))

@@ -1,0 +1,17 @@
+"""Layers and transformations that two families or more use."""
+
+from keras_genmod.layers.conditioning import ConcatenateCondition
+from keras_genmod.layers.corruption import (
+    Corruption,
+    GaussianCorruption,
+    MaskingCorruption,
+    SaltAndPepperCorruption,
+)
+
+__all__ = [
+    "ConcatenateCondition",
+    "Corruption",
+    "GaussianCorruption",
+    "MaskingCorruption",
+    "SaltAndPepperCorruption",
+]

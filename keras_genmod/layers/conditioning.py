@@ -1,0 +1,82 @@
+"""Bringing a condition into a network."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from keras_genmod.core.registration import register
+
+__all__ = ["ConcatenateCondition"]
+
+
+@register
+class ConcatenateCondition(keras.layers.Layer):
+    r"""Appends a condition to the channels of a tensor: $[x, c] \mapsto x \oplus e(c)$.
+
+    Classes become one-hot vectors. A vector beside an image is repeated at every pixel; an image beside
+    an image of the same height and width is appended as it is.
+
+    Args:
+        num_classes: number of classes if the condition is a class, else None.
+
+    Call arguments:
+        inputs: list of `x` `[B, ..., C]` and the condition: int `[B]` or float `[B, *shape]`.
+
+    Returns:
+        `[B, ..., C + E]`, where `E` is `num_classes` or the condition's number of channels.
+
+    Raises:
+        ValueError: if an image-shaped condition has another height or width than `x`.
+
+    Reference: Conditional Generative Adversarial Nets, Mirza and Osindero, 2014.
+    """
+
+    def __init__(self, num_classes: int | None = None, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.num_classes = num_classes
+
+    def build(self, input_shape) -> None:
+        """Checks that the two shapes go together; the layer has no weights."""
+        self._encoded_shape(*input_shape)
+
+    def _encoded_shape(self, x_shape, condition_shape) -> tuple:
+        """Shape of the condition once it stands beside `x`."""
+        if self.num_classes is not None:
+            return (*x_shape[:-1], self.num_classes)
+        condition_shape = tuple(condition_shape)
+        if len(condition_shape) == len(x_shape):
+            if condition_shape[1:-1] != tuple(x_shape[1:-1]):
+                raise ValueError(
+                    f"A condition beside data of shape {tuple(x_shape)} must be a vector or have the "
+                    f"same height and width; received {condition_shape}. Resize it, or give the "
+                    "model networks of your own."
+                )
+            return condition_shape
+        size = 1
+        for side in condition_shape[1:]:
+            size *= side
+        return (*x_shape[:-1], size)
+
+    def call(self, inputs):
+        """Concatenates along the last axis."""
+        x, condition = inputs
+        shape = self._encoded_shape(x.shape, condition.shape)
+        if self.num_classes is not None:
+            condition = ops.one_hot(condition, self.num_classes, dtype=x.dtype)
+        else:
+            condition = ops.cast(condition, x.dtype)
+        if len(condition.shape) != len(x.shape) or len(x.shape) == 2:
+            condition = ops.reshape(condition, (-1, *[1] * (len(x.shape) - 2), shape[-1]))
+            condition = ops.broadcast_to(condition, (*ops.shape(x)[:-1], shape[-1]))
+        return ops.concatenate([x, condition], axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        """`[B, ..., C + E]`."""
+        x_shape, condition_shape = input_shape
+        encoded = self._encoded_shape(x_shape, condition_shape)
+        return (*x_shape[:-1], x_shape[-1] + encoded[-1])
+
+    def get_config(self) -> dict:
+        """The constructor arguments."""
+        return {**super().get_config(), "num_classes": self.num_classes}

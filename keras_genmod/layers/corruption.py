@@ -1,0 +1,110 @@
+"""Corruption of data for denoising models: pure functions of the data and a seed.
+
+Reference: Extracting and Composing Robust Features with Denoising Autoencoders, Vincent, Larochelle,
+Bengio and Manzagol, 2008.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_genmod.core.checks import check_number
+from keras_genmod.core.noise import split
+from keras_genmod.core.registration import register
+
+__all__ = ["Corruption", "GaussianCorruption", "MaskingCorruption", "SaltAndPepperCorruption"]
+
+
+class Corruption:
+    """A random map of data to noisier data, `corrupt(x, seed)`, with a serialisable strength."""
+
+    def corrupt(self, x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """The corrupted data, of the same shape and dtype.
+
+        Args:
+            x: data `[B, ...]`.
+            seed: int32 `[2]`.
+        """
+        raise TypeError(f"{type(self).__name__} must define `corrupt(x, seed)`.")
+
+    @classmethod
+    def from_config(cls, config: dict) -> Corruption:
+        """The corruption of a configuration."""
+        return cls(**config)
+
+    @staticmethod
+    def of(identifier: Any) -> Corruption | None:
+        """The corruption of a `denoising` argument: None, a masking rate, a config or an object."""
+        if identifier is None or isinstance(identifier, Corruption):
+            return identifier
+        if isinstance(identifier, dict):
+            return keras.saving.deserialize_keras_object(identifier)
+        return MaskingCorruption(identifier)
+
+
+@register
+class MaskingCorruption(Corruption):
+    """Sets each value to 0 with probability `rate` (masking noise).
+
+    Args:
+        rate: probability in [0, 1].
+    """
+
+    def __init__(self, rate: float) -> None:
+        self.rate = check_number("rate", rate, minimum=0.0, maximum=1.0)
+
+    def corrupt(self, x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """`x` where a uniform draw is at least `rate`, else 0."""
+        keep = tf.random.stateless_uniform(tf.shape(x), seed) >= self.rate
+        return tf.where(keep, x, tf.zeros_like(x))
+
+    def get_config(self) -> dict:
+        """The constructor arguments."""
+        return {"rate": self.rate}
+
+
+@register
+class SaltAndPepperCorruption(Corruption):
+    """Sets each value to 0 or 1, as a fair coin falls, with probability `rate`.
+
+    Args:
+        rate: probability in [0, 1].
+    """
+
+    def __init__(self, rate: float) -> None:
+        self.rate = check_number("rate", rate, minimum=0.0, maximum=1.0)
+
+    def corrupt(self, x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """`x` where a uniform draw is at least `rate`, else a fair coin."""
+        keep_seed, coin_seed = split(seed, 2)
+        shape = tf.shape(x)
+        keep = tf.random.stateless_uniform(shape, keep_seed) >= self.rate
+        coin = tf.random.stateless_uniform(shape, coin_seed) < 0.5
+        return tf.where(keep, x, tf.cast(coin, x.dtype))
+
+    def get_config(self) -> dict:
+        """The constructor arguments."""
+        return {"rate": self.rate}
+
+
+@register
+class GaussianCorruption(Corruption):
+    """Adds independent normal noise of standard deviation `stddev`, in the units of the data.
+
+    Args:
+        stddev: non-negative number.
+    """
+
+    def __init__(self, stddev: float) -> None:
+        self.stddev = check_number("stddev", stddev, minimum=0.0)
+
+    def corrupt(self, x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """`x` plus noise."""
+        return x + self.stddev * tf.random.stateless_normal(tf.shape(x), seed, dtype=x.dtype)
+
+    def get_config(self) -> dict:
+        """The constructor arguments."""
+        return {"stddev": self.stddev}

@@ -1,0 +1,89 @@
+"""Whether the latent variables are used: collapse made visible."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_genmod.core.registration import register
+from keras_genmod.metrics.means import TransientMetric
+
+__all__ = ["LatentUsage", "active_units"]
+
+
+def active_units(means: Any, threshold: float = 0.01) -> int:
+    r"""Number of latent dimensions whose posterior mean moves with the data.
+
+    A unit $u$ is active if $\operatorname{Var}_x(E_{q(z|x)}[z_u]) >$ `threshold`.
+
+    Args:
+        means: posterior means `[N, latent_dim]` of a data set.
+        threshold: least variance of an active unit.
+
+    Reference: Importance Weighted Autoencoders, Burda, Grosse and Salakhutdinov, 2016.
+    """
+    return int(np.count_nonzero(np.var(np.asarray(means, np.float64), axis=0) > threshold))
+
+
+@register
+class LatentUsage(TransientMetric):
+    """Streams the number of active units, and the divergence and variance of every latent dimension.
+
+    `result()` is the number of active units, as in `active_units`. `kl_per_latent()` and
+    `variance_per_latent()` are vectors, so they stay out of the logs.
+
+    Args:
+        latent_dim: number of latent dimensions.
+        threshold: least variance of the posterior mean of an active unit.
+    """
+
+    def __init__(
+        self, latent_dim: int, threshold: float = 0.01, name: str = "active_units", **kwargs
+    ) -> None:
+        super().__init__(name=name, **kwargs)
+        self.latent_dim = latent_dim
+        self.threshold = threshold
+        # Rows: sums of the means, of their squares, of the divergences, and the number of examples.
+        self.sums = self.add_variable((4, latent_dim), "zeros", dtype="float64", name="sums")
+
+    def update_state(self, means: tf.Tensor, kl: tf.Tensor) -> None:
+        """Adds a batch.
+
+        Args:
+            means: posterior means `[B, latent_dim]`.
+            kl: divergence of each dimension from the prior `[B, latent_dim]`, nats.
+        """
+        rows = [
+            tf.reduce_sum(means, axis=0),
+            tf.reduce_sum(tf.square(means), axis=0),
+            tf.reduce_sum(kl, axis=0),
+            tf.fill([self.latent_dim], tf.cast(tf.shape(means)[0], means.dtype)),
+        ]
+        self.sums.assign_add(tf.cast(tf.stack(rows), tf.float64))
+
+    def _moments(self) -> tuple[tf.Tensor, tf.Tensor]:
+        sums = tf.convert_to_tensor(self.sums)
+        mean, square, kl = tf.unstack(tf.math.divide_no_nan(sums[:3], sums[3]))
+        return square - tf.square(mean), kl
+
+    def variance_per_latent(self) -> np.ndarray:
+        """Variance of the posterior mean over the data, `[latent_dim]`."""
+        return self._moments()[0].numpy()
+
+    def kl_per_latent(self) -> np.ndarray:
+        """Mean divergence of each dimension from the prior, `[latent_dim]` nats."""
+        return self._moments()[1].numpy()
+
+    def result(self) -> tf.Tensor:
+        """Number of active units, float32."""
+        return tf.reduce_sum(tf.cast(self._moments()[0] > self.threshold, tf.float32))
+
+    def get_config(self) -> dict:
+        """The constructor arguments."""
+        return {
+            **super().get_config(),
+            "latent_dim": self.latent_dim,
+            "threshold": self.threshold,
+        }

@@ -1,0 +1,111 @@
+"""Running means of a model's terms, kept in one vector."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import keras
+import tensorflow as tf
+
+from keras_genmod.core.registration import register
+
+__all__ = ["TermMeans", "TransientMetric"]
+
+_CAPACITY = 32
+
+
+class TransientMetric(keras.metrics.Metric):
+    """A metric whose state is not written into files.
+
+    Reading a metric's state sums it over all workers. A file is written by the chief alone, which would
+    wait for the others for ever; and no run is resumed in the middle of an epoch's means.
+    """
+
+    def save_own_variables(self, store: dict) -> None:
+        """Writes nothing."""
+
+    def load_own_variables(self, store: dict) -> None:
+        """Reads nothing."""
+
+
+@register
+class TermMeans(TransientMetric):
+    r"""Means of several terms over all examples: $\bar t = \sum_i w_i t_i / N$.
+
+    All sums and the number of examples live in one float64 vector, so that a step costs one addition
+    however many terms there are, and so that nothing is lost over millions of examples.
+
+    The names are those of the first update; later updates must have the same.
+    """
+
+    def __init__(self, name: str = "terms", **kwargs) -> None:
+        super().__init__(name=name, **kwargs)
+        self.names: list[str] = []
+        self.sums = self.add_variable((_CAPACITY,), "zeros", dtype="float64", name="sums")
+        # The step at which a term was first not finite; -1 before. Written only if it is watched.
+        self.first_bad_step = self.add_variable(
+            (_CAPACITY,), _minus_one, dtype="int64", aggregation="only_first_replica", name="bad"
+        )
+
+    @property
+    def num_examples(self) -> tf.Tensor:
+        """Examples seen since the last reset (on this replica, inside a step)."""
+        return tf.convert_to_tensor(self.sums)[0]
+
+    def update_state(self, sums: Mapping[str, tf.Tensor], num_examples: tf.Tensor) -> None:
+        """Adds a batch.
+
+        Args:
+            sums: the weighted sum of each term over the batch, scalars, in a fixed order.
+            num_examples: number of examples.
+        """
+        self._set_names(list(sums))
+        values = [tf.cast(value, tf.float64) for value in (num_examples, *sums.values())]
+        padding = [(0, _CAPACITY - len(values))]
+        self.sums.assign_add(tf.pad(tf.stack(values), padding))
+
+    def watch(self, sums: Mapping[str, tf.Tensor], step: tf.Tensor) -> None:
+        """Notes the step at which each term was first not finite."""
+        self._set_names(list(sums))
+        bad = tf.logical_not(tf.math.is_finite(tf.stack(list(sums.values()))))
+        bad = tf.pad(bad, [(1, _CAPACITY - 1 - len(sums))])
+        before = tf.convert_to_tensor(self.first_bad_step)
+        self.first_bad_step.assign(tf.where(tf.logical_and(before < 0, bad), step, before))
+
+    def _set_names(self, names: list[str]) -> None:
+        if not self.names:
+            if len(names) >= _CAPACITY:
+                raise ValueError(f"A model may have at most {_CAPACITY - 1} terms; received {len(names)}.")
+            self.names = names
+        elif self.names != names:
+            raise ValueError(
+                "A model's terms must have the same names in training and evaluation; expected "
+                f"{self.names}, received {names}."
+            )
+
+    def result(self) -> dict[str, tf.Tensor]:
+        """The means by name, float32; 0 before the first example."""
+        sums = tf.convert_to_tensor(self.sums)
+        means = tf.cast(tf.math.divide_no_nan(sums[1:], sums[0]), tf.float32)
+        return dict(zip(self.names, tf.unstack(means)[: len(self.names)], strict=True))
+
+    def bad_terms(self) -> dict[str, int]:
+        """The terms that were watched and not finite, with the step of the first time."""
+        steps = self.first_bad_step.numpy()[1:]
+        return {
+            name: int(step)
+            for name, step in zip(self.names, steps[: len(self.names)], strict=True)
+            if step >= 0
+        }
+
+    def reset_state(self) -> None:
+        """Forgets all examples; what was watched stays noted until `forget_bad_terms`."""
+        self.sums.assign(tf.zeros_like(self.sums))
+
+    def forget_bad_terms(self) -> None:
+        """Starts watching anew."""
+        self.first_bad_step.assign(-tf.ones_like(self.first_bad_step))
+
+
+def _minus_one(shape, dtype=None):
+    return -tf.ones(shape, dtype)

@@ -1,0 +1,5 @@
+"""Autoencoders."""
+
+from keras_genmod.models.autoencoders.autoencoder import Autoencoder
+
+__all__ = ["Autoencoder"]

@@ -1,0 +1,128 @@
+r"""The autoencoder: a code through a bottleneck, trained to reconstruct.
+
+$$ L = E_x[-\log p(x \mid z)], \quad z = f(\tilde x) $$
+
+with the encoder $f$, a likelihood $p(x \mid z)$ whose parameters the decoder gives, and $\tilde x$ the data
+itself or a corrupted copy of it (denoising). A sparse code adds $\lambda \sum_j |z_j|$.
+
+References: Reducing the Dimensionality of Data with Neural Networks, Hinton and Salakhutdinov, 2006;
+Extracting and Composing Robust Features with Denoising Autoencoders, Vincent et al., 2008.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_genmod.core.checks import check_number
+from keras_genmod.core.registration import register
+from keras_genmod.layers.corruption import Corruption
+from keras_genmod.serving.endpoints import Endpoint
+from keras_genmod.training.encoder_decoder import EncoderDecoder
+
+__all__ = ["Autoencoder"]
+
+
+@register
+class Autoencoder(EncoderDecoder):
+    """Compresses to `latent_dim` numbers and reconstructs.
+
+    Args:
+        event_shape: shape of one example; `(size,)` gets dense default networks, `(height, width,
+            channels)` convolutional ones.
+        latent_dim: width of the bottleneck.
+        encoder: network from `x` (`[x, condition]`) to `latent_dim` numbers.
+        decoder: network from `z` (`[z, condition]`) to the raw parameters of the likelihood.
+        likelihood: "bernoulli" (data in [0, 1]), "continuous_bernoulli" ([0, 1]), "gaussian" (real; half
+            the squared error, but for a constant) or a head such as
+            `GaussianHead(scale="learned")`.
+        denoising: corruption of the encoder's input in training: a masking rate in [0, 1], or a
+            `layers.Corruption`.
+        sparsity: weight of the code's L1 norm.
+        num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`.
+
+    Logs: `loss`, `reconstruction` (nats per example), and `sparsity` (the L1 norm) if it has a weight.
+
+    Cost: one pass through encoder and decoder per example.
+
+    Example:
+        >>> import numpy as np
+        >>> model = Autoencoder((4,), latent_dim=2, likelihood="gaussian", seed=0)
+        >>> model.compile()
+        >>> _ = model.fit(np.eye(4, dtype="float32"), epochs=1, verbose=0)
+        >>> model.encode(np.eye(4)).shape
+        TensorShape([4, 2])
+    """
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        *,
+        latent_dim: int = 32,
+        encoder: keras.Model | None = None,
+        decoder: keras.Model | None = None,
+        likelihood: Any = "bernoulli",
+        denoising: Any = None,
+        sparsity: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        self.denoising = Corruption.of(denoising)
+        self.sparsity = check_number("sparsity", sparsity, minimum=0.0)
+        super().__init__(
+            event_shape,
+            latent_dim=latent_dim,
+            encoder=encoder,
+            decoder=decoder,
+            likelihood=likelihood,
+            code_size=(latent_dim, "the code"),
+            **kwargs,
+        )
+
+    def _code(self, x: tf.Tensor, condition: Any = None, training: bool = False) -> tf.Tensor:
+        return tf.cast(self.encoder(self._with_condition(x, condition), training=training), tf.float32)
+
+    def loss_terms(
+        self, x: Any, *, condition: Any = None, training: bool = False, seed: Any = None
+    ) -> dict[str, tf.Tensor]:
+        """The reconstruction error, and the L1 norm of the code if it has a weight."""
+        corrupt = training and self.denoising is not None
+        z = self._code(self.denoising.corrupt(x, seed) if corrupt else x, condition, training)
+        likelihood = self.likelihood(z, condition=condition, training=training)
+        terms = {"reconstruction": -likelihood.log_prob(x)}
+        if self.sparsity:
+            terms["sparsity"] = tf.reduce_sum(tf.abs(z), axis=-1)
+        return terms
+
+    def term_weights(self) -> dict[str, Any]:
+        """The weight of the L1 norm."""
+        return {"sparsity": self.sparsity} if self.sparsity else {}
+
+    def anomaly_score(self, x: Any, *, condition: Any = None) -> tf.Tensor:
+        """The reconstruction error of each example, `[B]` nats; larger is stranger.
+
+        Args:
+            x: data `[B, *event_shape]`.
+            condition: one for all or one per row.
+        """
+        return self._map_rows("anomaly_score", self._reconstruction_error, x, condition)
+
+    def _reconstruction_error(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
+        z = self._code(x, condition)
+        return -self.likelihood(z, condition=condition).log_prob(x)
+
+    def endpoints(self, *, max_samples: int = 1024, num_samples: int = 16) -> dict[str, Endpoint]:
+        """Name -> endpoint: `reconstruct`, `encode`, `decode`, `anomaly_score`.
+
+        Args:
+            max_samples, num_samples: not used by this family.
+        """
+        score = Endpoint(lambda *inputs: {"score": self._reconstruction_error(*inputs)}, self._input_specs())
+        return {**super().endpoints(), "anomaly_score": score}
+
+    def get_config(self) -> dict:
+        """The constructor arguments, the networks included."""
+        denoising = self.denoising and keras.saving.serialize_keras_object(self.denoising)
+        return {**super().get_config(), "denoising": denoising, "sparsity": self.sparsity}

@@ -1,0 +1,5 @@
+"""Variational autoencoders."""
+
+from keras_genmod.models.variational.vae import VAE
+
+__all__ = ["VAE"]

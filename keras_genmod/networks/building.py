@@ -1,0 +1,36 @@
+"""Pieces that the default builders share."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from keras_genmod.core.conditions import ConditionSpec
+from keras_genmod.layers.conditioning import ConcatenateCondition
+
+__all__ = ["finish", "initializers", "start"]
+
+
+def initializers(name: str, seed: int | None) -> Iterator[keras.initializers.Initializer]:
+    """An endless supply of initialisers, each with a seed of its own drawn from `seed`."""
+    generator = random.Random(seed) if seed is not None else random
+    while True:
+        yield keras.initializers.get({"class_name": name, "config": {"seed": generator.randrange(2**31)}})
+
+
+def start(shape: tuple[int, ...], condition: ConditionSpec, *, flatten: bool = False) -> tuple[list, Any]:
+    """The inputs of a network and the tensor to go on with, the condition already appended."""
+    x = keras.Input(shape, name="x")
+    h = keras.layers.Flatten(name="flatten")(x) if flatten and len(shape) > 1 else x
+    if not condition:
+        return [x], h
+    c = condition.keras_input()
+    return [x, c], ConcatenateCondition(condition.num_classes, name="with_condition")([h, c])
+
+
+def finish(inputs: list, output: Any, name: str) -> keras.Model:
+    """The network from its inputs to its output; a conditional one takes `[x, condition]`."""
+    return keras.Model(inputs if len(inputs) > 1 else inputs[0], output, name=name)

@@ -1,0 +1,159 @@
+"""Convolutional default networks: from an image to a vector and back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_genmod.core.checks import check_shape_tuple
+from keras_genmod.core.conditions import ConditionSpec
+from keras_genmod.networks.building import finish, initializers, start
+
+__all__ = ["conv_decoder", "conv_encoder"]
+
+
+def conv_encoder(
+    input_shape: Sequence[int],
+    output_shape: Sequence[int],
+    *,
+    filters: Sequence[int] = (32, 64),
+    hidden_dim: int = 256,
+    activation: Any = "relu",
+    num_classes: int | None = None,
+    condition_shape: Sequence[int] | None = None,
+    dtype: Any = None,
+    seed: int | None = None,
+    name: str = "conv_encoder",
+) -> keras.Model:
+    """Strided convolutions and a dense layer, from images to raw outputs `[B, *output_shape]`.
+
+    Every convolution (3x3) halves height and width, rounding up.
+
+    Args:
+        input_shape: `(height, width, channels)`.
+        output_shape: shape of one output; the last layer is linear.
+        filters: channels of each convolution.
+        hidden_dim: width of the dense layer behind them.
+        activation: of all layers but the last.
+        num_classes, condition_shape: what the network is conditioned on; the condition is appended to
+            the channels of the image.
+        dtype: Keras dtype policy of the layers.
+        seed: of the initial weights (He normal; Glorot uniform in the last layer).
+        name: of the network.
+
+    Returns:
+        A built `keras.Model` of `x`, or of `[x, condition]`.
+
+    Cost: grows with height times width.
+
+    Example:
+        >>> conv_encoder((28, 28, 1), (64,)).output_shape
+        (None, 64)
+    """
+    input_shape = check_shape_tuple("input_shape", input_shape, ranks=(3,))
+    output_shape = check_shape_tuple("output_shape", output_shape)
+    hidden = initializers("he_normal", seed)
+    inputs, h = start(input_shape, ConditionSpec.of(num_classes, condition_shape))
+    for index, channels in enumerate(filters):
+        h = keras.layers.Conv2D(
+            channels,
+            3,
+            strides=2,
+            padding="same",
+            activation=activation,
+            kernel_initializer=next(hidden),
+            dtype=dtype,
+            name=f"conv_{index}",
+        )(h)
+    h = keras.layers.Flatten(name="flatten")(h)
+    h = keras.layers.Dense(
+        hidden_dim,
+        activation=activation,
+        kernel_initializer=next(hidden),
+        dtype=dtype,
+        name="hidden",
+    )(h)
+    last = initializers("glorot_uniform", seed)
+    h = keras.layers.Dense(
+        math.prod(output_shape), kernel_initializer=next(last), dtype=dtype, name="outputs"
+    )(h)
+    if len(output_shape) > 1:
+        h = keras.layers.Reshape(output_shape, name="shape")(h)
+    return finish(inputs, h, name)
+
+
+def conv_decoder(
+    input_shape: Sequence[int],
+    output_shape: Sequence[int],
+    *,
+    filters: Sequence[int] = (64, 32),
+    hidden_dim: int = 256,
+    activation: Any = "relu",
+    num_classes: int | None = None,
+    condition_shape: Sequence[int] | None = None,
+    dtype: Any = None,
+    seed: int | None = None,
+    name: str = "conv_decoder",
+) -> keras.Model:
+    """A dense layer and transposed convolutions, from vectors to raw outputs `[B, height, width, channels]`.
+
+    Every transposed convolution (3x3) doubles height and width; what an odd side has too much is cut off.
+
+    Args:
+        input_shape: shape of one input; flattened.
+        output_shape: `(height, width, channels)` of the raw output; the last layer is linear.
+        filters: channels of the start, and so of the inputs of each transposed convolution.
+        hidden_dim: width of the first dense layer.
+        activation: of all layers but the last.
+        num_classes, condition_shape: what the network is conditioned on; the condition is appended to
+            the flattened input.
+        dtype: Keras dtype policy of the layers.
+        seed: of the initial weights (He normal; Glorot uniform in the last layer).
+        name: of the network.
+
+    Returns:
+        A built `keras.Model` of `x`, or of `[x, condition]`.
+
+    Cost: grows with height times width.
+
+    Example:
+        >>> conv_decoder((16,), (28, 28, 1)).output_shape
+        (None, 28, 28, 1)
+    """
+    input_shape = check_shape_tuple("input_shape", input_shape)
+    height, width, channels = check_shape_tuple("output_shape", output_shape, ranks=(3,))
+    hidden = initializers("he_normal", seed)
+    # The sides before each doubling, rounded up as a strided convolution rounds them.
+    sides = [(height, width)]
+    for _ in filters:
+        sides.append((-(-sides[-1][0] // 2), -(-sides[-1][1] // 2)))
+    inputs, h = start(input_shape, ConditionSpec.of(num_classes, condition_shape), flatten=True)
+    first = (*sides[-1], filters[0])
+    for layer_name, size in (("hidden", hidden_dim), ("start", math.prod(first))):
+        h = keras.layers.Dense(
+            size,
+            activation=activation,
+            kernel_initializer=next(hidden),
+            dtype=dtype,
+            name=layer_name,
+        )(h)
+    h = keras.layers.Reshape(first, name="start_shape")(h)
+    last = initializers("glorot_uniform", seed)
+    for index, (side, after) in enumerate(zip(sides[-2::-1], [*filters[1:], None], strict=True)):
+        h = keras.layers.Conv2DTranspose(
+            after or channels,
+            3,
+            strides=2,
+            padding="same",
+            activation=activation if after else None,
+            kernel_initializer=next(hidden if after else last),
+            dtype=dtype,
+            name=f"conv_{index}" if after else "outputs",
+        )(h)
+        surplus = [(0, have - want) for have, want in zip(h.shape[1:3], side, strict=True)]
+        if surplus != [(0, 0), (0, 0)]:
+            h = keras.layers.Cropping2D(surplus, name=f"crop_{index}")(h)
+    return finish(inputs, h, name)

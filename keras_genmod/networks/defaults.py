@@ -1,0 +1,96 @@
+"""Which default network goes with which shape: dense for rank 1, convolutional for rank 3."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import keras
+
+from keras_genmod.core.checks import check_shape_tuple
+from keras_genmod.networks.convolutional import conv_decoder, conv_encoder
+from keras_genmod.networks.dense import dense_network
+
+__all__ = ["check_network", "default_decoder", "default_encoder"]
+
+
+def default_encoder(event_shape: Sequence[int], output_shape: Sequence[int], **kwargs) -> keras.Model:
+    """The default network from an event to raw outputs.
+
+    Args:
+        event_shape: shape of one event; rank 1 gives `dense_network`, rank 3 `conv_encoder`.
+        output_shape: shape of one output.
+        **kwargs: further arguments of the builder.
+
+    Raises:
+        ValueError: for another rank.
+    """
+    event_shape = _check_rank(event_shape)
+    builder = dense_network if len(event_shape) == 1 else conv_encoder
+    return builder(event_shape, output_shape, **{"name": "encoder", **kwargs})
+
+
+def default_decoder(input_shape: Sequence[int], event_shape: Sequence[int], **kwargs) -> keras.Model:
+    """The default network from latent vectors to the raw parameters of events.
+
+    Args:
+        input_shape: shape of one latent vector.
+        event_shape: shape of the raw parameters; rank 1 gives `dense_network` (with the widths of the
+            default encoder in reverse), rank 3 `conv_decoder`.
+        **kwargs: further arguments of the builder.
+
+    Raises:
+        ValueError: for another rank.
+    """
+    event_shape = _check_rank(event_shape)
+    kwargs = {"name": "decoder", **kwargs}
+    if len(event_shape) == 1:
+        return dense_network(input_shape, event_shape, **{"hidden_dims": (256, 512), **kwargs})
+    return conv_decoder(input_shape, event_shape, **kwargs)
+
+
+def _check_rank(event_shape: Sequence[int]) -> tuple[int, ...]:
+    event_shape = check_shape_tuple("event_shape", event_shape)
+    if len(event_shape) not in (1, 3):
+        raise ValueError(
+            "There are default networks for vectors, event_shape=(size,), and images, "
+            f"event_shape=(height, width, channels); received {event_shape}. "
+            "Pass networks of your own for other shapes."
+        )
+    return event_shape
+
+
+def check_network(
+    name: str, network: keras.Model, inputs: Sequence, output_shape: Sequence[int], why: str
+) -> None:
+    """Refuses a network whose output does not fit its head, and says how many numbers the head needs.
+
+    Args:
+        name: the argument's name.
+        network: the network.
+        inputs: `keras.KerasTensor`s that it will be called on: `[x]` or `[x, condition]`.
+        output_shape: shape of one output that is needed.
+        why: what the numbers are for, such as "the means of 784 values".
+    """
+    if not isinstance(network, keras.layers.Layer):
+        raise TypeError(
+            f"`{name}` must be a Keras model or layer; received {type(network).__name__}. "
+            "A function can be wrapped: `keras.Model(inputs, function(inputs))`."
+        )
+    output_shape = tuple(output_shape)
+    arguments = list(inputs) if len(inputs) > 1 else inputs[0]
+    try:
+        # A symbolic call also builds a network that was not called yet.
+        received = tuple(network(arguments).shape)
+    except Exception as error:
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in inputs)
+        raise ValueError(
+            f"`{name}` could not be called on {'[x, condition]' if len(inputs) > 1 else 'x'} of shape "
+            f"{shapes}: {error}"
+        ) from error
+    if received[1:] != output_shape:
+        raise ValueError(
+            f"`{name}` must end in {math.prod(output_shape)} raw outputs of shape "
+            f"{(None, *output_shape)}, {why}; received {received}. Change its last layer, "
+            "and leave it linear."
+        )

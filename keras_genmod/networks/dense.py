@@ -1,0 +1,71 @@
+"""Fully connected default networks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_genmod.core.checks import check_integer, check_shape_tuple
+from keras_genmod.core.conditions import ConditionSpec
+from keras_genmod.networks.building import finish, initializers, start
+
+__all__ = ["dense_network"]
+
+
+def dense_network(
+    input_shape: Sequence[int],
+    output_shape: Sequence[int],
+    *,
+    hidden_dims: Sequence[int] = (512, 256),
+    activation: Any = "relu",
+    num_classes: int | None = None,
+    condition_shape: Sequence[int] | None = None,
+    dtype: Any = None,
+    seed: int | None = None,
+    name: str = "dense_network",
+) -> keras.Model:
+    """A multilayer perceptron from `[B, *input_shape]` to raw outputs `[B, *output_shape]`.
+
+    Args:
+        input_shape: shape of one input; flattened.
+        output_shape: shape of one output; the last layer is linear.
+        hidden_dims: widths of the hidden layers, from the input on.
+        activation: of the hidden layers.
+        num_classes, condition_shape: what the network is conditioned on; the condition is appended to
+            the flattened input.
+        dtype: Keras dtype policy of the layers.
+        seed: of the initial weights (He normal; Glorot uniform in the last layer).
+        name: of the network.
+
+    Returns:
+        A built `keras.Model` of `x`, or of `[x, condition]`.
+
+    Cost: one multiplication and addition per weight and example.
+
+    Example:
+        >>> dense_network((784,), (20,), hidden_dims=(64,)).count_params()
+        51540
+    """
+    input_shape = check_shape_tuple("input_shape", input_shape)
+    output_shape = check_shape_tuple("output_shape", output_shape)
+    hidden = initializers("he_normal", seed)
+    condition = ConditionSpec.of(num_classes, condition_shape)
+    inputs, h = start(input_shape, condition, flatten=True)
+    for index, width in enumerate(hidden_dims):
+        h = keras.layers.Dense(
+            check_integer("hidden_dims", width),
+            activation=activation,
+            kernel_initializer=next(hidden),
+            dtype=dtype,
+            name=f"hidden_{index}",
+        )(h)
+    last = initializers("glorot_uniform", seed)
+    h = keras.layers.Dense(
+        math.prod(output_shape), kernel_initializer=next(last), dtype=dtype, name="outputs"
+    )(h)
+    if len(output_shape) > 1:
+        h = keras.layers.Reshape(output_shape, name="shape")(h)
+    return finish(inputs, h, name)

@@ -1,0 +1,22 @@
+"""Training: the base classes, the one optimisation step, schedules."""
+
+from keras_genmod.training.encoder_decoder import EncoderDecoder
+from keras_genmod.training.generative_model import GenerativeModel
+from keras_genmod.training.schedules import (
+    CosineSchedule,
+    CyclicalSchedule,
+    LinearSchedule,
+    WeightSchedule,
+)
+from keras_genmod.training.step import Player, SharedForward
+
+__all__ = [
+    "CosineSchedule",
+    "CyclicalSchedule",
+    "EncoderDecoder",
+    "GenerativeModel",
+    "LinearSchedule",
+    "Player",
+    "SharedForward",
+    "WeightSchedule",
+]

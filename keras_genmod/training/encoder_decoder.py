@@ -1,0 +1,226 @@
+"""`EncoderDecoder`: what autoencoders and variational autoencoders share."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from keras_genmod.core.checks import ValueRange, check_integer, check_rows
+from keras_genmod.core.rows import map_rows
+from keras_genmod.distributions.heads import BernoulliHead, get_head
+from keras_genmod.networks.defaults import check_network, default_decoder, default_encoder
+from keras_genmod.serving.endpoints import Endpoint
+from keras_genmod.training.generative_model import GenerativeModel
+
+__all__ = ["EncoderDecoder"]
+
+# Rows per pass through a network when many are asked for at once.
+ROWS_PER_PASS = 1024
+
+
+class EncoderDecoder(GenerativeModel):
+    """A model with an encoder x -> z and a decoder z -> parameters of a likelihood p(x|z).
+
+    Args:
+        event_shape: shape of one example.
+        latent_dim: number of latent dimensions.
+        encoder: network from `x` (`[x, condition]`) to the raw parameters of the code; None takes
+            `networks.default_encoder`.
+        decoder: network from `z` (`[z, condition]`) to the raw parameters of the likelihood; None takes
+            `networks.default_decoder`.
+        likelihood: "bernoulli", "continuous_bernoulli", "gaussian" or a head.
+        code_size: raw parameters of the code, and what they are for.
+        num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`.
+    """
+
+    _default_endpoint = "reconstruct"
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        *,
+        latent_dim: int,
+        encoder: keras.Model | None,
+        decoder: keras.Model | None,
+        likelihood: Any,
+        code_size: tuple[int, str],
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(event_shape, **kwargs)
+        self.latent_dim = check_integer("latent_dim", latent_dim)
+        self._likelihood_head = head = get_head(likelihood, self.event_shape)
+        options = {
+            "num_classes": self.num_classes,
+            "condition_shape": self.condition_shape,
+            "dtype": self.dtype_policy,
+        }
+        seeds = [None, None] if self.seed is None else [self.seed, self.seed + 1]
+        if encoder is None:
+            encoder = default_encoder(self.event_shape, code_size[:1], seed=seeds[0], **options)
+        if decoder is None:
+            decoder = default_decoder((self.latent_dim,), head.params_shape, seed=seeds[1], **options)
+        condition = [self._condition_spec.keras_input()] if self._condition_spec else []
+        x, z = keras.Input(self.event_shape), keras.Input((self.latent_dim,))
+        check_network("encoder", encoder, [x, *condition], code_size[:1], code_size[1])
+        check_network(
+            "decoder",
+            decoder,
+            [z, *condition],
+            head.params_shape,
+            f"the parameters of {type(head).__name__}",
+        )
+        self.encoder = encoder
+        self.decoder = decoder
+        self._warned_of_grey = False
+        self.built = True
+
+    # ---- what a family writes -------------------------------------------------------------------
+
+    def _code(self, x: tf.Tensor, condition: Any = None, training: bool = False) -> tf.Tensor:
+        """The code of `x`, `[B, latent_dim]`: what `encode` gives."""
+        raise TypeError(f"{type(self).__name__} must define `_code`.")
+
+    # ---- distributions --------------------------------------------------------------------------
+
+    def likelihood(
+        self, z: Any, *, condition: Any = None, training: bool = False
+    ) -> tfp.distributions.Distribution:
+        """The distribution p(x|z).
+
+        Args:
+            z: latent vectors `[B, latent_dim]`.
+            condition: one for all or one per row.
+            training: whether layers act as in training.
+
+        Returns:
+            A `tfd.Distribution` of batch shape `[B]` over `event_shape`.
+        """
+        z = tf.convert_to_tensor(z, tf.float32)
+        params = self.decoder(self._with_condition(z, condition), training=training)
+        return self._likelihood_head.distribution(params)
+
+    def _with_condition(self, x: tf.Tensor, condition: Any) -> Any:
+        """The argument of a network: `x`, or `[x, condition]` with one condition a row."""
+        condition = self._condition_spec.rows(condition, x.shape[0] or tf.shape(x)[0])
+        return x if condition is None else [x, condition]
+
+    # ---- capabilities ---------------------------------------------------------------------------
+
+    def call(self, x: tf.Tensor, condition: Any = None, training: bool = False) -> tf.Tensor:
+        """The reconstruction of `x`, `[B, *event_shape]`."""
+        z = self._code(x, condition, training)
+        return self.likelihood(z, condition=condition, training=training).mean()
+
+    def encode(self, x: Any, *, condition: Any = None) -> tf.Tensor:
+        """The codes of examples (for a VAE the posterior means), `[B, latent_dim]`.
+
+        Args:
+            x: data `[B, *event_shape]`.
+            condition: one for all or one per row.
+        """
+        return self._map_rows("encode", self._code, x, condition)
+
+    def decode(self, z: Any, *, condition: Any = None) -> tf.Tensor:
+        """The mean of p(x|z), `[B, *event_shape]`.
+
+        Args:
+            z: latent vectors `[B, latent_dim]`.
+            condition: one for all or one per row.
+        """
+        return self._map_rows("decode", self._mean, z, condition, latent=True)
+
+    def reconstruct(self, x: Any, *, condition: Any = None) -> tf.Tensor:
+        """The mean of p(x|z) at the code of `x`, `[B, *event_shape]`.
+
+        Args:
+            x: data `[B, *event_shape]`.
+            condition: one for all or one per row.
+        """
+        return self._map_rows("reconstruct", self.call, x, condition)
+
+    def _mean(self, z: tf.Tensor, condition: Any = None) -> tf.Tensor:
+        return self.likelihood(z, condition=condition).mean()
+
+    def _map_rows(
+        self, key: Any, function: Callable, x: Any, condition: Any, *more: Any, latent: bool = False
+    ) -> tf.Tensor:
+        """A row-wise function of data, conditions (and more) over many rows in bounded memory."""
+        x = self._as_rows(x, latent)
+        condition = self._condition_spec.rows(condition, x.shape[0] or tf.shape(x)[0])
+        graph = self._graphs.get(key, lambda rows: function(*rows))
+        return map_rows(graph, (x, condition, *more), batch_size=ROWS_PER_PASS)
+
+    def _as_rows(self, x: Any, latent: bool = False) -> tf.Tensor:
+        """Data or latent vectors as a checked float32 tensor."""
+        symbolic = tf.is_tensor(x) and not hasattr(x, "numpy")
+        x = x if tf.is_tensor(x) else np.asarray(x)
+        name, shape = ("z", (self.latent_dim,)) if latent else ("x", self.event_shape)
+        check_rows(name, x, shape)
+        if not symbolic:
+            accepted = ValueRange() if latent else self.value_range()
+            accepted.check(name, np.asarray(x))
+        return tf.cast(x, tf.float32)
+
+    # ---- data, endpoints, configuration ---------------------------------------------------------
+
+    def value_range(self) -> ValueRange:
+        """The values that the likelihood covers."""
+        return self._likelihood_head.value_range
+
+    def check_data(self, x: Any, condition: Any = None) -> None:
+        """As in `GenerativeModel`; warns once where grey values meet a Bernoulli likelihood."""
+        if condition is not None and not self._condition_spec:
+            if tuple(np.shape(condition)[1:]) == self.event_shape:
+                raise ValueError(
+                    f"{type(self).__name__} reconstructs its own input: call `fit(x)` with the data "
+                    f"once; received it twice, as `x` and as `y` of shape {np.shape(condition)}. For "
+                    "noisy inputs use `Autoencoder(denoising=...)`."
+                )
+        super().check_data(x, condition)
+        if isinstance(self._likelihood_head, BernoulliHead) and not self._warned_of_grey:
+            self._warn_of_grey(np.asarray(x))
+
+    def _warn_of_grey(self, x: np.ndarray) -> None:
+        # A few rows tell: binary data has none between.
+        if np.any((x[:256] > 0) & (x[:256] < 1)):
+            self._warned_of_grey = True
+            warnings.warn(
+                "The data has values strictly between 0 and 1, so under the Bernoulli likelihood the "
+                "figures are cross-entropies, not log-densities. For densities use "
+                "likelihood='continuous_bernoulli', or binarise the data (`kg.data.binarize`).",
+                stacklevel=4,
+            )
+
+    def endpoints(self, *, max_samples: int = 1024, num_samples: int = 16) -> dict[str, Endpoint]:
+        """Name -> endpoint: `reconstruct`, `encode`, `decode`.
+
+        Args:
+            max_samples, num_samples: as in `GenerativeModel.endpoints`.
+        """
+        x, condition = self._input_specs(), self._condition_specs()
+        z = {"z": tf.TensorSpec([None, self.latent_dim], tf.float32, name="z"), **condition}
+
+        def named(output: str, function: Callable) -> Callable:
+            return lambda *inputs: {output: function(*inputs)}
+
+        return {
+            "reconstruct": Endpoint(named("reconstruction", self.call), x),
+            "encode": Endpoint(named("z", self._code), x),
+            "decode": Endpoint(named("x", self._mean), z),
+        }
+
+    def get_config(self) -> dict:
+        """The constructor arguments, the networks included."""
+        return {
+            **super().get_config(),
+            "latent_dim": self.latent_dim,
+            "encoder": keras.saving.serialize_keras_object(self.encoder),
+            "decoder": keras.saving.serialize_keras_object(self.decoder),
+            "likelihood": keras.saving.serialize_keras_object(self._likelihood_head),
+        }

@@ -1,0 +1,133 @@
+"""Export of a generative model as a SavedModel with one signature per capability."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_genmod.core.checks import check_integer
+from keras_genmod.core.replicas import is_chief
+from keras_genmod.serving.endpoints import Endpoint
+from keras_genmod.serving.export import export_saved_model
+
+__all__ = ["Exportable"]
+
+
+class Exportable:
+    """The part of `GenerativeModel` that serves."""
+
+    # The endpoint that is also `serving_default`: what `call` computes.
+    _default_endpoint = "call"
+
+    def endpoints(self, *, max_samples: int = 1024, num_samples: int = 16) -> dict[str, Endpoint]:
+        """The questions that a server can ask this model: name -> endpoint.
+
+        Args:
+            max_samples: the most that one request of `sample` may ask for.
+            num_samples: importance samples of `log_prob`, where the density is a bound or an estimate.
+        """
+        return {"call": Endpoint(self._call_endpoint, self._input_specs())}
+
+    def export(
+        self,
+        filepath: str | os.PathLike,
+        format: str = "tf_saved_model",
+        verbose: bool | None = None,
+        *,
+        overwrite: bool = False,
+        max_samples: int = 1024,
+        num_samples: int = 16,
+        **kwargs: Any,
+    ) -> None:
+        """Writes a SavedModel that TensorFlow Serving loads, one signature per endpoint.
+
+        `serving_default` is what `call` computes. Every signature but `sample` is row-wise, so that a server may join
+        requests into batches. The numbers that the model in memory gives for example inputs travel with
+        the export, for `keras_genmod.serving.verify`. The folder appears whole or not at all; in a
+        multi-worker run only the chief writes.
+
+        Args:
+            filepath: the version folder, such as `"serving/vae/1"`: TensorFlow Serving looks for
+                whole numbers.
+            format: other formats go to `keras.Model.export`, with `**kwargs`.
+            verbose: whether to list the signatures.
+            overwrite: whether to replace an existing folder.
+            max_samples, num_samples: as in `endpoints`.
+            **kwargs: for other formats.
+
+        Raises:
+            ValueError: for an existing folder without `overwrite`, or a path that cannot be written.
+        """
+        if format != "tf_saved_model":
+            super().export(filepath, format=format, verbose=verbose, **kwargs)
+            return
+        if kwargs:
+            raise TypeError(f"export() got unexpected arguments {sorted(kwargs)}.")
+        if not is_chief(self.distribute_strategy):
+            return
+        check_integer("max_samples", max_samples)
+        check_integer("num_samples", num_samples)
+        model = self._on_one_device()
+        endpoints = model.endpoints(max_samples=max_samples, num_samples=num_samples)
+        export_saved_model(
+            filepath,
+            endpoints,
+            default=self._default_endpoint,
+            overwrite=overwrite,
+            examples={name: model._example(endpoint) for name, endpoint in endpoints.items()},
+            verbose=bool(verbose),
+        )
+
+    def _on_one_device(self) -> Any:
+        """This model, or its copy outside the strategy: a server knows no replicas."""
+        if self._distribute_strategy is None:
+            return self
+        if tf.distribute.has_strategy():
+            raise ValueError(
+                "`export` makes a copy of the model on one device; it was called inside "
+                "`with strategy.scope():`. Call it outside."
+            )
+        copy = type(self).from_config(self.get_config())
+        copy.set_weights(self.get_weights())
+        return copy
+
+    def _input_specs(self) -> dict[str, tf.TensorSpec]:
+        """The inputs of `call`, by name."""
+        specs = {"x": tf.TensorSpec([None, *self.event_shape], tf.float32, name="x")}
+        return {**specs, **self._condition_specs()}
+
+    def _condition_specs(self) -> dict[str, tf.TensorSpec]:
+        """The condition as the last input, if the model has one."""
+        return {"condition": self._condition_spec.tensor_spec()} if self._condition_spec else {}
+
+    def _call_endpoint(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        arguments = {} if condition is None else {"condition": condition}
+        return {"output": self(x, training=False, **arguments)}
+
+    def _example(self, endpoint: Endpoint, num_rows: int = 3) -> dict[str, np.ndarray]:
+        """Inputs that every model accepts: the same at every export."""
+        generator = np.random.default_rng(0)
+        example = {}
+        for name, spec in endpoint.inputs.items():
+            shape = [num_rows if side is None else side for side in spec.shape]
+            if name == "num_samples":
+                example[name] = np.asarray(num_rows, np.int32)
+            elif name == "condition" and self.num_classes is not None:
+                example[name] = generator.integers(0, self.num_classes, shape).astype(np.int32)
+            elif spec.dtype.is_integer:
+                example[name] = generator.integers(0, 2**31 - 1, shape).astype(np.int32)
+            elif name == "x":
+                example[name] = self._example_data(generator, shape)
+            else:
+                example[name] = generator.uniform(size=shape).astype(np.float32)
+        return example
+
+    def _example_data(self, generator: np.random.Generator, shape: list[int]) -> np.ndarray:
+        """Data in the model's value range."""
+        accepted = self.value_range()
+        low, high = max(accepted.low, -1.0), min(accepted.high, 1.0)
+        data = generator.uniform(low, high, shape)
+        return (np.round(data) if accepted.integer else data).astype(np.float32)

@@ -1,0 +1,272 @@
+"""`fit`, `evaluate` and `predict` of a generative model: Keras' loops over pipelines of our own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_genmod.core.batches import Batch, unpack
+from keras_genmod.core.checks import ValueRange, check_number, describe
+from keras_genmod.data.pipeline import array_batches, endless_batches, num_rows
+
+__all__ = ["Fittable"]
+
+_DEFAULT_BATCH_SIZE = 32
+
+
+class Fittable:
+    """The part of `GenerativeModel` that feeds data to the steps.
+
+    Arrays are checked whole before the first step and go through `keras_genmod.data.pipeline`: their
+    order is a function of (seed, epoch), weights are kept, and an epoch begins without a pause. Data
+    sets, `PyDataset`s and generators go to Keras as they are; those that can be iterated again are
+    checked by their first batch.
+    """
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: dict[int, float] | None = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: Any = 1,
+    ) -> keras.callbacks.History:
+        """Trains the model, as `keras.Model.fit` does.
+
+        Args:
+            x: array `[N, *event_shape]`, or a `tf.data.Dataset`, `PyDataset` or generator of batches
+                `x`, `(x, condition)` or `(x, condition, sample_weight)`.
+            y: with arrays: the conditions `[N, ...]` (in paired translation the targets).
+            batch_size: examples of a batch over all replicas, 32 by default; for arrays.
+            epochs: number of the last epoch.
+            verbose: 0, 1, 2 or "auto".
+            callbacks: list of `keras.callbacks.Callback`.
+            validation_split: share of the arrays, their end, that is kept for validation.
+            validation_data: data to evaluate after each epoch: arrays `x`, `(x, condition)` or
+                `(x, condition, sample_weight)`, or batches.
+            shuffle: whether arrays are shuffled.
+            class_weight: with arrays and `num_classes`: weight of the examples of each class; 1 for
+                classes left out.
+            sample_weight: with arrays: weights `[N]`; the objective is their weighted sum divided by the
+                number of examples.
+            initial_epoch: number of epochs done before.
+            steps_per_epoch, validation_steps: number of batches, if not all.
+            validation_batch_size: as `batch_size`, for validation.
+            validation_freq: number of epochs between two validations, or a list of epochs.
+
+        Returns:
+            A `History` of the means of all terms.
+
+        Raises:
+            TypeError, ValueError: for data that the model cannot take, before the first step.
+        """
+        self._assert_compile_called("fit")
+        self._check_strategy()
+        # Keras leaves here where an interrupted run was resumed, also for the next call of `fit`.
+        self._initial_epoch = None
+        if _is_arrays(x):
+            batch = _as_batch(x, y, sample_weight)
+            if validation_split and validation_data is None:
+                batch, validation_data = _split(batch, validation_split)
+            batch = self._weigh_classes(batch, class_weight)
+            self._check_arrays(batch)
+            if batch_size is None:
+                batch_size = _DEFAULT_BATCH_SIZE
+                if steps_per_epoch is not None:
+                    batch_size = -(-num_rows(batch) // steps_per_epoch)
+            steps = steps_per_epoch or -(-num_rows(batch) // batch_size)
+            x = endless_batches(
+                batch,
+                batch_size,
+                seed=self._data_seed(),
+                shuffle=bool(shuffle),
+                # Asked when the first epoch begins: `BackupAndRestore` has set the epoch by then.
+                first_step=lambda: (self._initial_epoch or initial_epoch) * steps,
+            )
+            y = sample_weight = class_weight = None
+            steps_per_epoch, shuffle = steps, False
+        else:
+            self._check_first_batch(x)
+            shuffle = shuffle if isinstance(x, keras.utils.PyDataset) else False
+        if validation_data is not None:
+            validation_data = self._evaluation_batches(validation_data, validation_batch_size or batch_size)
+        return super().fit(
+            x,
+            y,
+            epochs=epochs,
+            verbose=verbose,
+            callbacks=callbacks,
+            validation_data=validation_data,
+            shuffle=shuffle,
+            class_weight=class_weight,
+            sample_weight=sample_weight,
+            initial_epoch=initial_epoch,
+            steps_per_epoch=steps_per_epoch,
+            validation_steps=validation_steps,
+            validation_freq=validation_freq,
+        )
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """The means of the objective and its terms over data; the same noise at every call.
+
+        Args:
+            x, y, batch_size, verbose, sample_weight, steps, callbacks: as in `fit`.
+            return_dict: whether to return a dict by name; else a list, in the order of
+                `metrics_names`, the objective first.
+            **kwargs: for Keras' own use.
+        """
+        self._assert_compile_called("evaluate")
+        # Inside `fit` the data was made ready before the first epoch.
+        if not kwargs.get("_use_cached_eval_dataset"):
+            data = _as_batch(x, y, sample_weight) if _is_arrays(x) else x
+            x = self._evaluation_batches(data, batch_size)
+        return super().evaluate(
+            x,
+            verbose=verbose,
+            steps=steps,
+            callbacks=callbacks,
+            return_dict=return_dict,
+            **kwargs,
+        )
+
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
+    ) -> Any:
+        """What `call` gives for every example.
+
+        Args:
+            x: array, for a conditional model a tuple `(x, condition)` of arrays, or batches.
+            batch_size, verbose, steps, callbacks: as in `keras.Model.predict`.
+        """
+        if _is_arrays(x):
+            batch = _as_batch(x, None, None)
+            self._check_predict_arrays(batch)
+            x = array_batches(batch, batch_size or _DEFAULT_BATCH_SIZE)
+        return super().predict(x, verbose=verbose, steps=steps, callbacks=callbacks)
+
+    def _evaluation_batches(self, data: Any, batch_size: int | None) -> Any:
+        """Data ready for `evaluate`: arrays checked and in batches, others checked by their first."""
+        if not _is_arrays(data):
+            self._check_first_batch(data)
+            return data
+        batch = unpack(data)
+        self._check_arrays(batch)
+        return array_batches(batch, batch_size or _DEFAULT_BATCH_SIZE)
+
+    def _data_seed(self) -> int:
+        """The seed of the order of the data, the same on all workers."""
+        return int(tf.convert_to_tensor(self._noise_state)[0])
+
+    def _weigh_classes(self, batch: Batch, class_weight: dict[int, float] | None) -> Batch:
+        if class_weight is None:
+            return batch
+        if self.num_classes is None or batch.condition is None:
+            raise ValueError(
+                "`class_weight` needs a model with `num_classes` and the classes of the data; "
+                "pass `sample_weight` instead."
+            )
+        table = np.ones(self.num_classes, np.float32)
+        for label, weight in class_weight.items():
+            table[label] = weight
+        weight = table[np.asarray(batch.condition, np.int64)]
+        return batch._replace(weight=weight * (1.0 if batch.weight is None else batch.weight))
+
+    def _check_arrays(self, batch: Batch) -> None:
+        """Checks arrays whole: shapes, types, values, and that their lengths agree."""
+        self.check_data(batch.x, batch.condition)
+        length = num_rows(batch.x)
+        for name, entry in (("condition", batch.condition), ("sample_weight", batch.weight)):
+            if entry is not None and num_rows(entry) != length:
+                raise ValueError(
+                    f"`{name}` must have one row for each of the {length} examples; received "
+                    f"{num_rows(entry)}."
+                )
+        if batch.weight is not None:
+            weight = np.asarray(batch.weight)
+            if weight.ndim != 1:
+                raise ValueError(f"`sample_weight` must have shape [N]; received {weight.shape}.")
+            ValueRange(low=0.0, advice="Weights are not negative.").check("sample_weight", weight)
+
+    def _check_predict_arrays(self, batch: Batch) -> None:
+        self.check_data(batch.x, batch.condition)
+
+    def _check_first_batch(self, data: Any) -> None:
+        """Checks the first batch of data that can be iterated again; a generator is not touched."""
+        if isinstance(data, tf.data.Dataset):
+            first = next(iter(data.take(1)), None)
+        elif isinstance(data, keras.utils.PyDataset):
+            first = data[0] if data.num_batches != 0 else None
+        elif data is None or isinstance(data, str):
+            raise TypeError(f"`x` must be arrays or batches; received {describe(data)}.")
+        else:
+            return
+        if first is None:
+            raise ValueError("`x` is an empty data set: it gave no batch. Pass at least one example.")
+        batch = unpack(first)
+        if batch.weight is None or len(np.shape(batch.weight)) == 1:
+            self._check_arrays(batch)
+
+
+def _is_arrays(data: Any) -> bool:
+    """Whether data is an array or a nest of arrays (or None)."""
+    if isinstance(data, (tuple, list)) and data and not np.isscalar(data[0]):
+        return all(part is None or _is_arrays(part) for part in data)
+    if isinstance(data, dict):
+        return all(map(_is_arrays, data.values()))
+    return hasattr(data, "__array__") and not isinstance(data, (tf.data.Dataset, str))
+
+
+def _as_batch(x: Any, y: Any, sample_weight: Any) -> Batch:
+    if isinstance(x, (tuple, list)):
+        if y is not None or sample_weight is not None:
+            raise ValueError(
+                "Pass either one tuple `(x, condition, sample_weight)` or separate arguments; received both."
+            )
+        return unpack(x)
+    return Batch(x, y, sample_weight)
+
+
+def _split(batch: Batch, share: float) -> tuple[Batch, Batch]:
+    """The beginning of the arrays for training and their end for validation."""
+    share = check_number("validation_split", share, minimum=0.0, maximum=1.0)
+    cut = int(num_rows(batch) * (1.0 - share))
+    if not 0 < cut < num_rows(batch):
+        raise ValueError(
+            f"`validation_split` must leave examples on both sides; received {share} for "
+            f"{num_rows(batch)} examples."
+        )
+
+    def part(rows: slice) -> Batch:
+        return keras.tree.map_structure(lambda leaf: None if leaf is None else leaf[rows], batch)
+
+    return part(slice(None, cut)), part(slice(cut, None))

@@ -1,0 +1,308 @@
+"""`GenerativeModel`: what every family shares, from the constructor to the training step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_genmod.core.batches import Batch, batch_size, unpack
+from keras_genmod.core.checks import (
+    ValueRange,
+    check_event_shape,
+    check_rows,
+)
+from keras_genmod.core.conditions import ConditionSpec
+from keras_genmod.core.noise import (
+    Purpose,
+    as_seed,
+    check_seed,
+    fold_in,
+    fresh_seed,
+    replica_seed,
+    stream_seed,
+)
+from keras_genmod.core.replicas import in_multi_worker, sum_over_replicas
+from keras_genmod.core.rows import GraphCache
+from keras_genmod.metrics.means import TermMeans
+from keras_genmod.training.compiling import Compilable
+from keras_genmod.training.exporting import Exportable
+from keras_genmod.training.fitting import Fittable
+from keras_genmod.training.saving import Saveable
+from keras_genmod.training.step import (
+    Player,
+    SharedForward,
+    apply_gradients,
+    gradients,
+    objective,
+)
+
+__all__ = ["GenerativeModel"]
+
+
+class GenerativeModel(Compilable, Fittable, Saveable, Exportable, keras.Model):
+    """Base of all families: a `keras.Model` whose objective is a sum of named terms.
+
+    A family with one objective writes `loss_terms` (and `term_weights` if not all weights are 1); the
+    step, noise, replicas, logs, data checks, saving and export are here.
+
+    Args:
+        event_shape: shape of one example, such as `(784,)` or `(28, 28, 1)`.
+        num_classes: for a model conditioned on classes: how many; conditions are int `[B]`.
+        condition_shape: for a model conditioned on arrays: the shape of one; conditions are float
+            `[B, *condition_shape]`.
+        seed: of initial weights of default networks, of all noise and of the order of the data. None
+            takes a fresh one, which `keras.utils.set_random_seed` makes repeatable.
+        name, dtype, trainable: as for every Keras model.
+    """
+
+    # "exact", "lower_bound", "estimate" or "unnormalized" where the family has a `log_prob`.
+    density: str | None = None
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        *,
+        num_classes: int | None = None,
+        condition_shape: Sequence[int] | None = None,
+        seed: int | None = None,
+        name: str | None = None,
+        dtype: Any = None,
+        trainable: bool = True,
+    ) -> None:
+        super().__init__(name=name, dtype=dtype, trainable=trainable)
+        self.event_shape = check_event_shape(event_shape)
+        self.num_classes = num_classes
+        self.condition_shape = None if condition_shape is None else tuple(condition_shape)
+        self._condition_spec = ConditionSpec.of(num_classes, condition_shape)
+        self.seed = check_seed(seed)
+        start = fresh_seed() if self.seed is None else self.seed
+        # (seed, number of training steps): a weight, so that files hold it, and so that all workers of
+        # a multi-worker run, each of which drew its own fresh seed, take the chief's.
+        self._noise_state = self.add_weight(
+            shape=(2,),
+            initializer=lambda shape, dtype: tf.constant([start, 0], dtype),
+            dtype="int64",
+            trainable=False,
+            autocast=False,
+            aggregation="only_first_replica",
+            name="noise_state",
+        )
+        self._term_means = TermMeans()
+        self._micro_batches = 1
+        self._watch_terms = False
+        self._num_sampling_seeds = 0
+        self._graphs = GraphCache()
+
+    # ---- what a family writes -------------------------------------------------------------------
+
+    def loss_terms(
+        self, x: Any, *, condition: Any = None, training: bool = False, seed: Any = None
+    ) -> dict[str, tf.Tensor]:
+        """The terms of the objective, one value per example.
+
+        Args:
+            x: data `[B, *event_shape]`.
+            condition: `[B, ...]`, None for an unconditional model.
+            training: whether layers act as in training.
+            seed: int32 `[2]`, of all noise in the terms.
+
+        Returns:
+            `{name: [B]}`, in nats where the family has a density.
+        """
+        raise TypeError(f"{type(self).__name__} must define `loss_terms`, or `players`.")
+
+    def term_weights(self) -> Mapping[str, Any]:
+        """Weights of terms by name, numbers or scalar tensors; those left out are 1."""
+        return {}
+
+    def value_range(self) -> ValueRange:
+        """The values of `x` that the model accepts."""
+        return ValueRange()
+
+    def default_optimizers(self) -> dict[str, keras.optimizers.Optimizer]:
+        """The optimizers of `compile()` without arguments, by name of the argument."""
+        return {"optimizer": keras.optimizers.Adam(1e-3)}
+
+    # ---- players --------------------------------------------------------------------------------
+
+    def players(self) -> Sequence[Player]:
+        """The players in the order of their updates; one objective is one player."""
+        return (Player("model", (self,), self.loss_terms, self.term_weights),)
+
+    def _optimizer_of(self, player: Player) -> keras.optimizers.Optimizer:
+        return self.optimizer
+
+    def _shared_forward(self) -> SharedForward | None:
+        return None
+
+    # ---- noise ----------------------------------------------------------------------------------
+
+    @property
+    def training_steps(self) -> tf.Tensor:
+        """Number of training steps done, int64; saved with the weights."""
+        return tf.convert_to_tensor(self._noise_state)[1]
+
+    def _next_training_seed(self) -> tf.Tensor:
+        """This step's seed on this replica; advances the saved counter, as nothing else does."""
+        state = tf.convert_to_tensor(self._noise_state)
+        self._noise_state.assign_add([0, 1])
+        return replica_seed(stream_seed(state[0], Purpose.TRAINING, state[1]))
+
+    def _evaluation_seed(self) -> tf.Tensor:
+        """A fixed seed for each batch of an evaluation: its number is the count of examples before it."""
+        seed = tf.convert_to_tensor(self._noise_state)[0]
+        return replica_seed(stream_seed(seed, Purpose.EVALUATION, self._term_means.num_examples))
+
+    def _sampling_seed(self, seed: Any) -> tf.Tensor:
+        """The seed of a draw: the caller's, or the next of a stream that touches nothing saved."""
+        if seed is not None:
+            return as_seed(seed)
+        self._num_sampling_seeds += 1
+        state = tf.convert_to_tensor(self._noise_state)
+        return stream_seed(state[0], Purpose.SAMPLING, self._num_sampling_seeds)
+
+    def _fixed_seed(self) -> tf.Tensor:
+        """The seed of figures that must not change from call to call, such as anomaly scores."""
+        return stream_seed(0, Purpose.EVALUATION, 0)
+
+    # ---- steps ----------------------------------------------------------------------------------
+
+    def _unpack(self, data: Any) -> Batch:
+        batch = unpack(data)
+        # Bytes and booleans become floats here, a batch at a time.
+        return batch._replace(
+            x=keras.tree.map_structure(
+                lambda x: x if x.dtype.is_floating else tf.cast(x, tf.float32), batch.x
+            )
+        )
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """One update of every player, in their order.
+
+        Args:
+            data: a batch, see `keras_genmod.core.batches`.
+
+        Returns:
+            Running means of the objective and its terms.
+        """
+        batch = self._unpack(data)
+        num_examples = batch_size(batch)
+        global_num_examples = sum_over_replicas(tf.cast(num_examples, tf.float32))
+        step = self.training_steps
+        seed = self._next_training_seed()
+        players = self.players()
+        sums = {}
+        updates = max(player.updates_per_step for player in players)
+        forward = self._shared_forward()
+        for update in range(updates):
+            update_seed = seed if updates == 1 else fold_in(seed, update)
+            last = update == updates - 1
+            shared = forward
+            if forward is not None and last and self._micro_batches == 1:
+                shared = SharedForward.recorded(forward.function, batch, update_seed)
+            # The last `updates_per_step` rounds are a player's.
+            for player in players:
+                if update < updates - player.updates_per_step:
+                    continue
+                differentiates = player is players[-1] or shared is None or shared.tape is None
+                optimizer = self._optimizer_of(player)
+                grads, sums[player.name] = gradients(
+                    player,
+                    optimizer,
+                    batch,
+                    update_seed,
+                    global_num_examples=global_num_examples,
+                    micro_batches=self._micro_batches,
+                    shared=shared if differentiates else shared.as_constant(),
+                )
+                apply_gradients(player, optimizer, grads)
+        flat = _flatten(sums)
+        if self._watch_terms:
+            self._term_means.watch(flat, step)
+        self._term_means.update_state(flat, num_examples)
+        return self._logs()
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """The objective and its terms on a batch; changes no weight and no stream of noise."""
+        batch = self._unpack(data)
+        seed = self._evaluation_seed()
+        shared = self._shared_forward()
+        sums = {
+            player.name: objective(player, batch, seed, training=False, shared=shared)
+            for player in self.players()
+        }
+        self._term_means.update_state(_flatten(sums), batch_size(batch))
+        return self._logs()
+
+    def predict_step(self, data: Any) -> Any:
+        """What `call` gives; unlike Keras' own, it passes the condition on."""
+        batch = self._unpack(data)
+        if self._condition_spec:
+            self._condition_spec.check_presence(batch.condition)
+            return self(batch.x, condition=batch.condition, training=False)
+        return self(batch.x, training=False)
+
+    def _logs(self) -> dict[str, tf.Tensor]:
+        logs = self.get_metrics_result()
+        if in_multi_worker(self.distribute_strategy):
+            # Keras averages logs of several workers over axis 0, which a scalar does not have.
+            logs = {name: value[None] for name, value in logs.items()}
+        return logs
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """Names of the logs, the objective first."""
+        return list(self.get_metrics_result())
+
+    def _flatten_metrics_in_order(self, logs: Mapping[str, float]) -> Any:
+        values = [logs[name] for name in self.metrics_names]
+        return values[0] if len(values) == 1 else values
+
+    # ---- building and checking --------------------------------------------------------------------
+
+    def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
+        """Nothing to build: every network is built in the constructor."""
+
+    def check_data(self, x: Any, condition: Any = None) -> None:
+        """Refuses data of a wrong shape, type or range, before anything is done with it.
+
+        Args:
+            x: array `[N, *event_shape]`.
+            condition: array `[N, ...]`, None for an unconditional model.
+
+        Raises:
+            TypeError: for values that are no numbers.
+            ValueError: for a wrong shape, NaN, infinite or outlying values, or a condition too many or
+                too few.
+        """
+        check_rows("x", x, self.event_shape)
+        self.value_range().check("x", np.asarray(x))
+        self._condition_spec.check_presence(condition)
+        if condition is not None:
+            self._condition_spec.check_values(condition)
+
+    # ---- configuration --------------------------------------------------------------------------
+
+    def get_config(self) -> dict:
+        """The constructor arguments that all families share."""
+        return {
+            **super().get_config(),
+            "event_shape": self.event_shape,
+            "num_classes": self.num_classes,
+            "condition_shape": self.condition_shape,
+            "seed": self.seed,
+        }
+
+
+def _flatten(sums: Mapping[str, Mapping[str, tf.Tensor]]) -> dict[str, tf.Tensor]:
+    """The sums of one player as they are; of several the total, then each under its player's name."""
+    if len(sums) == 1:
+        return dict(next(iter(sums.values())))
+    flat = {"loss": tf.add_n([player["loss"] for player in sums.values()])}
+    for name, player in sums.items():
+        flat.update({f"{name}_{term}": value for term, value in player.items()})
+    return flat

@@ -1,0 +1,151 @@
+"""Saving and loading: files appear whole or not at all, and a file that does not fit says so."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_genmod.core.files import replacing_file
+from keras_genmod.core.replicas import is_chief
+from keras_genmod.core.version import __version__
+
+__all__ = ["Saveable"]
+
+# Raised when files of the versions before can no longer be read.
+_FORMAT = 1
+
+
+class Saveable:
+    """The part of `GenerativeModel` that deals with files."""
+
+    def save(
+        self,
+        filepath: str | os.PathLike,
+        overwrite: bool = True,
+        zipped: bool | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Writes one `.keras` file: networks, weights, optimizers with their slots, state of the noise.
+
+        The file is written under a temporary name and renamed. In a multi-worker run only the chief
+        writes.
+
+        Args:
+            filepath: ends in `.keras`.
+            overwrite: whether an existing file is replaced; if not, Keras asks.
+            zipped, **kwargs: as in `keras.Model.save`.
+
+        Raises:
+            ValueError: for another ending.
+            OSError: for a folder that cannot be written.
+        """
+        if not is_chief(self.distribute_strategy):
+            return
+        path = Path(filepath)
+        if zipped is False or path.suffix != ".keras" or "://" in os.fspath(filepath):
+            super().save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)
+            return
+        if path.exists() and not overwrite:
+            raise ValueError(
+                f"`filepath` must not exist; received the existing {str(path)!r}. "
+                "Choose another name, or pass `overwrite=True`."
+            )
+        with replacing_file(path) as temporary:
+            super().save(temporary, overwrite=True, zipped=zipped, **kwargs)
+
+    def save_weights(
+        self, filepath: str | os.PathLike, overwrite: bool = True, max_shard_size: float | None = None
+    ) -> None:
+        """Writes the weights, optimizers and state of the noise; as `save`, whole or not at all.
+
+        Args:
+            filepath: ends in `.weights.h5` (or `.weights.json` with `max_shard_size`).
+            overwrite, max_shard_size: as in `keras.Model.save_weights`.
+        """
+        if not is_chief(self.distribute_strategy):
+            return
+        path = Path(filepath)
+        whole = path.name.endswith(".weights.h5") and max_shard_size is None
+        if not whole or (path.exists() and not overwrite):
+            super().save_weights(filepath, overwrite=overwrite, max_shard_size=max_shard_size)
+            return
+        with replacing_file(path) as temporary:
+            super().save_weights(temporary, overwrite=True)
+
+    def load_weights(self, filepath: str | os.PathLike, skip_mismatch: bool = False, **kwargs: Any) -> None:
+        """Reads weights; if the file is another model's, the weights stay as they were.
+
+        Args:
+            filepath: a `.weights.h5` or `.keras` file of the same architecture.
+            skip_mismatch, **kwargs: as in `keras.Model.load_weights`.
+
+        Raises:
+            ValueError: if the file does not fit or cannot be read.
+            FileNotFoundError: if there is no such file.
+        """
+        if not os.path.exists(filepath):
+            raise FileNotFoundError(f"There is no file {os.fspath(filepath)!r}.")
+        before = [(variable, np.array(variable)) for variable in self.variables]
+        try:
+            super().load_weights(filepath, skip_mismatch=skip_mismatch, **kwargs)
+        except Exception as error:
+            for variable, value in before:
+                variable.assign(value)
+            raise ValueError(
+                f"The file {os.fspath(filepath)!r} does not hold the weights of this "
+                f"{type(self).__name__} (event_shape={self.event_shape}); nothing was loaded. "
+                "Build the model with the arguments of the saved one, or load a `.keras` file with "
+                f"`keras.saving.load_model`. Keras says: {error}"
+            ) from error
+
+    def get_config(self) -> dict:
+        """What every file says of its writer."""
+        return {
+            **super().get_config(),
+            "format": {"class": type(self).__name__, "number": _FORMAT, "version": __version__},
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None) -> Any:
+        """The model of a configuration.
+
+        Raises:
+            ValueError: for a configuration of another class or of a newer format.
+        """
+        config = dict(config)
+        written = config.pop("format", None)
+        if not isinstance(written, Mapping) or not {"class", "number", "version"} <= set(written):
+            raise ValueError(
+                f"Expected the configuration of a {cls.__name__} as `get_config` gives it; received "
+                f"the keys {sorted(config)}. Build the model with its constructor instead."
+            )
+        if written["class"] != cls.__name__:
+            raise ValueError(
+                f"Expected the configuration of a {cls.__name__}; received that of a "
+                f"{written['class']}. Load the file with `keras.saving.load_model`, which finds the class."
+            )
+        if written["number"] > _FORMAT:
+            raise ValueError(
+                f"The file is of format {written['number']}, written by keras_genmod "
+                f"{written['version']}; this version, {__version__}, reads formats up to {_FORMAT}. "
+                "Upgrade keras_genmod."
+            )
+        config = {name: _deserialize(value, custom_objects) for name, value in config.items()}
+        try:
+            return cls(**config)
+        except TypeError as error:
+            raise ValueError(
+                f"The configuration does not fit {cls.__name__} of keras_genmod {__version__} (it was "
+                f"written by {written['version']}): {error}"
+            ) from error
+
+
+def _deserialize(value: Any, custom_objects: Any) -> Any:
+    if isinstance(value, Mapping) and "class_name" in value and "config" in value:
+        return keras.saving.deserialize_keras_object(dict(value), custom_objects=custom_objects)
+    return value

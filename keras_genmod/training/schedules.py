@@ -1,0 +1,131 @@
+"""Schedules of a term's weight over training steps, such as the annealing of beta."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_genmod.core.checks import check_integer, check_number, describe
+from keras_genmod.core.registration import register
+
+__all__ = ["CosineSchedule", "CyclicalSchedule", "LinearSchedule", "WeightSchedule", "get_weight"]
+
+
+class WeightSchedule:
+    """A weight as a function of the number of training steps done: `schedule(step)`, a scalar.
+
+    Args:
+        end: value after `steps` steps.
+        steps: length of the rise (of one cycle, for the cyclical one), in training steps.
+        start: value at step 0.
+    """
+
+    def __init__(self, end: float, steps: int, *, start: float = 0.0) -> None:
+        self.end = check_number("end", end, minimum=0.0)
+        self.steps = check_integer("steps", steps)
+        self.start = check_number("start", start, minimum=0.0)
+
+    def __call__(self, step: Any) -> tf.Tensor:
+        """The weight at `step`, float32."""
+        # In float64: a float32 counts whole steps to 2**24 only.
+        fraction = self._rise(tf.cast(step, tf.float64) / self.steps)
+        return tf.cast(self.start + (self.end - self.start) * fraction, tf.float32)
+
+    def _rise(self, time: tf.Tensor) -> tf.Tensor:
+        """From 0 to 1 as a function of the time in units of `steps`."""
+        raise TypeError(f"{type(self).__name__} must define `_rise(time)`.")
+
+    def get_config(self) -> dict:
+        """The constructor arguments."""
+        return {"end": self.end, "steps": self.steps, "start": self.start}
+
+    @classmethod
+    def from_config(cls, config: dict) -> WeightSchedule:
+        """The schedule of a configuration."""
+        return cls(**config)
+
+
+@register
+class LinearSchedule(WeightSchedule):
+    """Rises linearly from `start` to `end` over `steps` steps, then stays.
+
+    Reference: Generating Sentences from a Continuous Space, Bowman et al., 2016 (annealed KL weight).
+
+    Example:
+        >>> [float(LinearSchedule(4.0, 100)(step)) for step in (0, 25, 100, 200)]
+        [0.0, 1.0, 4.0, 4.0]
+    """
+
+    def _rise(self, time: tf.Tensor) -> tf.Tensor:
+        return tf.minimum(time, 1.0)
+
+
+@register
+class CosineSchedule(WeightSchedule):
+    r"""Rises as $(1 - \cos \pi t) / 2$ from `start` to `end` over `steps` steps, then stays.
+
+    Example:
+        >>> [round(float(CosineSchedule(1.0, 100)(step)), 3) for step in (0, 25, 50, 100, 200)]
+        [0.0, 0.146, 0.5, 1.0, 1.0]
+    """
+
+    def _rise(self, time: tf.Tensor) -> tf.Tensor:
+        return (1.0 - tf.cos(math.pi * tf.minimum(time, 1.0))) / 2.0
+
+
+@register
+class CyclicalSchedule(WeightSchedule):
+    """Cycles of `steps` steps, each a linear rise over the first part and then a plateau at `end`.
+
+    Args:
+        end: value of the plateau.
+        steps: length of one cycle.
+        start: value at the beginning of each cycle.
+        num_cycles: after so many cycles it stays at `end`.
+        rise: part of a cycle that rises, in (0, 1].
+
+    Reference: Cyclical Annealing Schedule: A Simple Approach to Mitigating KL Vanishing, Fu et al., 2019.
+
+    Example:
+        >>> schedule = CyclicalSchedule(1.0, 100, num_cycles=2)
+        >>> [float(schedule(step)) for step in (0, 25, 60, 100, 125, 200)]
+        [0.0, 0.5, 1.0, 0.0, 0.5, 1.0]
+    """
+
+    def __init__(
+        self,
+        end: float,
+        steps: int,
+        *,
+        start: float = 0.0,
+        num_cycles: int = 4,
+        rise: float = 0.5,
+    ) -> None:
+        super().__init__(end, steps, start=start)
+        self.num_cycles = check_integer("num_cycles", num_cycles)
+        self.rise = check_number("rise", rise, above=0.0, maximum=1.0)
+
+    def _rise(self, time: tf.Tensor) -> tf.Tensor:
+        in_cycle = tf.minimum((time - tf.floor(time)) / self.rise, 1.0)
+        return tf.where(time < self.num_cycles, in_cycle, tf.ones_like(time))
+
+    def get_config(self) -> dict:
+        """The constructor arguments."""
+        return {**super().get_config(), "num_cycles": self.num_cycles, "rise": self.rise}
+
+
+def get_weight(name: str, value: Any) -> float | WeightSchedule:
+    """The weight of an argument: a non-negative number, a schedule, or a schedule's configuration."""
+    if isinstance(value, WeightSchedule):
+        return value
+    if isinstance(value, dict):
+        return keras.saving.deserialize_keras_object(value)
+    if isinstance(value, (int, float)):
+        return check_number(name, value, minimum=0.0)
+    raise ValueError(
+        f"`{name}` must be a non-negative number or a schedule such as "
+        f"`LinearSchedule(1.0, steps=10_000)`; received {describe(value)}."
+    )

@@ -1,0 +1,239 @@
+"""The one optimisation step: terms to gradients to new weights, right on any number of replicas.
+
+The objective of a player is
+
+    L = (1 / N) sum_i w_i sum_k b_k t_k(x_i)
+
+with terms t_k, their weights b_k, example weights w_i and the number N of examples over all replicas and
+micro-batches. Each replica divides its own sum by the global N; the optimizer then sums the gradients
+over replicas, and the result is the gradient of L, for a ragged last batch too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_genmod.core.batches import Batch, batch_size, micro_batch
+from keras_genmod.core.noise import fold_in
+from keras_genmod.core.replicas import num_replicas, sum_over_replicas
+
+__all__ = ["Player", "SharedForward", "apply_gradients", "gradients", "objective"]
+
+Sums = dict[str, tf.Tensor]
+Gradients = list["tf.Tensor | None"]
+
+
+@dataclass(frozen=True)
+class Player:
+    """One objective, the networks that it trains, and how.
+
+    Args:
+        name: such as "generator"; prefix of its terms in the logs where there are several players.
+        networks: the layers whose trainable weights this player updates.
+        loss_terms: function `(x, *, condition, training, seed) -> {name: [B]}`; it takes `shared=` too
+            where the model has a shared forward pass.
+        term_weights: function `() -> {name: weight}`; weights left out are 1.
+        updates_per_step: optimisation steps of this player in one training step.
+    """
+
+    name: str
+    networks: Sequence[keras.layers.Layer]
+    loss_terms: Callable[..., Mapping[str, tf.Tensor]]
+    term_weights: Callable[[], Mapping[str, Any]] = dict
+    updates_per_step: int = 1
+
+    @property
+    def weights(self) -> list[keras.Variable]:
+        """The weights that this player updates, each once."""
+        weights = {id(w): w for network in self.networks for w in network.trainable_weights}
+        return list(weights.values())
+
+
+class SharedForward:
+    """A forward pass that several players use, such as the generator's.
+
+    Args:
+        function: `(x, *, condition, training, seed) -> tensors`.
+        tape: records the pass for the player that differentiates through it; without a tape each player
+            computes the pass anew, from the same seed, so with the same result.
+        tensors: the result of the pass under that tape.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        tape: tf.GradientTape | None = None,
+        tensors: Any = None,
+    ) -> None:
+        self.function = function
+        self.tape = tape
+        self.tensors = tensors
+
+    @classmethod
+    def recorded(cls, function: Callable[..., Any], batch: Batch, seed: tf.Tensor) -> SharedForward:
+        """Makes the pass once, for training, under a tape of its own."""
+        with tf.GradientTape() as tape:
+            tensors = function(batch.x, condition=batch.condition, training=True, seed=seed)
+        return cls(function, tape, tensors)
+
+    def as_constant(self) -> SharedForward:
+        """The same result for a player that does not differentiate through the pass."""
+        return SharedForward(self.function, None, keras.tree.map_structure(tf.stop_gradient, self.tensors))
+
+    def __call__(self, batch: Batch, seed: tf.Tensor, training: bool) -> Any:
+        """The result of the pass: the one that was made, or a new one."""
+        if self.tensors is not None:
+            return self.tensors
+        return self.function(batch.x, condition=batch.condition, training=training, seed=seed)
+
+
+def objective(
+    player: Player,
+    batch: Batch,
+    seed: tf.Tensor,
+    *,
+    training: bool,
+    shared: SharedForward | None = None,
+) -> Sums:
+    """The sum over a batch's examples of the objective (`"loss"`, first) and of each of its terms.
+
+    Args:
+        player: whose objective.
+        batch: the examples.
+        seed: of all noise in the terms.
+        training: whether layers act as in training.
+        shared: the shared forward pass, if the model has one.
+
+    Returns:
+        Float32 scalars by name; terms are weighted by example, `"loss"` by `term_weights` too.
+    """
+    arguments = {} if shared is None else {"shared": shared(batch, seed, training)}
+    terms = player.loss_terms(batch.x, condition=batch.condition, training=training, seed=seed, **arguments)
+    sums = {name: _sum(name, term, batch.weight) for name, term in terms.items()}
+    # Penalties of the user's own layers are scalars that enter the mean over examples once: every part
+    # of a batch adds them as often as it has examples.
+    penalties = [loss for network in player.networks for loss in network.losses]
+    if penalties:
+        total = tf.add_n([tf.cast(penalty, tf.float32) for penalty in penalties])
+        sums["regularization"] = total * tf.cast(batch_size(batch), tf.float32)
+    return {"loss": _weighted_total(sums, player.term_weights()), **sums}
+
+
+def _sum(name: str, term: tf.Tensor, weight: tf.Tensor | None) -> tf.Tensor:
+    term = tf.cast(term, tf.float32)
+    if term.shape.rank != 1:
+        raise ValueError(
+            f"The term {name!r} must have one value per example, shape [batch]; received shape "
+            f"{tuple(term.shape)}. Sum it over the axes of one example."
+        )
+    return tf.reduce_sum(term if weight is None else term * tf.cast(weight, tf.float32))
+
+
+def _weighted_total(sums: Sums, weights: Mapping[str, Any]) -> tf.Tensor:
+    unknown = sorted(set(weights) - set(sums))
+    if unknown:
+        raise ValueError(f"`term_weights` names {unknown}, but the terms are {sorted(sums)}.")
+    parts = []
+    for name, value in sums.items():
+        weight = weights.get(name, 1.0)
+        fixed = isinstance(weight, (int, float))
+        # A weight of 1 costs nothing, and a weight of 0 does not turn an infinite term into NaN.
+        if fixed and weight == 1:
+            parts.append(value)
+        elif not fixed or weight != 0:
+            parts.append(tf.cast(weight, tf.float32) * value)
+    return tf.add_n(parts)
+
+
+def gradients(
+    player: Player,
+    optimizer: keras.optimizers.Optimizer,
+    batch: Batch,
+    seed: tf.Tensor,
+    *,
+    global_num_examples: tf.Tensor,
+    micro_batches: int = 1,
+    shared: SharedForward | None = None,
+) -> tuple[Gradients, Sums]:
+    """This replica's share of the gradients of a player's objective, and `objective`'s sums.
+
+    Micro-batches are unrolled, each waiting for the gradients of the one before, so that the activations
+    of one at a time are in memory.
+
+    Args:
+        player: whose objective.
+        optimizer: for its loss scale.
+        batch: this replica's examples.
+        seed: of all noise.
+        global_num_examples: examples over all replicas, float32.
+        micro_batches: parts to cut the batch into.
+        shared: the shared forward pass, if the model has one.
+    """
+    weights = [weight.value for weight in player.weights]
+    total: Gradients = [None] * len(weights)
+    total_sums: Sums = {}
+    for index in range(micro_batches):
+        part, part_seed = batch, seed
+        if micro_batches > 1:
+            part = _after(micro_batch(batch, index, micro_batches), total)
+            part_seed = fold_in(seed, index)
+        with (shared and shared.tape) or tf.GradientTape() as tape:
+            sums = objective(player, part, part_seed, training=True, shared=shared)
+            # No example on any replica, no gradient: 0 / 1.
+            loss = sums["loss"] / tf.maximum(global_num_examples, 1.0)
+            loss = optimizer.scale_loss(loss)
+        new = tape.gradient(loss, weights)
+        total = [_add(old, more) for old, more in zip(total, new, strict=True)]
+        total_sums = {name: _add(total_sums.get(name), value) for name, value in sums.items()}
+    return total, total_sums
+
+
+def _after(batch: Batch, tensors: Gradients) -> Batch:
+    """The batch, not to be read before `tensors` are there."""
+    with tf.control_dependencies([tf.convert_to_tensor(t) for t in tensors if t is not None]):
+        return keras.tree.map_structure(lambda x: x if x is None else tf.identity(x), batch)
+
+
+def _add(a: Any, b: Any) -> Any:
+    if a is None or b is None:
+        return b if a is None else a
+    return tf.convert_to_tensor(a) + tf.convert_to_tensor(b)
+
+
+def apply_gradients(player: Player, optimizer: keras.optimizers.Optimizer, grads: Gradients) -> None:
+    """Updates the player's weights with the sum of `grads` over replicas.
+
+    Keras checks finiteness and clips before it sums over replicas: one replica that overflows would
+    poison the others, and R clipped gradients may add up to R times the bound. Where either matters, the
+    sum is made here first, and each replica hands in the R-th part of the result.
+    """
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    scaled = inner is not optimizer
+    if num_replicas() > 1 and (scaled or _clips(inner)):
+        present = [index for index, grad in enumerate(grads) if grad is not None]
+        summed = sum_over_replicas([tf.convert_to_tensor(grads[index]) for index in present])
+        if _clips(inner):
+            scale = tf.convert_to_tensor(optimizer.dynamic_scale) if scaled else 1.0
+            summed = [grad * scale for grad in _clip([grad / scale for grad in summed], inner)]
+        grads = list(grads)
+        for index, grad in zip(present, summed, strict=True):
+            grads[index] = grad / num_replicas()
+    optimizer.apply(grads, player.weights)
+
+
+def _clips(optimizer: keras.optimizers.Optimizer) -> bool:
+    return any((optimizer.clipnorm, optimizer.global_clipnorm, optimizer.clipvalue))
+
+
+def _clip(grads: list[tf.Tensor], optimizer: keras.optimizers.Optimizer) -> list[tf.Tensor]:
+    if optimizer.clipnorm:
+        return [tf.clip_by_norm(grad, optimizer.clipnorm) for grad in grads]
+    if optimizer.global_clipnorm:
+        return tf.clip_by_global_norm(grads, optimizer.global_clipnorm)[0]
+    bound = optimizer.clipvalue
+    return [tf.clip_by_value(grad, -bound, bound) for grad in grads]
