@@ -1,5 +1,6 @@
 """Training: the base classes, the one optimisation step, schedules."""
 
+from keras_genmod.training.adversarial_model import AdversarialModel
 from keras_genmod.training.encoder_decoder import EncoderDecoder
 from keras_genmod.training.generative_model import GenerativeModel
 from keras_genmod.training.schedules import (
@@ -11,6 +12,7 @@ from keras_genmod.training.schedules import (
 from keras_genmod.training.step import Player, SharedForward
 
 __all__ = [
+    "AdversarialModel",
     "CosineSchedule",
     "CyclicalSchedule",
     "EncoderDecoder",

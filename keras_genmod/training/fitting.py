@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -173,6 +174,36 @@ class Fittable:
             self._check_predict_arrays(batch)
             x = array_batches(batch, batch_size or _DEFAULT_BATCH_SIZE)
         return super().predict(x, verbose=verbose, steps=steps, callbacks=callbacks)
+
+    def _make_function(self, step_function: Callable) -> Callable:
+        """Keras' loop over steps; on several replicas a Python loop for `steps_per_execution` > 1.
+
+        There Keras' own loop inside a graph fails to run ("You must feed a value for placeholder"): its
+        steps sit in a conditional, where replicas cannot meet.
+        """
+        strategy, steps = self.distribute_strategy, self.steps_per_execution
+        if steps == 1 or strategy.num_replicas_in_sync == 1:
+            return super()._make_function(step_function)
+
+        def one_step(iterator: Any) -> dict[str, tf.Tensor]:
+            logs = strategy.run(step_function, args=(iterator.get_next(),))
+            return {name: strategy.reduce("MEAN", value, axis=None) for name, value in logs.items()}
+
+        if not self.run_eagerly:
+            one_step = tf.function(one_step, reduce_retracing=True, autograph=False)
+
+        def function(iterator: Any) -> dict[str, tf.Tensor]:
+            logs = None
+            for _ in range(steps):
+                try:
+                    logs = one_step(iterator)
+                except tf.errors.OutOfRangeError:
+                    if logs is None:
+                        raise StopIteration from None
+                    break
+            return logs
+
+        return function
 
     def _evaluation_batches(self, data: Any, batch_size: int | None) -> Any:
         """Data ready for `evaluate`: arrays checked and in batches, others checked by their first."""

@@ -195,29 +195,27 @@ class GenerativeModel(Compilable, Fittable, Saveable, Exportable, keras.Model):
         step = self.training_steps
         seed = self._next_training_seed()
         players = self.players()
+        rounds = max(player.updates_per_step for player in players)
         sums = {}
-        updates = max(player.updates_per_step for player in players)
-        forward = self._shared_forward()
-        for update in range(updates):
-            update_seed = seed if updates == 1 else fold_in(seed, update)
-            last = update == updates - 1
-            shared = forward
-            if forward is not None and last and self._micro_batches == 1:
-                shared = SharedForward.recorded(forward.function, batch, update_seed)
-            # The last `updates_per_step` rounds are a player's.
+        for number in range(rounds):
+            round_seed = seed if rounds == 1 else fold_in(seed, number)
+            shared = self._shared_forward()
+            if shared is not None and number == rounds - 1 and self._micro_batches == 1:
+                shared = SharedForward.recorded(shared.function, batch, round_seed)
             for player in players:
-                if update < updates - player.updates_per_step:
+                # A player with fewer updates plays the last rounds.
+                if number < rounds - player.updates_per_step:
                     continue
-                differentiates = player is players[-1] or shared is None or shared.tape is None
                 optimizer = self._optimizer_of(player)
                 grads, sums[player.name] = gradients(
                     player,
                     optimizer,
                     batch,
-                    update_seed,
+                    round_seed,
                     global_num_examples=global_num_examples,
                     micro_batches=self._micro_batches,
-                    shared=shared if differentiates else shared.as_constant(),
+                    # The last player differentiates through the shared pass.
+                    shared=shared if shared is None or player is players[-1] else shared.as_constant(),
                 )
                 apply_gradients(player, optimizer, grads)
         flat = _flatten(sums)
@@ -245,6 +243,21 @@ class GenerativeModel(Compilable, Fittable, Saveable, Exportable, keras.Model):
             self._condition_spec.check_presence(batch.condition)
             return self(batch.x, condition=batch.condition, training=False)
         return self(batch.x, training=False)
+
+    def watch_terms(self, on: bool = True) -> None:
+        """Notes, from now on, the step at which a term of the objective was first not finite.
+
+        Args:
+            on: whether to watch; it costs a little of every step.
+        """
+        self._term_means.forget_bad_terms()
+        if on != self._watch_terms:
+            self._watch_terms = on
+            self.make_train_function(force=True)
+
+    def bad_terms(self) -> dict[str, int]:
+        """The terms that were not finite while watched, with the number of the first such step."""
+        return self._term_means.bad_terms()
 
     def _logs(self) -> dict[str, tf.Tensor]:
         logs = self.get_metrics_result()

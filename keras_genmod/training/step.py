@@ -83,6 +83,8 @@ class SharedForward:
 
     def as_constant(self) -> SharedForward:
         """The same result for a player that does not differentiate through the pass."""
+        if self.tensors is None:
+            return self
         return SharedForward(self.function, None, keras.tree.map_structure(tf.stop_gradient, self.tensors))
 
     def __call__(self, batch: Batch, seed: tf.Tensor, training: bool) -> Any:

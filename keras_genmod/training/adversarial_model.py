@@ -1,0 +1,107 @@
+"""`AdversarialModel`: two players, each with its networks, its terms and its optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+
+from keras_genmod.core.checks import check_integer
+from keras_genmod.training.generative_model import GenerativeModel
+from keras_genmod.training.step import Player, SharedForward
+
+__all__ = ["AdversarialModel"]
+
+
+class AdversarialModel(GenerativeModel):
+    """Base of models that a generator and a discriminator train against each other.
+
+    A family writes `players`: the two, in the order of their updates, named "discriminator" and
+    "generator"; each may own several networks. Where both need the generator's output, it may also write
+    `shared_forward`: the pass is then made once a step, under the generator's tape, and the result
+    reaches both players' `loss_terms` as `shared=`.
+
+    The logs hold every player's objective and terms (`generator_loss`, `discriminator_loss`,
+    `generator_<term>`, ...) and `loss`, the sum of the players' objectives. That sum is no stopping
+    criterion: one player's gain is the other's loss, and it says nothing of the samples. Stop on a
+    measure of the samples, such as a distance between features of real and generated data, or on a
+    reconstruction term where the model has one.
+
+    Args:
+        event_shape, num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`.
+    """
+
+    # A method `(x, *, condition, training, seed) -> tensors`, where the family has one.
+    shared_forward: Callable[..., Any] | None = None
+    # Updates of the discriminator in one step, unless `compile` says otherwise.
+    discriminator_steps = 1
+
+    def players(self) -> Sequence[Player]:
+        """The discriminator and the generator, in the order of their updates."""
+        raise TypeError(f"{type(self).__name__} must define `players`.")
+
+    def _optimizer_of(self, player: Player) -> keras.optimizers.Optimizer:
+        return self.discriminator_optimizer if player.name == "discriminator" else self.optimizer
+
+    def _shared_forward(self) -> SharedForward | None:
+        return None if self.shared_forward is None else SharedForward(self.shared_forward)
+
+    def default_optimizers(self) -> dict[str, keras.optimizers.Optimizer]:
+        """Adam for both, with the settings of DCGAN (Radford, Metz and Chintala, 2016)."""
+        return {
+            "generator_optimizer": keras.optimizers.Adam(2e-4, beta_1=0.5),
+            "discriminator_optimizer": keras.optimizers.Adam(2e-4, beta_1=0.5),
+        }
+
+    def compile(
+        self,
+        generator_optimizer: Any = None,
+        discriminator_optimizer: Any = None,
+        *,
+        discriminator_steps: int | None = None,
+        micro_batches: int = 1,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: bool | str = "auto",
+        auto_scale_loss: bool = True,
+        **refused: Any,
+    ) -> None:
+        """Configures training. Each player has its own objective: there is no `loss` to pass.
+
+        Args:
+            generator_optimizer: name or instance; None takes the paper's settings. It becomes
+                `self.optimizer`, which Keras' learning-rate callbacks act on.
+            discriminator_optimizer: the same; None takes a copy of a given `generator_optimizer`.
+            discriminator_steps: updates of the discriminator for each one of the generator, all on the
+                same batch and each with new noise; None takes the family's own number.
+            micro_batches, run_eagerly, steps_per_execution, jit_compile, auto_scale_loss, **refused: as
+                in `GenerativeModel.compile`.
+
+        Raises:
+            ValueError: as `GenerativeModel.compile`.
+        """
+        if discriminator_optimizer is None and isinstance(
+            generator_optimizer, keras.optimizers.Optimizer
+        ):
+            with self.distribute_strategy.scope():
+                discriminator_optimizer = type(generator_optimizer).from_config(
+                    generator_optimizer.get_config()
+                )
+        elif discriminator_optimizer is None:
+            discriminator_optimizer = generator_optimizer
+        if discriminator_steps is None:
+            discriminator_steps = type(self).discriminator_steps
+        self.discriminator_steps = check_integer("discriminator_steps", discriminator_steps)
+        self._compile(
+            {
+                "generator_optimizer": generator_optimizer,
+                "discriminator_optimizer": discriminator_optimizer,
+            },
+            {"micro_batches": micro_batches, "discriminator_steps": discriminator_steps},
+            refused,
+            run_eagerly=run_eagerly,
+            steps_per_execution=steps_per_execution,
+            jit_compile=jit_compile,
+            auto_scale_loss=auto_scale_loss,
+        )
