@@ -54,7 +54,7 @@ def export_saved_model(
         examples: Signature name -> input name -> array, a request for every endpoint, of two different
             rows or more where the endpoint is batched. The endpoints answer them here, eagerly, and
             `serving.verify` compares.
-        verbose: Whether Keras and TensorFlow print what they write.
+        verbose: Whether to print what was written, and let TensorFlow log it.
 
     Raises:
         ValueError: An argument is not as described, a signature is not pure, or `filepath` exists or
@@ -80,9 +80,11 @@ def export_saved_model(
         # The archive writes the endpoint that comes first as `serving_default`.
         for name in sorted(endpoints, key=lambda name: name != default):
             archive.add_endpoint(name, _trace(name, endpoints[name]))
-        archive.write_out(str(folder), verbose=verbose)
+        archive.write_out(str(folder), verbose=False)  # it would print the temporary name
         if requests:
             write_examples(folder, [_answer(name, endpoints[name], requests[name]) for name in requests])
+    if verbose:
+        print(f"Saved {os.fspath(filepath)!r}: signatures {', '.join(endpoints)}; default {default}.")
 
 
 def _check_endpoints(endpoints: Mapping[str, Endpoint], default: str) -> None:
@@ -150,7 +152,7 @@ def _trace(signature: str, endpoint: Endpoint) -> tf.types.experimental.GenericF
     def function(*tensors):
         return _call(signature, endpoint, tensors)
 
-    # Signatures take the names of their inputs from the Python function.
+    # So that the functions of a loaded SavedModel can be called by keyword, like the model's own.
     function.__signature__ = inspect.Signature(
         [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in endpoint.inputs]
     )
@@ -200,7 +202,7 @@ def _quiet(verbose: bool) -> Iterator[None]:
     logger = tf.get_logger()
     level = logger.level
     if not verbose:
-        logger.setLevel(logging.ERROR)
+        logger.setLevel(logging.WARNING)
     try:
         yield
     finally:

@@ -1,5 +1,6 @@
 """An export holds the endpoints under their names, and appears whole or not at all."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -59,6 +60,7 @@ def test_arguments_keep_their_order_whatever_the_alphabet(tmp_path):
     x, a = tf.fill([2, 3], 5.0), tf.fill([2, 3], 1.0)
     np.testing.assert_array_equal(loaded.signatures["minus"](x=x, a=a)["y"], np.full([2, 3], 3.0))
     np.testing.assert_array_equal(loaded.minus(x, a)["y"], np.full([2, 3], 3.0))
+    np.testing.assert_array_equal(loaded.minus(a=a, x=x)["y"], np.full([2, 3], 3.0))
 
 
 def test_examples_are_the_answers_of_the_model_in_memory(exported):
@@ -104,18 +106,20 @@ def test_a_model_of_two_replicas_is_exported_like_any_other(strategy, tmp_path):
     assert verify(tmp_path / "1")["call"] < 1e-5
 
 
-def test_each_endpoint_is_quiet_unless_asked(tmp_path, capfd, caplog):
-    export_saved_model(tmp_path / "1", {"double": times(2.0)}, "double")
-    assert "Assets" not in caplog.text
-    assert capfd.readouterr().out == ""
-    level = tf.get_logger().level
-    export_saved_model(tmp_path / "2", {"double": times(2.0)}, "double", verbose=True)
-    assert "double" in capfd.readouterr().out
-    assert tf.get_logger().level == level
+def test_the_export_is_quiet_unless_asked(tmp_path, capsys, caplog):
+    caplog.set_level(logging.INFO, "tensorflow")
+    for verbose in (False, True):
+        export_saved_model(tmp_path / f"{verbose}", {"double": times(2.0)}, "double", verbose=verbose)
+        assert ("Assets written" in caplog.text) == verbose
+        printed = f"Saved '{tmp_path}/True': signatures double; default double.\n"
+        assert capsys.readouterr().out == (printed if verbose else "")
+    assert tf.get_logger().level == logging.INFO
 
 
 def test_existing_export_is_replaced_only_on_request(tmp_path):
-    ask = lambda: call(tmp_path / "1", "times", {"x": [[1.0, 1.0, 1.0]]})["y"][0, 0]  # noqa: E731
+    def ask():
+        return call(tmp_path / "1", "times", {"x": [[1.0, 1.0, 1.0]]})["y"][0, 0]
+
     export_saved_model(tmp_path / "1", {"times": times(2.0)}, "times")
     with pytest.raises(ValueError, match="overwrite=True"):
         export_saved_model(tmp_path / "1", {"times": times(3.0)}, "times")

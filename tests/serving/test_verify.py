@@ -92,7 +92,9 @@ def test_an_endpoint_that_answers_by_python_state_is_found(tmp_path):
 
 
 def test_infinite_and_undefined_numbers_count_as_equal_to_themselves_only():
-    check = lambda a, b: _difference(np.float32(a), np.float32(b), 1e-5, 1e-5, "It must hold", "")  # noqa: E731
+    def check(received, expected):
+        return _difference(np.float32(received), np.float32(expected), 1e-5, 1e-5, "It must hold", "")
+
     assert check([np.inf, -np.inf, np.nan, 1.0], [np.inf, -np.inf, np.nan, 1.0]) == 0.0
     for received, expected in [(np.nan, 1.0), (1.0, np.nan), (1.0, np.inf), (np.inf, 1.0), (np.inf, -np.inf)]:
         with pytest.raises(ValueError, match="difference of (inf|1.79)"):
