@@ -7,7 +7,6 @@ trees with one fault each: a rule that finds nothing anywhere would pass for eve
 import ast
 import importlib
 import inspect
-import os
 import pkgutil
 import subprocess
 import sys
@@ -187,8 +186,9 @@ def modules():
 
 def test_modules_list_their_public_names():
     for module in modules():
-        names = getattr(module, "__all__", None)
-        assert names is not None, f"{module.__name__} has no `__all__`."
+        is_folder = hasattr(module, "__path__")  # A folder may leave its names to its files.
+        assert is_folder or hasattr(module, "__all__"), f"{module.__name__} has no `__all__`."
+        names = getattr(module, "__all__", ())
         assert [name for name in names if not hasattr(module, name)] == [], module.__name__
 
 
@@ -211,14 +211,15 @@ def test_public_methods_are_documented():
 
 
 def test_another_keras_backend_is_refused_with_the_way_out():
+    # Keras imports its other backends only beside their own packages, so here it only claims to use one.
     script = f"""
+import keras
+keras.backend.backend = keras.config.backend = lambda: "jax"
 try:
     import {PACKAGE}
 except (ImportError, RuntimeError) as error:
     print(error)
 """
-    environment = os.environ | {"KERAS_BACKEND": "numpy"}
-    command = [sys.executable, "-c", script]
-    run = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
-    for word in ("KERAS_BACKEND", "tensorflow", "numpy"):
+    run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    for word in ("KERAS_BACKEND", "tensorflow", "jax"):
         assert word in run.stdout
