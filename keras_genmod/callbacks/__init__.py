@@ -1,3 +1,6 @@
 """Callbacks for looking at a model during `fit`."""
 
-__all__ = []
+from keras_genmod.callbacks.grids import ImageGrid, ReconstructionGrid, TraversalGrid
+from keras_genmod.callbacks.stop_on_non_finite import StopOnNonFinite
+
+__all__ = ["ImageGrid", "ReconstructionGrid", "StopOnNonFinite", "TraversalGrid"]

@@ -1,0 +1,116 @@
+"""Training stops when the loss goes bad, and the term and step that were first are named exactly."""
+
+import warnings
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_genmod import VAE
+from keras_genmod.callbacks import StopOnNonFinite
+
+POISON = 50.0
+
+
+class FragileVAE(VAE):
+    """Its divergence becomes infinite for an example that holds `POISON`."""
+
+    def loss_terms(self, x, **kwargs):
+        terms = super().loss_terms(x, **kwargs)
+        terms["kl"] = tf.where(tf.reduce_any(x == POISON, axis=-1), np.inf, terms["kl"])
+        return terms
+
+
+def make_model(cls=FragileVAE, *, steps_per_execution=1, **options):
+    def network(inputs, outputs):
+        x = keras.Input((inputs,))
+        return keras.Model(x, keras.layers.Dense(outputs, kernel_initializer="zeros")(x))
+
+    model = cls(
+        (3,), latent_dim=2, encoder=network(3, 4), decoder=network(2, 3), likelihood="gaussian", **options
+    )
+    model.compile(keras.optimizers.SGD(1e-3), steps_per_execution=steps_per_execution)
+    return model
+
+
+def make_data(bad_row=None):
+    x = np.random.default_rng(0).normal(size=(40, 3)).astype("float32")
+    if bad_row is not None:
+        x[bad_row, 1] = POISON
+    return x
+
+
+def fit(model, x, **options):
+    callback = StopOnNonFinite()
+    model.fit(x, batch_size=2, shuffle=False, verbose=0, callbacks=[callback], **options)
+    return callback
+
+
+@pytest.mark.parametrize(("steps_per_execution", "steps_done"), [(1, 8), (5, 10)])
+def test_term_and_step_are_exact(steps_per_execution, steps_done):
+    model = make_model(steps_per_execution=steps_per_execution)
+    with pytest.warns(RuntimeWarning, match="'kl' was first not finite in training step 7"):
+        callback = fit(model, make_data(bad_row=15), epochs=3)
+    assert callback.first_bad_terms == {"kl": 7}
+    assert int(model.training_steps) == steps_done, "stopped at the end of the call that went bad"
+
+
+def test_what_goes_bad_later_in_the_same_call_is_not_blamed():
+    x = make_data(bad_row=15)
+    x[17, 0] = 1e30  # its squared error is infinite
+    with pytest.warns(RuntimeWarning, match="'kl' was first"):
+        callback = fit(make_model(steps_per_execution=5), x)
+    assert callback.first_bad_terms == {"kl": 7}
+    assert callback.model.bad_terms()["reconstruction"] == 8
+
+
+def test_steps_count_over_the_life_of_the_model():
+    model = make_model()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        assert fit(model, make_data(), epochs=2).first_bad_terms == {}
+    assert int(model.training_steps) == 40, "a healthy run is not stopped"
+    with pytest.warns(RuntimeWarning):
+        assert fit(model, make_data(bad_row=0)).first_bad_terms == {"kl": 40}
+    # What an earlier run noted is forgotten.
+    with pytest.warns(RuntimeWarning):
+        assert fit(model, make_data(bad_row=4)).first_bad_terms == {"kl": 43}
+
+
+def test_terms_that_go_bad_together_are_all_named():
+    model = make_model()
+    model.encoder.set_weights([np.full((3, 4), np.nan), np.zeros(4)])
+    with pytest.warns(
+        RuntimeWarning, match="'reconstruction', 'kl' were first not finite in training step 0"
+    ):
+        assert fit(model, make_data()).first_bad_terms == {"reconstruction": 0, "kl": 0}
+
+
+def test_a_weighted_sum_that_overflows_alone_is_said_to():
+    model = make_model(VAE, beta=3e38)
+    model.encoder.set_weights([np.zeros((3, 4)), np.array([3.0, 3.0, 0.0, 0.0])])
+    with pytest.warns(RuntimeWarning, match="their weighted sum was first not in training step 0"):
+        assert fit(model, make_data()).first_bad_terms == {"loss": 0}
+
+
+@pytest.mark.parametrize("row", [12, 15])
+def test_on_replicas_training_stops_whichever_replica_is_hit(strategy, row):
+    """Batches of two: the first row of a batch goes to the first replica."""
+    with strategy.scope():
+        model = make_model()
+    steps = {12: 6, 15: 7}
+    with pytest.warns(RuntimeWarning) as caught:
+        callback = fit(model, make_data(bad_row=row))
+    assert int(model.training_steps) == steps[row] + 1
+    if row == 12:
+        assert callback.first_bad_terms == {"kl": 6}
+    else:
+        assert callback.first_bad_terms in ({}, {"kl": 7})
+    text = str([warning.message for warning in caught])
+    assert "'kl' was first" in text if callback.first_bad_terms else "another replica's examples" in text
+
+
+def test_a_model_of_another_library_is_refused():
+    with pytest.raises(TypeError, match="`StopOnNonFinite` needs a model with `watch_terms`"):
+        StopOnNonFinite().set_model(keras.Sequential())
