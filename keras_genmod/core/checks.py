@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,10 +25,17 @@ __all__ = [
 def describe(value: Any) -> str:
     """A short description of a value for an error: its shape and dtype, or its repr."""
     shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
-    if shape is not None and dtype is not None:
-        return f"{type(value).__name__} of shape {tuple(shape)} and dtype {getattr(dtype, 'name', dtype)}"
+    # Types have these attributes too, and of a number its value says more.
+    if shape is not None and dtype is not None and not isinstance(value, (type, np.generic)):
+        shape = "unknown" if _rank_is_unknown(shape) else tuple(shape)
+        return f"{type(value).__name__} of shape {shape} and dtype {getattr(dtype, 'name', dtype)}"
     text = repr(value)
     return text if len(text) <= 80 else f"{type(value).__name__} {text[:76]}..."
+
+
+def _rank_is_unknown(shape: Any) -> bool:
+    """Whether it is TensorFlow's shape of a tensor whose rank only the running graph knows."""
+    return getattr(shape, "rank", 0) is None
 
 
 def check_integer(name: str, value: Any, *, minimum: int = 1) -> int:
@@ -49,7 +57,7 @@ def check_number(
     number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if (
         not number
-        or not np.isfinite(value)
+        or not math.isfinite(value)
         or not minimum <= value <= maximum
         or (above is not None and value <= above)
     ):
@@ -65,7 +73,7 @@ def check_number(
 def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:
     """Returns `value` if it is one of `choices`."""
     choices = list(choices)
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise ValueError(
             f"`{name}` must be one of {', '.join(map(repr, choices))}; received {describe(value)}."
         )
@@ -105,29 +113,43 @@ def check_event_shape(value: Any) -> tuple[int, ...]:
 
 
 def check_rows(name: str, value: Any, row_shape: Sequence[int]) -> None:
-    """Refuses an array or tensor whose shape is not `[batch, *row_shape]` or that has no rows."""
+    """Refuses what is not an array or tensor `[batch, *row_shape]` with at least one row."""
     row_shape = tuple(row_shape)
+    wanted = ", ".join(["batch", *map(str, row_shape)])
+    if not hasattr(value, "shape"):
+        raise TypeError(
+            f"`{name}` must be an array or tensor of shape [{wanted}]; received {describe(value)}. "
+            "Convert it with `np.asarray`."
+        )
+    if _rank_is_unknown(value.shape):
+        return
     shape = tuple(value.shape)
     fits = len(shape) == len(row_shape) + 1 and all(
         have is None or have == want for have, want in zip(shape[1:], row_shape, strict=True)
     )
     if not fits:
-        wanted = ", ".join(["batch", *map(str, row_shape)])
-        raise ValueError(
-            f"`{name}` must have shape [{wanted}]; received {shape}. {_advice(shape, row_shape)}"
-        )
+        advice = _advice(name, shape, row_shape)
+        raise ValueError(f"`{name}` must have shape [{wanted}]; received {shape}. {advice}")
     if shape[0] == 0:
         raise ValueError(f"`{name}` has no examples: received shape {shape}. Pass at least one.")
 
 
-def _advice(shape: tuple, row_shape: tuple) -> str:
+def _advice(name: str, shape: tuple, row_shape: tuple) -> str:
     """What to do about a shape that does not fit."""
-    known = all(side is not None for side in shape)
-    if known and shape == row_shape:
-        return "This is one example: add the batch axis with `x[None]`."
-    if known and len(shape) > 1 and int(np.prod(shape[1:])) == int(np.prod(row_shape)):
-        return f"Reshape it: `x.reshape(-1, {', '.join(map(str, row_shape))})`."
-    return "Pass data of that shape, or build the model with the `event_shape` of the data."
+    sides = ", ".join(map(str, row_shape))
+    if shape == row_shape:
+        return f"This is one example: add the batch axis with `{name}[None]`."
+    row = shape[1:]
+    if row and None not in row:
+        if (*row[1:], row[0]) == row_shape:
+            return f"Put the channels last: `np.moveaxis({name}, 1, -1)`."
+        if sorted(row) == sorted(row_shape):
+            return f"The axes of an example have another order: use `np.transpose({name}, ...)`."
+        if math.prod(row) == math.prod(row_shape):
+            return f"Reshape it: `{name}.reshape(-1, {sides})`."
+    if None not in shape and math.prod(shape) == math.prod(row_shape) and sorted(shape) != sorted(row_shape):
+        return f"This is one example in another shape: `{name}.reshape(1, {sides})`."
+    return "Pass data of that shape, or build the model for this one."
 
 
 @dataclass(frozen=True)
@@ -147,17 +169,18 @@ class ValueRange:
 
     def __str__(self) -> str:
         if self.low == -np.inf and self.high == np.inf:
-            return "finite values"
+            return "whole numbers" if self.integer else "finite values"
         kind = "whole numbers" if self.integer else "values"
         return f"{kind} in [{self.low:g}, {self.high:g}]"
 
     def check(self, name: str, value: np.ndarray) -> None:
         """Refuses an array with NaN, infinite or outlying values, or of a type that is no number."""
-        kind = np.asarray(value).dtype
-        if not (np.issubdtype(kind, np.number) or kind == np.bool_ or kind.name == "bfloat16"):
+        value = np.asarray(value)
+        kind = value.dtype
+        if not (kind.kind in "fiub" or kind.name == "bfloat16"):
             raise TypeError(
                 f"`{name}` must hold numbers; received dtype {kind}. "
-                "Convert it, for example with `x.astype('float32')`."
+                f"Convert it, for example with `{name}.astype('float32')`."
             )
         # Minimum and maximum carry NaN along: two passes over the data and no copy of it.
         low, high = np.min(value), np.max(value)
@@ -169,7 +192,7 @@ class ValueRange:
             )
         if low < self.low or high > self.high:
             raise ValueError(
-                f"`{name}` must hold {self}; received values from {low:g} to {high:g}. {self.advice}".rstrip()
+                f"`{name}` must hold {self}; received values from {low} to {high}. {self.advice}".rstrip()
             )
-        if self.integer and not np.issubdtype(kind, np.integer) and np.any(value != np.floor(value)):
+        if self.integer and kind.kind not in "iub" and np.any(value != np.floor(value)):
             raise ValueError(f"`{name}` must hold {self}; received fractions. {self.advice}".rstrip())

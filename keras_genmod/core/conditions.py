@@ -71,7 +71,7 @@ class ConditionSpec:
     def __str__(self) -> str:
         if self.num_classes is not None:
             return f"whole numbers [batch] from 0 to {self.num_classes - 1}"
-        return f"floats [batch, {', '.join(map(str, self.row_shape))}]"
+        return f"floats [{', '.join(['batch', *map(str, self.row_shape)])}]"
 
     def check_presence(self, condition: Any) -> None:
         """Refuses a condition too many or too few."""
@@ -105,9 +105,10 @@ class ConditionSpec:
             return None
         if not tf.is_tensor(condition):
             condition = np.asarray(condition)
-        rank = len(condition.shape)
-        single = rank == len(self.row_shape)
-        if not isinstance(condition, tf.Tensor) or hasattr(condition, "numpy"):
+        single = tuple(condition.shape) == self.row_shape
+        if not single:
+            check_rows("condition", condition, self.row_shape)
+        if not tf.is_tensor(condition) or hasattr(condition, "numpy"):
             self.check_values(np.asarray(condition)[None] if single else condition)
         condition = tf.cast(condition, self.dtype)
         if single:

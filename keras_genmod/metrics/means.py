@@ -47,9 +47,11 @@ class TermMeans(TransientMetric):
             (_CAPACITY,), _minus_one, dtype="int64", aggregation="only_first_replica", name="bad"
         )
 
-    @property
     def num_examples(self) -> tf.Tensor:
-        """Examples seen since the last reset (on this replica, inside a step)."""
+        """Examples seen since the last reset (on this replica, inside a step).
+
+        A method, as saving reads every property, and reading a metric's state waits for all workers.
+        """
         return tf.convert_to_tensor(self.sums)[0]
 
     def update_state(self, sums: Mapping[str, tf.Tensor], num_examples: tf.Tensor) -> None:
@@ -100,11 +102,11 @@ class TermMeans(TransientMetric):
 
     def reset_state(self) -> None:
         """Forgets all examples; what was watched stays noted until `forget_bad_terms`."""
-        self.sums.assign(tf.zeros_like(self.sums))
+        self.sums.assign(tf.zeros([_CAPACITY], tf.float64))
 
     def forget_bad_terms(self) -> None:
         """Starts watching anew."""
-        self.first_bad_step.assign(-tf.ones_like(self.first_bad_step))
+        self.first_bad_step.assign(_minus_one([_CAPACITY], tf.int64))
 
 
 def _minus_one(shape, dtype=None):

@@ -105,6 +105,10 @@ class Fittable:
             shuffle = shuffle if isinstance(x, keras.utils.PyDataset) else False
         if validation_data is not None:
             validation_data = self._evaluation_batches(validation_data, validation_batch_size or batch_size)
+        self._epoch_position = None
+        if steps_per_epoch is not None and steps_per_epoch % self.steps_per_execution:
+            self._epoch_position = _EpochPosition(steps_per_epoch)
+            callbacks = _with_callback(callbacks, self._epoch_position)
         return super().fit(
             x,
             y,
@@ -176,28 +180,40 @@ class Fittable:
         return super().predict(x, verbose=verbose, steps=steps, callbacks=callbacks)
 
     def _make_function(self, step_function: Callable) -> Callable:
-        """Keras' loop over steps; on several replicas a Python loop for `steps_per_execution` > 1.
+        """Keras' loop over the steps of one execution, where it does the right thing.
 
-        There Keras' own loop inside a graph fails to run ("You must feed a value for placeholder"): its
-        steps sit in a conditional, where replicas cannot meet.
+        It does not for `steps_per_execution` > 1 in two cases, which get a loop in Python here: on
+        several replicas it fails to run ("You must feed a value for placeholder": its steps sit in a
+        conditional, where replicas cannot meet), and at the end of an epoch over an endless data set it
+        runs into the next epoch.
         """
-        strategy, steps = self.distribute_strategy, self.steps_per_execution
-        if steps == 1 or strategy.num_replicas_in_sync == 1:
-            return super()._make_function(step_function)
+        whole = super()._make_function(step_function)
+        if self.steps_per_execution == 1:
+            return whole
+        strategy = self.distribute_strategy
+        replicated = strategy.num_replicas_in_sync > 1
+        training = step_function == self.train_step
 
-        def one_step(iterator: Any) -> dict[str, tf.Tensor]:
-            logs = strategy.run(step_function, args=(iterator.get_next(),))
+        def one_step(data: Any) -> dict[str, tf.Tensor]:
+            logs = strategy.run(step_function, args=(data,))
             return {name: strategy.reduce("MEAN", value, axis=None) for name, value in logs.items()}
 
         if not self.run_eagerly:
-            one_step = tf.function(one_step, reduce_retracing=True, autograph=False)
+            one_step = tf.function(
+                one_step, reduce_retracing=True, autograph=False, jit_compile=self.jit_compile
+            )
 
         def function(iterator: Any) -> dict[str, tf.Tensor]:
+            steps = self.steps_per_execution
+            if training and self._epoch_position is not None:
+                steps = min(steps, self._epoch_position.steps_left())
+            if steps == self.steps_per_execution and not replicated:
+                return whole(iterator)
             logs = None
             for _ in range(steps):
                 try:
-                    logs = one_step(iterator)
-                except tf.errors.OutOfRangeError:
+                    logs = one_step(next(iterator))
+                except (StopIteration, tf.errors.OutOfRangeError):
                     if logs is None:
                         raise StopIteration from None
                     break
@@ -266,6 +282,30 @@ class Fittable:
         batch = unpack(first)
         if batch.weight is None or len(np.shape(batch.weight)) == 1:
             self._check_arrays(batch)
+
+
+class _EpochPosition(keras.callbacks.Callback):
+    """Knows how many steps of the epoch are left when an execution begins."""
+
+    def __init__(self, steps_per_epoch: int) -> None:
+        super().__init__()
+        self._steps_per_epoch = steps_per_epoch
+        self._step = 0
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self._step = batch
+
+    def steps_left(self) -> int:
+        """Steps from the one that begins to the end of the epoch."""
+        return self._steps_per_epoch - self._step
+
+
+def _with_callback(callbacks: Any, callback: keras.callbacks.Callback) -> Any:
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks.append(callback)
+        return callbacks
+    callbacks = [] if callbacks is None else callbacks
+    return [*(callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]), callback]
 
 
 def _is_arrays(data: Any) -> bool:

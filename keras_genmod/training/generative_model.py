@@ -94,6 +94,7 @@ class GenerativeModel(Compilable, Fittable, Saveable, Exportable, keras.Model):
         self._term_means = TermMeans()
         self._micro_batches = 1
         self._watch_terms = False
+        self._epoch_position = None
         self._num_sampling_seeds = 0
         self._graphs = GraphCache()
 
@@ -155,7 +156,7 @@ class GenerativeModel(Compilable, Fittable, Saveable, Exportable, keras.Model):
     def _evaluation_seed(self) -> tf.Tensor:
         """A fixed seed for each batch of an evaluation: its number is the count of examples before it."""
         seed = tf.convert_to_tensor(self._noise_state)[0]
-        return replica_seed(stream_seed(seed, Purpose.EVALUATION, self._term_means.num_examples))
+        return replica_seed(stream_seed(seed, Purpose.EVALUATION, self._term_means.num_examples()))
 
     def _sampling_seed(self, seed: Any) -> tf.Tensor:
         """The seed of a draw: the caller's, or the next of a stream that touches nothing saved."""
@@ -269,7 +270,8 @@ class GenerativeModel(Compilable, Fittable, Saveable, Exportable, keras.Model):
     @property
     def metrics_names(self) -> list[str]:
         """Names of the logs, the objective first."""
-        return list(self.get_metrics_result())
+        others = [metric.name for metric in self.metrics if metric is not self._term_means]
+        return [*self._term_means.names, *others]
 
     def _flatten_metrics_in_order(self, logs: Mapping[str, float]) -> Any:
         values = [logs[name] for name in self.metrics_names]

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_genmod.core.files import replacing_file
 from keras_genmod.core.replicas import is_chief
@@ -90,7 +89,7 @@ class Saveable:
         """
         if not os.path.exists(filepath):
             raise FileNotFoundError(f"There is no file {os.fspath(filepath)!r}.")
-        before = [(variable, np.array(variable)) for variable in self.variables]
+        before = [(variable, variable.numpy()) for variable in self.variables]
         try:
             super().load_weights(filepath, skip_mismatch=skip_mismatch, **kwargs)
         except Exception as error:

@@ -1,0 +1,167 @@
+"""One row per model: what the contract tests need to know of it.
+
+A new family adds its rows here and is then held to every promise.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+import keras_genmod as kg
+from keras_genmod.core.registration import register
+from keras_genmod.networks import dense_network
+from tests.training.toys import ToyTranslator
+
+
+@register
+class NoiselessVAE(kg.VAE):
+    """A VAE that takes the posterior's mean for its draw: a deterministic objective."""
+
+    def loss_terms(self, x, *, condition=None, training=False, seed=None):
+        posterior = self.posterior(x, condition=condition, training=training)
+        likelihood = self.likelihood(posterior.mean(), condition=condition, training=training)
+        terms = super().loss_terms(x, condition=condition, training=training, seed=seed)
+        return {**terms, "reconstruction": -likelihood.log_prob(x)}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model, its data, and the promises that do not apply to it.
+
+    Args:
+        name: of the row.
+        build: function `(seed) -> model`.
+        event_shape: of the data.
+        noiseless: function `(seed) -> model` of the same family with a deterministic objective.
+        num_classes, condition_shape: of the condition.
+        paired, unpaired: for translators.
+        overfit: learning rate of Adam, steps, and the share of the first loss that must be left.
+        exempt: names of promises that do not apply.
+    """
+
+    name: str
+    build: Callable[[int], Any]
+    event_shape: tuple[int, ...]
+    noiseless: Callable[[int], Any]
+    num_classes: int | None = None
+    condition_shape: tuple[int, ...] | None = None
+    paired: bool = False
+    unpaired: bool = False
+    overfit: tuple[float, int, float] = (1e-2, 150, 0.5)
+    exempt: frozenset = field(default_factory=frozenset)
+
+    def data(self, num_rows: int, seed: int = 0) -> tuple:
+        """The arguments of `fit`: `(x,)` or `(x, condition)`; binary data of few patterns."""
+        generator = np.random.default_rng(seed)
+        patterns = generator.random((4, *self.event_shape)) < 0.5
+        labels = generator.integers(0, 4, num_rows)
+        x = patterns[labels].astype("float32")
+        if self.unpaired:
+            return ({"a": x, "b": 1.0 - x},)
+        if self.paired:
+            return x, 1.0 - x
+        if self.num_classes is not None:
+            return x, labels % self.num_classes
+        if self.condition_shape is not None:
+            return x, generator.normal(size=(num_rows, *self.condition_shape)).astype("float32")
+        return (x,)
+
+    @property
+    def adversarial(self) -> bool:
+        return self.paired or self.unpaired
+
+
+def _dense(**kwargs):
+    """Small networks of the user's own, for an event of 6 numbers and 2 latent dimensions."""
+    return {
+        "latent_dim": 2,
+        "encoder": dense_network((6,), (kwargs.pop("code"),), hidden_dims=(8,), seed=3, **kwargs),
+        "decoder": dense_network((2,), (6,), hidden_dims=(8,), seed=4, **kwargs),
+    }
+
+
+CASES = [
+    Case(
+        "autoencoder",
+        lambda seed: kg.Autoencoder((6,), seed=seed, denoising=0.3, sparsity=0.01, **_dense(code=2)),
+        (6,),
+        lambda seed: kg.Autoencoder((6,), seed=seed, **_dense(code=2)),
+    ),
+    Case(
+        "convolutional conditional autoencoder",
+        lambda seed: kg.Autoencoder(
+            (5, 6, 1), latent_dim=2, seed=seed, denoising=0.3, num_classes=3, likelihood="gaussian"
+        ),
+        (5, 6, 1),
+        lambda seed: kg.Autoencoder((5, 6, 1), latent_dim=2, seed=seed, num_classes=3),
+        num_classes=3,
+        overfit=(3e-3, 150, 0.5),
+    ),
+    Case(
+        "vae",
+        lambda seed: kg.VAE((6,), seed=seed, **_dense(code=4)),
+        (6,),
+        lambda seed: NoiselessVAE((6,), seed=seed, **_dense(code=4)),
+        overfit=(2e-2, 300, 0.75),
+    ),
+    Case(
+        "conditional vae with a schedule",
+        lambda seed: kg.VAE(
+            (6,),
+            seed=seed,
+            condition_shape=(2,),
+            likelihood=kg.distributions.GaussianHead("learned"),
+            beta=kg.training.LinearSchedule(1.0, 10),
+            **_dense(code=4, condition_shape=(2,)),
+        ),
+        (6,),
+        lambda seed: NoiselessVAE(
+            (6,), seed=seed, condition_shape=(2,), **_dense(code=4, condition_shape=(2,))
+        ),
+        condition_shape=(2,),
+        overfit=(2e-2, 300, 0.75),
+    ),
+    Case(
+        "convolutional vae",
+        lambda seed: kg.VAE((8, 8, 1), latent_dim=2, seed=seed),
+        (8, 8, 1),
+        lambda seed: NoiselessVAE((8, 8, 1), latent_dim=2, seed=seed),
+        overfit=(3e-3, 150, 0.5),
+    ),
+    Case(
+        "unpaired translator",
+        lambda seed: ToyTranslator((3,), seed=seed),
+        (3,),
+        lambda seed: ToyTranslator((3,), seed=seed, noise=0.0),
+        unpaired=True,
+        exempt=frozenset({"overfit"}),
+    ),
+    Case(
+        "paired translator",
+        lambda seed: ToyTranslator((3,), paired=True, seed=seed),
+        (3,),
+        lambda seed: ToyTranslator((3,), paired=True, seed=seed, noise=0.0),
+        paired=True,
+        exempt=frozenset({"overfit"}),
+    ),
+]
+
+
+def weights(model) -> dict[str, np.ndarray]:
+    """All weights by a name that two models of one class share."""
+    return {f"{i}:{weight.name}": weight.numpy() for i, weight in enumerate(model.weights)}
+
+
+def largest_difference(first, second) -> float:
+    """The largest difference between the weights of two models."""
+    a, b = weights(first), weights(second)
+    assert a.keys() == b.keys()
+    return max(float(np.max(np.abs(a[k].astype("float64") - b[k]), initial=0.0)) for k in a)
+
+
+def tensors(data: tuple) -> tuple:
+    """Arrays as tensors."""
+    return tf.nest.map_structure(tf.convert_to_tensor, data)
