@@ -183,7 +183,8 @@ class ValueRange:
                 f"Convert it, for example with `{name}.astype('float32')`."
             )
         # Minimum and maximum carry NaN along: two passes over the data and no copy of it.
-        low, high = np.min(value), np.max(value)
+        with np.errstate(invalid="ignore"):
+            low, high = np.min(value), np.max(value)
         if not (np.isfinite(low) and np.isfinite(high)):
             bad = int(np.size(value) - np.count_nonzero(np.isfinite(value)))
             raise ValueError(
@@ -192,7 +193,7 @@ class ValueRange:
             )
         if low < self.low or high > self.high:
             raise ValueError(
-                f"`{name}` must hold {self}; received values from {low} to {high}. {self.advice}".rstrip()
+                f"`{name}` must hold {self}; received values from {low!s} to {high!s}. {self.advice}".rstrip()
             )
         if self.integer and kind.kind not in "iub" and np.any(value != np.floor(value)):
             raise ValueError(f"`{name}` must hold {self}; received fractions. {self.advice}".rstrip())

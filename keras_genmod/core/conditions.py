@@ -105,7 +105,9 @@ class ConditionSpec:
             return None
         if not tf.is_tensor(condition):
             condition = np.asarray(condition)
-        single = tuple(condition.shape) == self.row_shape
+        single = len(condition.shape) == len(self.row_shape) and all(
+            have in (None, want) for have, want in zip(condition.shape, self.row_shape, strict=True)
+        )
         if not single:
             check_rows("condition", condition, self.row_shape)
         if not tf.is_tensor(condition) or hasattr(condition, "numpy"):

@@ -68,8 +68,9 @@ def as_seed(seed: Any) -> tf.Tensor:
     """An int32 seed `[2]` from an integer or a pair of integers."""
     if isinstance(seed, (int, np.integer)) and not isinstance(seed, bool):
         return tf.constant([0, check_seed(seed)], tf.int32)
-    shape = getattr(seed, "shape", np.shape(seed))
-    if tuple(shape) != (2,):
+    if not tf.is_tensor(seed):
+        seed = np.asarray(seed)
+    if tuple(seed.shape) != (2,) or not tf.as_dtype(seed.dtype).is_integer:
         raise ValueError(f"`seed` must be an integer or two integers [2]; received {describe(seed)}.")
     return tf.cast(seed, tf.int32)
 

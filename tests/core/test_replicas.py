@@ -1,0 +1,120 @@
+"""Replicas: sums over all, state that stays equal, and the answers of one device outside a strategy."""
+
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_genmod.core.replicas import (
+    assign_equally,
+    in_multi_worker,
+    is_chief,
+    num_replicas,
+    replica_id,
+    sum_over_replicas,
+)
+
+
+def run(strategy, function, *args):
+    """The result of `function` on each replica of a step."""
+    results = tf.function(lambda: strategy.run(function, args))()
+    return keras.tree.map_structure(lambda value: strategy.experimental_local_results(value), results)
+
+
+def per_replica(strategy, *values):
+    return strategy.experimental_distribute_values_from_function(
+        lambda context: tf.constant(values[context.replica_id_in_sync_group])
+    )
+
+
+def test_who_am_i(strategy):
+    assert num_replicas() == 1 and replica_id() is None
+    with strategy.scope():
+        assert num_replicas() == 2
+    assert [int(i) for i in run(strategy, replica_id)] == [0, 1]
+    assert [int(n) for n in run(strategy, lambda: tf.constant(num_replicas()))] == [2, 2]
+
+
+def test_sum_is_the_same_on_all_replicas(strategy):
+    values = per_replica(strategy, [1.0, 2.0], [10.0, -2.0])
+    result = run(strategy, lambda x: sum_over_replicas({"a": x, "b": [x[0]]}), values)
+    for replica in range(2):
+        np.testing.assert_array_equal(result["a"][replica], [11.0, 0.0])
+        assert float(result["b"][0][replica]) == 11.0
+
+
+def test_sum_on_one_device_is_the_value():
+    value = tf.constant([1.0])
+    assert sum_over_replicas(value) is value
+
+
+def append(old, rows):
+    """A first-in-first-out pool: what must see all rows, in one order."""
+    return tf.concat([old[len(rows) :], rows], axis=0)
+
+
+def make_pool(kind):
+    if kind == "keras":
+        return keras.Variable(
+            np.zeros([6, 2], np.float32), trainable=False, aggregation="only_first_replica", name="pool"
+        )
+    return tf.Variable(
+        tf.zeros([6, 2]), trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
+    )
+
+
+@pytest.mark.parametrize("kind", ["keras", "tf"])
+def test_state_stays_equal_and_is_that_of_one_device(strategy, kind):
+    shards = [np.array([[1, 2], [3, 4]], np.float32), np.array([[5, 6], [7, 8]], np.float32)]
+    alone = make_pool(kind)
+    assign_equally(alone, append, rows=tf.constant(np.concatenate(shards)))
+    np.testing.assert_array_equal(alone, [[0, 0], [0, 0], [1, 2], [3, 4], [5, 6], [7, 8]])
+
+    with strategy.scope():
+        pool = make_pool(kind)
+    run(strategy, lambda rows: assign_equally(pool, append, rows=rows), per_replica(strategy, *shards))
+    copies = strategy.experimental_local_results(pool.value if kind == "keras" else pool)
+    assert len(copies) == 2
+    for copy in copies:
+        np.testing.assert_array_equal(copy, alone)
+
+
+def test_shards_of_different_sizes_are_gathered_too(strategy):
+    with strategy.scope():
+        pool = make_pool("keras")
+    rows = per_replica(strategy, [[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0]])
+    run(strategy, lambda rows: assign_equally(pool, append, rows=rows), rows)
+    for copy in strategy.experimental_local_results(pool.value):
+        np.testing.assert_array_equal(copy, [[0, 0], [0, 0], [0, 0], [1, 2], [3, 4], [5, 6]])
+
+
+def cluster(spec, task_type, task_id):
+    """A stand-in for a multi-worker strategy, which would need several processes."""
+    resolver = SimpleNamespace(
+        cluster_spec=lambda: tf.train.ClusterSpec(spec), task_type=task_type, task_id=task_id
+    )
+    return SimpleNamespace(cluster_resolver=resolver)
+
+
+def test_one_process_is_its_own_chief(strategy):
+    assert is_chief() and not in_multi_worker()
+    assert is_chief(strategy) and not in_multi_worker(strategy)
+    alone = cluster({"worker": ["localhost:1"]}, "worker", 0)
+    assert is_chief(alone) and not in_multi_worker(alone)
+
+
+@pytest.mark.parametrize(
+    ("spec", "task_type", "task_id", "chief"),
+    [
+        ({"worker": ["a:1", "b:1"]}, "worker", 0, True),
+        ({"worker": ["a:1", "b:1"]}, "worker", 1, False),
+        ({"chief": ["a:1"], "worker": ["b:1"]}, "chief", 0, True),
+        ({"chief": ["a:1"], "worker": ["b:1"]}, "worker", 0, False),
+    ],
+)
+def test_one_of_several_workers_is_chief(spec, task_type, task_id, chief):
+    strategy = cluster(spec, task_type, task_id)
+    assert in_multi_worker(strategy)
+    assert is_chief(strategy) is chief
