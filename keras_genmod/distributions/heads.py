@@ -51,7 +51,8 @@ class Head(keras.layers.Layer):
     value_range = ValueRange()
 
     def __init__(self, *, event_shape: Any = None, name: str | None = None, **kwargs) -> None:
-        super().__init__(name=name, **kwargs)
+        # No autocast: `head(params)` would round float32 parameters under a policy of half precision.
+        super().__init__(name=name, autocast=False, **kwargs)
         self.event_shape = None
         if event_shape is not None:
             self.set_event_shape(event_shape)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from keras_genmod.core.checks import check_integer
 from keras_genmod.core.registration import register
 
 __all__ = ["ConcatenateCondition"]
@@ -18,7 +19,7 @@ class ConcatenateCondition(keras.layers.Layer):
     an image of the same height and width is appended as it is.
 
     Args:
-        num_classes: number of classes if the condition is a class, else None.
+        num_classes: number of classes (2 or more) if the condition is a class, else None.
 
     Call arguments:
         inputs: list of `x` `[B, ..., C]` and the condition: int `[B]` or float `[B, *shape]`.
@@ -34,7 +35,9 @@ class ConcatenateCondition(keras.layers.Layer):
 
     def __init__(self, num_classes: int | None = None, **kwargs) -> None:
         super().__init__(**kwargs)
-        self.num_classes = num_classes
+        self.num_classes = (
+            None if num_classes is None else check_integer("num_classes", num_classes, minimum=2)
+        )
 
     def build(self, input_shape) -> None:
         """Checks that the two shapes go together; the layer has no weights."""
@@ -66,8 +69,9 @@ class ConcatenateCondition(keras.layers.Layer):
             condition = ops.one_hot(condition, self.num_classes, dtype=x.dtype)
         else:
             condition = ops.cast(condition, x.dtype)
-        if len(condition.shape) != len(x.shape) or len(x.shape) == 2:
-            condition = ops.reshape(condition, (-1, *[1] * (len(x.shape) - 2), shape[-1]))
+        sides = tuple(x.shape[1:-1])
+        if len(condition.shape) != len(x.shape) or tuple(condition.shape[1:-1]) != sides:
+            condition = ops.reshape(condition, (-1, *[1] * len(sides), shape[-1]))
             condition = ops.broadcast_to(condition, (*ops.shape(x)[:-1], shape[-1]))
         return ops.concatenate([x, condition], axis=-1)
 

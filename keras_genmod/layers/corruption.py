@@ -6,12 +6,13 @@ Bengio and Manzagol, 2008.
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from keras_genmod.core.checks import check_number
+from keras_genmod.core.checks import check_number, describe
 from keras_genmod.core.noise import split
 from keras_genmod.core.registration import register
 
@@ -41,8 +42,15 @@ class Corruption:
         if identifier is None or isinstance(identifier, Corruption):
             return identifier
         if isinstance(identifier, dict):
-            return keras.saving.deserialize_keras_object(identifier)
-        return MaskingCorruption(identifier)
+            identifier = keras.saving.deserialize_keras_object(identifier)
+        elif isinstance(identifier, numbers.Real):
+            identifier = MaskingCorruption(identifier)
+        if not isinstance(identifier, Corruption):
+            raise ValueError(
+                "A corruption must be None, the rate of a `MaskingCorruption`, or an object such as "
+                f"`GaussianCorruption(0.1)`; received {describe(identifier)}."
+            )
+        return identifier
 
 
 @register
