@@ -38,7 +38,8 @@ def unpack(data: Any) -> Batch:
         )
     if len(data) == 1 and isinstance(data[0], (tuple, list)):
         return unpack(data[0])
-    return Batch(*data)
+    # Data sets that are split over replicas hold `()` where there is nothing.
+    return Batch(*(None if isinstance(part, tuple) and not part else part for part in data))
 
 
 def batch_size(batch: Batch) -> tf.Tensor:

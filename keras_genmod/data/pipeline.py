@@ -16,7 +16,7 @@ import tensorflow as tf
 from keras_genmod.core.batches import Batch
 from keras_genmod.core.checks import check_integer
 
-__all__ = ["array_batches", "endless_batches", "num_rows"]
+__all__ = ["array_batches", "endless_batches", "num_rows", "without_nones"]
 
 _FOREVER = np.iinfo(np.int64).max
 
@@ -48,7 +48,8 @@ def endless_batches(
         first_step: asked, when iteration begins, for the number of the first batch to give; 0 if None.
 
     Returns:
-        An endless `tf.data.Dataset` of `(x,)`, `(x, condition)` or `(x, condition, weight)`.
+        An endless `tf.data.Dataset` of `(x,)`, `(x, condition)` or `(x, condition, weight)`, `()` standing
+        for what is absent.
 
     Cost: one sort of N random keys a pass, in the background.
     """
@@ -73,7 +74,7 @@ def endless_batches(
         ]
         return tf.concat(parts, axis=0)[:length]
 
-    leaves = [leaf for leaf in keras.tree.flatten(data) if leaf is not None]
+    leaves = keras.tree.flatten(data)
 
     def permutations(number: tf.Tensor, first: tf.Tensor):
         return number, first, tuple(order(leaf, i, number) for i, leaf in enumerate(leaves))
@@ -84,7 +85,7 @@ def endless_batches(
             taken = (
                 _as_float32(tf.gather(leaf, row[rows])) for leaf, row in zip(leaves, orders, strict=True)
             )
-            return keras.tree.map_structure(lambda leaf: None if leaf is None else next(taken), data)
+            return keras.tree.pack_sequence_as(data, list(taken))
 
         return tf.data.Dataset.range(first, steps_per_pass).map(take)
 
@@ -123,15 +124,26 @@ def array_batches(batch: Batch, batch_size: int) -> tf.data.Dataset:
 
 
 def _as_tensors(batch: Batch) -> tuple:
-    """The arrays in host memory, as a tuple without trailing Nones."""
+    """The arrays in host memory, without trailing Nones and with `()` for those between.
+
+    TensorFlow cannot split a data set that holds None over replicas; `core.batches.unpack` knows `()`.
+    """
     entries = list(batch)
     while entries[-1] is None:
         entries.pop()
     with tf.device("CPU"):
         return tuple(
-            None if entry is None else keras.tree.map_structure(tf.convert_to_tensor, entry)
+            () if entry is None else keras.tree.map_structure(tf.convert_to_tensor, entry)
             for entry in entries
         )
+
+
+def without_nones(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """A data set of batches with `()` for None, which TensorFlow can split over replicas."""
+    spec = dataset.element_spec
+    if not isinstance(spec, tuple) or all(not isinstance(part, tf.NoneTensorSpec) for part in spec):
+        return dataset
+    return dataset.map(lambda *parts: tuple(() if part is None else part for part in parts))
 
 
 def _as_float32(leaf: tf.Tensor) -> tf.Tensor:

@@ -81,9 +81,7 @@ class AdversarialModel(GenerativeModel):
         Raises:
             ValueError: as `GenerativeModel.compile`.
         """
-        if discriminator_optimizer is None and isinstance(
-            generator_optimizer, keras.optimizers.Optimizer
-        ):
+        if discriminator_optimizer is None and isinstance(generator_optimizer, keras.optimizers.Optimizer):
             with self.distribute_strategy.scope():
                 discriminator_optimizer = type(generator_optimizer).from_config(
                     generator_optimizer.get_config()

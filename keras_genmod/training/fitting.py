@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from keras_genmod.core.batches import Batch, unpack
 from keras_genmod.core.checks import ValueRange, check_number, describe
-from keras_genmod.data.pipeline import array_batches, endless_batches, num_rows
+from keras_genmod.core.replicas import is_chief
+from keras_genmod.data.pipeline import array_batches, endless_batches, num_rows, without_nones
 
 __all__ = ["Fittable"]
 
@@ -101,10 +102,11 @@ class Fittable:
             y = sample_weight = class_weight = None
             steps_per_epoch, shuffle = steps, False
         else:
-            self._check_first_batch(x)
+            x = self._checked_batches(x)
             shuffle = shuffle if isinstance(x, keras.utils.PyDataset) else False
         if validation_data is not None:
             validation_data = self._evaluation_batches(validation_data, validation_batch_size or batch_size)
+        callbacks = self._without_writers(callbacks)
         self._epoch_position = None
         if steps_per_epoch is not None and steps_per_epoch % self.steps_per_execution:
             self._epoch_position = _EpochPosition(steps_per_epoch)
@@ -221,11 +223,22 @@ class Fittable:
 
         return function
 
+    def _without_writers(self, callbacks: Any) -> Any:
+        """The callbacks; on workers that are not the chief, backups are only read.
+
+        All workers share one backup folder: the chief writes and removes it.
+        """
+        if not is_chief(self.distribute_strategy):
+            for callback in keras.tree.flatten(callbacks):
+                if isinstance(callback, keras.callbacks.BackupAndRestore):
+                    callback.delete_checkpoint = False
+                    callback._save_model = lambda: None
+        return callbacks
+
     def _evaluation_batches(self, data: Any, batch_size: int | None) -> Any:
         """Data ready for `evaluate`: arrays checked and in batches, others checked by their first."""
         if not _is_arrays(data):
-            self._check_first_batch(data)
-            return data
+            return self._checked_batches(data)
         batch = unpack(data)
         self._check_arrays(batch)
         return array_batches(batch, batch_size or _DEFAULT_BATCH_SIZE)
@@ -267,21 +280,21 @@ class Fittable:
     def _check_predict_arrays(self, batch: Batch) -> None:
         self.check_data(batch.x, batch.condition)
 
-    def _check_first_batch(self, data: Any) -> None:
-        """Checks the first batch of data that can be iterated again; a generator is not touched."""
-        if isinstance(data, tf.data.Dataset):
-            first = next(iter(data.take(1)), None)
-        elif isinstance(data, keras.utils.PyDataset):
-            first = data[0] if data.num_batches != 0 else None
-        elif data is None or isinstance(data, str):
+    def _checked_batches(self, data: Any) -> Any:
+        """Batches after a look at the first, if they can be iterated again; a generator is not touched."""
+        if data is None or isinstance(data, str):
             raise TypeError(f"`x` must be arrays or batches; received {describe(data)}.")
-        else:
-            return
+        if isinstance(data, tf.data.Dataset):
+            self._check_batch(next(iter(data.take(1)), None))
+            return without_nones(data)
+        if isinstance(data, keras.utils.PyDataset):
+            self._check_batch(data[0] if data.num_batches != 0 else None)
+        return data
+
+    def _check_batch(self, first: Any) -> None:
         if first is None:
             raise ValueError("`x` is an empty data set: it gave no batch. Pass at least one example.")
-        batch = unpack(first)
-        if batch.weight is None or len(np.shape(batch.weight)) == 1:
-            self._check_arrays(batch)
+        self._check_arrays(unpack(first))
 
 
 class _EpochPosition(keras.callbacks.Callback):

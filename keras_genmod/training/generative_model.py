@@ -147,10 +147,9 @@ class GenerativeModel(Compilable, Fittable, Saveable, Exportable, keras.Model):
         """Number of training steps done, int64; saved with the weights."""
         return tf.convert_to_tensor(self._noise_state)[1]
 
-    def _next_training_seed(self) -> tf.Tensor:
-        """This step's seed on this replica; advances the saved counter, as nothing else does."""
+    def _training_seed(self) -> tf.Tensor:
+        """The seed of this training step on this replica."""
         state = tf.convert_to_tensor(self._noise_state)
-        self._noise_state.assign_add([0, 1])
         return replica_seed(stream_seed(state[0], Purpose.TRAINING, state[1]))
 
     def _evaluation_seed(self) -> tf.Tensor:
@@ -194,7 +193,7 @@ class GenerativeModel(Compilable, Fittable, Saveable, Exportable, keras.Model):
         num_examples = batch_size(batch)
         global_num_examples = sum_over_replicas(tf.cast(num_examples, tf.float32))
         step = self.training_steps
-        seed = self._next_training_seed()
+        seed = self._training_seed()
         players = self.players()
         rounds = max(player.updates_per_step for player in players)
         sums = {}
@@ -223,6 +222,8 @@ class GenerativeModel(Compilable, Fittable, Saveable, Exportable, keras.Model):
         if self._watch_terms:
             self._term_means.watch(flat, step)
         self._term_means.update_state(flat, num_examples)
+        # The one place that advances the saved state of the noise.
+        self._noise_state.assign_add([0, 1])
         return self._logs()
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:

@@ -92,8 +92,11 @@ def test_loss_is_the_weighted_sum_of_the_terms(case):
         extra = {} if shared is None else {"shared": None}
         batch = tf.nest.map_structure(tf.convert_to_tensor, case.data(2))
         terms = player.loss_terms(
-            batch[0], condition=None if len(batch) == 1 else batch[1], training=False,
-            seed=tf.constant([0, 1]), **extra,
+            batch[0],
+            condition=None if len(batch) == 1 else batch[1],
+            training=False,
+            seed=tf.constant([0, 1]),
+            **extra,
         )
         named = {name: float(player.term_weights().get(name, 1.0)) for name in terms}
         total += sum(weight * result[prefix + name] for name, weight in named.items())

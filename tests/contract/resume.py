@@ -1,0 +1,73 @@
+"""Interrupts and resumes the training of every model; started by test_resume.py.
+
+A process of its own, because op determinism is switched on for the whole process.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from tests.contract.cases import CASES, largest_difference
+
+EPOCHS = 4
+
+
+class Interrupt(keras.callbacks.Callback):
+    """Stops the run as a lost machine would, in the middle of the third epoch."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.model.optimizer.iterations.numpy() == 8:
+            raise KeyboardInterrupt
+
+
+def train(case, callbacks=(), initial_epoch=0, model=None):
+    if model is None:
+        model = case.build(7)
+        model.compile("adam")
+    model.fit(
+        *case.data(20),
+        validation_data=case.data(8),
+        batch_size=8,
+        epochs=EPOCHS,
+        initial_epoch=initial_epoch,
+        verbose=0,
+        callbacks=list(callbacks),
+    )
+    return model
+
+
+def differences(case, folder: Path) -> dict[str, float]:
+    """The largest difference from the uninterrupted run's weights, by way of resuming."""
+    whole = train(case)
+    backup = lambda: keras.callbacks.BackupAndRestore(folder / "backup")  # noqa: E731
+    try:
+        train(case, [backup(), Interrupt()])
+    except KeyboardInterrupt:
+        pass
+    by_backup = train(case, [backup()])
+    half = case.build(7)
+    half.compile("adam")
+    half.fit(*case.data(20), validation_data=case.data(8), batch_size=8, epochs=2, verbose=0)
+    half.save(folder / "half.keras")
+    loaded = keras.saving.load_model(folder / "half.keras")
+    by_file = train(case, initial_epoch=2, model=loaded)
+    return {
+        "backup": largest_difference(whole, by_backup),
+        "file": largest_difference(whole, by_file),
+        "steps": int(whole.training_steps) - int(by_backup.training_steps),
+        "unlike": largest_difference(whole, half),
+    }
+
+
+if __name__ == "__main__":
+    tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(0)
+    results = {}
+    for number, case in enumerate(CASES):
+        folder = Path(sys.argv[1]) / str(number)
+        folder.mkdir()
+        results[case.name] = differences(case, folder)
+    Path(sys.argv[1], "results.json").write_text(json.dumps(results))

@@ -1,0 +1,221 @@
+"""The step's averages, penalties, clipping and players, against NumPy."""
+
+import contextlib
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_genmod as kg
+from keras_genmod.core.batches import Batch
+from keras_genmod.training import GenerativeModel, Player, SharedForward
+from keras_genmod.training.step import gradients, objective
+from tests.training.toys import ToyTranslator
+
+
+class Line(GenerativeModel):
+    """Two terms, a * x and a ** 2 * x, with one weight a: gradients by hand."""
+
+    def __init__(self, a=2.0, **kwargs):
+        super().__init__((1,), **kwargs)
+        self.layer = keras.layers.Dense(
+            1,
+            use_bias=False,
+            kernel_initializer=keras.initializers.Constant(a),
+        )
+        self.layer.build((None, 1))
+        self.built = True
+
+    @property
+    def a(self):
+        return tf.convert_to_tensor(self.layer.kernel)[0, 0]
+
+    def loss_terms(self, x, *, condition=None, training=False, seed=None):
+        return {"linear": self.a * x[:, 0], "square": self.a**2 * x[:, 0]}
+
+    def term_weights(self):
+        return {"square": 0.5}
+
+    def call(self, x, training=False):
+        return self.layer(x)
+
+
+X = np.array([[1.0], [2.0], [4.0], [8.0], [16.0]], "float32")
+W = np.array([1.0, 0.5, 0.0, 2.0, 1.0], "float32")
+
+
+def test_the_logs_are_weighted_means_over_a_ragged_last_batch():
+    model = Line()
+    model.compile(keras.optimizers.SGD(0.0))
+    history = model.fit(X, sample_weight=W, batch_size=2, epochs=1, verbose=0).history
+    linear = np.sum(W * 2.0 * X[:, 0]) / 5
+    square = np.sum(W * 4.0 * X[:, 0]) / 5
+    assert history["linear"] == pytest.approx([linear], rel=1e-6)
+    assert history["square"] == pytest.approx([square], rel=1e-6)
+    assert history["loss"] == pytest.approx([linear + 0.5 * square], rel=1e-6)
+    result = model.evaluate(X, sample_weight=W, batch_size=2, return_dict=True, verbose=0)
+    assert result["loss"] == pytest.approx(linear + 0.5 * square, rel=1e-6)
+
+
+@pytest.mark.parametrize("replicated", [False, True])
+def test_one_step_follows_the_gradient_of_the_mean(strategy, replicated):
+    with strategy.scope() if replicated else contextlib.nullcontext():
+        model = Line()
+        model.compile(keras.optimizers.SGD(0.1))
+    model.fit(X, sample_weight=W, batch_size=5, verbose=0)
+    # d/da (a x + a^2 x / 2) = (1 + a) x at a = 2.
+    gradient = np.sum(W * 3.0 * X[:, 0]) / 5
+    assert float(model.a) == pytest.approx(2.0 - 0.1 * gradient, abs=1e-5)
+
+
+@pytest.mark.parametrize("replicated", [False, True])
+@pytest.mark.parametrize("micro_batches", [1, 2])
+def test_a_penalty_enters_the_objective_once(strategy, replicated, micro_batches):
+    with strategy.scope() if replicated else contextlib.nullcontext():
+        model = Line()
+        model.layer.kernel.regularizer = keras.regularizers.L2(3.0)
+        model.compile(keras.optimizers.SGD(0.01), micro_batches=micro_batches)
+    logs = model.fit(X, batch_size=5, verbose=0).history
+    assert logs["regularization"] == pytest.approx([3.0 * 4.0])
+    gradient = 3.0 * np.mean(X) + 2 * 3.0 * 2.0
+    assert float(model.a) == pytest.approx(2.0 - 0.01 * gradient, rel=1e-5)
+
+
+def test_a_term_with_weight_zero_may_be_infinite():
+    class Infinite(Line):
+        def loss_terms(self, x, **kwargs):
+            terms = super().loss_terms(x, **kwargs)
+            return {**terms, "square": terms["square"] * np.inf}
+
+        def term_weights(self):
+            return {"square": 0.0}
+
+    model = Infinite()
+    model.compile(keras.optimizers.SGD(0.1))
+    assert np.isfinite(model.fit(X, verbose=0).history["loss"][0])
+
+
+def test_terms_must_be_per_example_and_weights_must_name_terms():
+    seed = tf.constant([0, 1])
+
+    def player(terms, weights):
+        return Player("p", (), lambda x, **_: terms, lambda: weights)
+
+    batch = Batch(tf.constant(X))
+    with pytest.raises(ValueError, match=r"one value per example.*received shape \(5, 1\)"):
+        objective(player({"t": batch.x}, {}), batch, seed, training=True)
+    with pytest.raises(ValueError, match=r"names \['other'\].*terms are \['t'\]"):
+        objective(player({"t": batch.x[:, 0]}, {"other": 1.0}), batch, seed, training=True)
+
+
+def test_micro_batches_wait_for_each_other():
+    """So that the activations of one at a time are in memory: each part depends on the last gradients."""
+    model = Line()
+    model.compile(keras.optimizers.SGD(0.1), micro_batches=3)
+    (player,) = model.players()
+
+    @tf.function(autograph=False)
+    def step(x):
+        grads, _ = gradients(
+            player,
+            model.optimizer,
+            Batch(x),
+            tf.constant([0, 1]),
+            global_num_examples=5.0,
+            micro_batches=3,
+        )
+        return grads
+
+    graph = step.get_concrete_function(tf.TensorSpec([None, 1])).graph
+    waiting = [op for op in graph.get_operations() if op.type == "Identity" and op.control_inputs]
+    assert len(waiting) >= 2
+    whole = 3.0 * np.mean(X)
+    np.testing.assert_allclose(step(tf.constant(X))[0], [[whole]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("paired", [False, True])
+@pytest.mark.parametrize("discriminator_steps", [1, 3])
+def test_a_shared_forward_pass_changes_nothing_but_the_work(paired, discriminator_steps):
+    a = np.random.default_rng(0).normal(size=(12, 3)).astype("float32")
+    data = (a, a[::-1].copy()) if paired else ({"a": a, "b": a[::-1].copy()},)
+    models = []
+    for shares in (True, False):
+        model = ToyTranslator((3,), paired=paired, shares=shares, seed=5)
+        model.compile("sgd", discriminator_steps=discriminator_steps)
+        model.fit(*data, batch_size=4, epochs=2, verbose=0)
+        models.append(model)
+    for shared, plain in zip(*(m.get_weights() for m in models), strict=True):
+        np.testing.assert_allclose(shared, plain, atol=1e-6)
+
+
+def test_the_shared_pass_is_made_once():
+    calls = []
+
+    class Counting(ToyTranslator):
+        def shared_forward(self, x, *, condition, training, seed):
+            calls.append(training)
+            return super().shared_forward(x, condition=condition, training=training, seed=seed)
+
+    x = {"a": np.ones((4, 3), "float32"), "b": np.ones((4, 3), "float32")}
+    model = Counting((3,), seed=0)
+    model.compile(run_eagerly=True)
+    model.fit(x, batch_size=4, verbose=0)
+    assert calls == [True]
+
+
+def test_players_take_alternate_steps_by_hand():
+    """The discriminator moves first, and the generator meets the new discriminator."""
+    x = {"a": np.ones((2, 1), "float32"), "b": 3 * np.ones((2, 1), "float32")}
+    model = ToyTranslator((1,), noise=0.0, seed=1)
+    model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.2))
+    twin = ToyTranslator((1,), noise=0.0, seed=1)
+    twin.set_weights(model.get_weights())
+    model.fit(x, batch_size=2, verbose=0)
+
+    a, b = tf.constant(x["a"]), tf.constant(x["b"])
+    d, g = twin.discriminator, (twin.forward_network, twin.backward_network)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(tf.nn.softplus(-d(b)) + tf.nn.softplus(d(g[0](a))))
+    for weight, grad in zip(d.trainable_weights, tape.gradient(loss, d.trainable_weights), strict=True):
+        weight.assign_sub(0.2 * grad)
+    weights = g[0].trainable_weights + g[1].trainable_weights
+    with tf.GradientTape() as tape:
+        fake = g[0](a)
+        cycle = tf.reduce_sum((g[1](fake) - a) ** 2, axis=-1, keepdims=True)
+        loss = tf.reduce_mean(tf.nn.softplus(-d(fake)) + 2.0 * cycle)
+    for weight, grad in zip(weights, tape.gradient(loss, weights), strict=True):
+        weight.assign_sub(0.1 * grad)
+    for ours, theirs in zip(model.trainable_weights, twin.trainable_weights, strict=True):
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-6)
+
+
+def test_each_player_gets_a_copy_of_one_optimizer():
+    model = ToyTranslator((3,))
+    model.compile(keras.optimizers.RMSprop(0.123))
+    assert model.optimizer is not model.discriminator_optimizer
+    assert isinstance(model.discriminator_optimizer, keras.optimizers.RMSprop)
+    assert float(model.discriminator_optimizer.learning_rate) == pytest.approx(0.123)
+    assert model.get_compile_config()["discriminator_steps"] == 1
+
+
+def test_unpaired_sides_may_differ_in_length():
+    model = ToyTranslator((3,), seed=0)
+    model.compile()
+    x = {"a": np.zeros((7, 3), "float32"), "b": np.ones((3, 3), "float32")}
+    model.fit(x, batch_size=4, epochs=1, verbose=0)
+    assert int(model.training_steps) == 2
+
+
+def test_the_logged_objective_is_the_one_that_is_minimised():
+    model = kg.VAE((4,), latent_dim=2, beta=3.0, seed=0)
+    model.compile(keras.optimizers.SGD(0.0))
+    x = np.eye(4, dtype="float32")
+    logs = model.fit(x, batch_size=4, verbose=0).history
+    assert logs["loss"][0] == pytest.approx(logs["reconstruction"][0] + 3.0 * logs["kl"][0], rel=1e-6)
+
+
+def test_shared_forward_without_a_tape_is_computed_anew():
+    shared = SharedForward(lambda x, **_: 2.0 * x)
+    np.testing.assert_array_equal(shared(Batch(tf.constant(X)), tf.constant([0, 0]), True), 2 * X)
+    assert shared.as_constant() is shared
