@@ -44,8 +44,8 @@ class Exportable:
     ) -> None:
         """Writes a SavedModel that TensorFlow Serving loads, one signature per endpoint.
 
-        `serving_default` is what `call` computes. Every signature but `sample` is row-wise, so that a server may join
-        requests into batches. The numbers that the model in memory gives for example inputs travel with
+        `serving_default` is what `call` computes. Every signature but `sample` is row-wise, so that a
+        server may join requests into batches. The numbers that the model in memory gives for example inputs travel with
         the export, for `keras_genmod.serving.verify`. The folder appears whole or not at all; in a
         multi-worker run only the chief writes.
 

@@ -45,7 +45,7 @@ def run(tmp_path_factory):
         for index, log in enumerate(logs)
     ]
     try:
-        codes = [worker.wait(timeout=400) for worker in workers]
+        codes = [worker.wait(timeout=900) for worker in workers]
     finally:
         for worker in workers:
             worker.kill()

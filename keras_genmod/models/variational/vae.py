@@ -2,8 +2,8 @@ r"""The variational autoencoder.
 
 $$ \log p(x) \ge E_{q(z|x)}[\log p(x \mid z)] - \beta \, KL(q(z \mid x) \,\|\, p(z)) $$
 
-with $\beta = 1$; other values give the beta-VAE. The posterior $q$ is a diagonal Gaussian whose parameters the
-encoder gives, the prior $p(z)$ is standard normal, and one draw per example estimates the expectation,
+with $\beta = 1$; other values give the beta-VAE. The posterior $q$ is a diagonal Gaussian whose parameters
+the encoder gives, the prior $p(z)$ is standard normal, and one draw per example estimates the expectation,
 differentiated through the draw.
 
 References: Auto-Encoding Variational Bayes, Kingma and Welling, 2014; Stochastic Backpropagation and
@@ -268,7 +268,9 @@ class VAE(EncoderDecoder):
     # ---- endpoints and configuration ------------------------------------------------------------
 
     def endpoints(self, *, max_samples: int = 1024, num_samples: int = 16) -> dict[str, Endpoint]:
-        """Name -> endpoint: `reconstruct`, `encode`, `decode`, `sample`, `sample_rows`, `log_prob`, `anomaly_score`.
+        """Name -> endpoint.
+
+        They are `reconstruct`, `encode`, `decode`, `sample`, `sample_rows`, `log_prob`, `anomaly_score`.
 
         Args:
             max_samples: the most that one request of `sample` may ask for.
