@@ -10,12 +10,12 @@ On several machines
 -------------------
 Start the same command on every machine, with `TF_CONFIG` naming all of them and telling each which it is:
 
-    # on the first machine (the chief: it writes the files)
-    TF_CONFIG='{"cluster": {"worker": ["host0:12345", "host1:12345"]}, "task": {"type": "worker", "index": 0}}' \
-        python examples/distributed.py --way worker
-    # on the second
-    TF_CONFIG='{"cluster": {"worker": ["host0:12345", "host1:12345"]}, "task": {"type": "worker", "index": 1}}' \
-        python examples/distributed.py --way worker
+    # on the first machine, which is the chief and writes the files
+    export TF_CONFIG='{"cluster": {"worker": ["host0:12345", "host1:12345"]},
+                       "task": {"type": "worker", "index": 0}}'
+    python examples/distributed.py --way worker
+
+    # on the second, the same with "index": 1
 
 All workers read the same data, each taking its share of every batch: `batch_size` is the size over all of
 them. A folder for `BackupAndRestore` must be one that all workers see.

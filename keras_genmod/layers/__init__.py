@@ -7,10 +7,12 @@ from keras_genmod.layers.corruption import (
     MaskingCorruption,
     SaltAndPepperCorruption,
 )
+from keras_genmod.layers.dropout import Dropout
 
 __all__ = [
     "ConcatenateCondition",
     "Corruption",
+    "Dropout",
     "GaussianCorruption",
     "MaskingCorruption",
     "SaltAndPepperCorruption",

@@ -1,0 +1,64 @@
+"""Dropout that differs between replicas and resumes where it stopped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_genmod.core.checks import check_number
+from keras_genmod.core.noise import Purpose, check_seed, fresh_seed, replica_seed, stream_seed
+from keras_genmod.core.registration import register
+
+__all__ = ["Dropout"]
+
+
+@register
+class Dropout(keras.layers.Layer):
+    r"""Sets values to 0 with probability `rate` in training: $y = x \cdot m / (1 - r)$, $m \sim B(1 - r)$.
+
+    Keras' own layer draws the same mask on every replica, and its generator is not saved. Here the state
+    is a weight: files hold it, and each replica draws its own mask.
+
+    Args:
+        rate: probability in [0, 1).
+        seed: of the masks; None takes a fresh one.
+
+    Reference: Dropout: A Simple Way to Prevent Neural Networks from Overfitting, Srivastava et al., 2014.
+    """
+
+    def __init__(self, rate: float, *, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.rate = check_number("rate", rate, minimum=0.0, maximum=1.0)
+        if self.rate == 1.0:
+            raise ValueError("`rate` must be below 1: nothing would be left; received 1.0.")
+        self.seed = check_seed(seed)
+
+    def build(self, input_shape) -> None:
+        start = fresh_seed() if self.seed is None else self.seed
+        self.state = self.add_weight(
+            shape=(2,),
+            initializer=lambda shape, dtype: tf.constant([start, 0], dtype),
+            dtype="int64",
+            trainable=False,
+            autocast=False,
+            aggregation="only_first_replica",
+            name="state",
+        )
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """`inputs` with some values at 0 and the others scaled up, in training; else `inputs`."""
+        if not training or self.rate == 0.0:
+            return inputs
+        state = tf.convert_to_tensor(self.state)
+        seed = replica_seed(stream_seed(state[0], Purpose.TRAINING, state[1]))
+        self.state.assign_add([0, 1])
+        keep = tf.random.stateless_uniform(tf.shape(inputs), seed) >= self.rate
+        return tf.where(keep, inputs / (1.0 - self.rate), tf.zeros_like(inputs))
+
+    def compute_output_shape(self, input_shape) -> tuple:
+        return input_shape
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "rate": self.rate, "seed": self.seed}
