@@ -15,6 +15,7 @@ __all__ = [
     "check_choice",
     "check_event_shape",
     "check_integer",
+    "check_integers",
     "check_number",
     "check_rows",
     "check_shape_tuple",
@@ -43,6 +44,29 @@ def check_integer(name: str, value: Any, *, minimum: int = 1) -> int:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < minimum:
         raise ValueError(f"`{name}` must be an integer of at least {minimum}; received {describe(value)}.")
     return int(value)
+
+
+def check_integers(name: str, value: Any, *, min_length: int = 0) -> tuple[int, ...]:
+    """Returns `value` as a tuple of positive integers, `min_length` of them at least."""
+    integers = _positive_integers(value)
+    if integers is None or len(integers) < min_length:
+        least = f" ({min_length} or more)" if min_length else ""
+        raise ValueError(
+            f"`{name}` must be a tuple of positive integers{least}, such as (64, 32); "
+            f"received {describe(value)}."
+        )
+    return integers
+
+
+def _positive_integers(value: Any) -> tuple[int, ...] | None:
+    """The value as a tuple of positive integers, None where it is no such thing."""
+    try:
+        sides = tuple(value)
+    except TypeError:
+        return None
+    if any(isinstance(side, bool) or not isinstance(side, numbers.Integral) or side < 1 for side in sides):
+        return None
+    return tuple(int(side) for side in sides)
 
 
 def check_number(
@@ -82,13 +106,8 @@ def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:
 
 def check_shape_tuple(name: str, value: Any, *, ranks: Sequence[int] = ()) -> tuple[int, ...]:
     """Returns `value` as a tuple of positive integers, its length one of `ranks` if given."""
-    try:
-        shape = tuple(value)
-    except TypeError:
-        shape = None
-    if shape is None or any(
-        isinstance(side, bool) or not isinstance(side, numbers.Integral) or side < 1 for side in shape
-    ):
+    shape = _positive_integers(value)
+    if shape is None:
         raise ValueError(
             f"`{name}` must be a tuple of positive integers without the batch axis, such as "
             f"(784,) or (28, 28, 1); received {describe(value)}."
@@ -98,7 +117,7 @@ def check_shape_tuple(name: str, value: Any, *, ranks: Sequence[int] = ()) -> tu
             f"`{name}` must have {' or '.join(map(str, ranks))} axes (without the batch axis); "
             f"received {shape}."
         )
-    return tuple(int(side) for side in shape)
+    return shape
 
 
 def check_event_shape(value: Any) -> tuple[int, ...]:

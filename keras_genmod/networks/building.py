@@ -15,8 +15,9 @@ __all__ = ["finish", "initializers", "start"]
 
 
 def initializers(name: str, seed: int | None) -> Iterator[keras.initializers.Initializer]:
-    """An endless supply of initialisers, each with a seed of its own drawn from `seed`."""
-    generator = random.Random(seed) if seed is not None else random
+    """An endless supply of initialisers of one kind, each with a seed of its own drawn from `seed`."""
+    # The name too, or the first of each kind in a network would start from the same numbers.
+    generator = random.Random(f"{name} {seed}") if seed is not None else random
     while True:
         yield keras.initializers.get({"class_name": name, "config": {"seed": generator.randrange(2**31)}})
 

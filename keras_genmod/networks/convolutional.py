@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from keras_genmod.core.checks import check_shape_tuple
+from keras_genmod.core.checks import check_integer, check_integers, check_shape_tuple
 from keras_genmod.core.conditions import ConditionSpec
 from keras_genmod.networks.building import finish, initializers, start
 
@@ -55,6 +55,8 @@ def conv_encoder(
     """
     input_shape = check_shape_tuple("input_shape", input_shape, ranks=(3,))
     output_shape = check_shape_tuple("output_shape", output_shape)
+    filters = check_integers("filters", filters)
+    hidden_dim = check_integer("hidden_dim", hidden_dim)
     hidden = initializers("he_normal", seed)
     inputs, h = start(input_shape, ConditionSpec.of(num_classes, condition_shape))
     for index, channels in enumerate(filters):
@@ -125,6 +127,8 @@ def conv_decoder(
     """
     input_shape = check_shape_tuple("input_shape", input_shape)
     height, width, channels = check_shape_tuple("output_shape", output_shape, ranks=(3,))
+    filters = check_integers("filters", filters, min_length=1)
+    hidden_dim = check_integer("hidden_dim", hidden_dim)
     hidden = initializers("he_normal", seed)
     # The sides before each doubling, rounded up as a strided convolution rounds them.
     sides = [(height, width)]

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from keras_genmod.core.checks import check_integer, check_shape_tuple
+from keras_genmod.core.checks import check_integers, check_shape_tuple
 from keras_genmod.core.conditions import ConditionSpec
 from keras_genmod.networks.building import finish, initializers, start
 
@@ -51,12 +51,13 @@ def dense_network(
     """
     input_shape = check_shape_tuple("input_shape", input_shape)
     output_shape = check_shape_tuple("output_shape", output_shape)
+    hidden_dims = check_integers("hidden_dims", hidden_dims)
     hidden = initializers("he_normal", seed)
     condition = ConditionSpec.of(num_classes, condition_shape)
     inputs, h = start(input_shape, condition, flatten=True)
     for index, width in enumerate(hidden_dims):
         h = keras.layers.Dense(
-            check_integer("hidden_dims", width),
+            width,
             activation=activation,
             kernel_initializer=next(hidden),
             dtype=dtype,

@@ -12,6 +12,7 @@ from keras_genmod.core.checks import (
     check_choice,
     check_event_shape,
     check_integer,
+    check_integers,
     check_number,
     check_rows,
     check_shape_tuple,
@@ -231,3 +232,13 @@ def test_descriptions_are_short_and_keep_the_value_of_a_number():
     assert describe(np.float32) == "<class 'numpy.float32'>"
     assert describe("mse") == "'mse'"
     assert len(describe(list(range(1000)))) < 90
+
+
+def test_tuples_of_integers():
+    assert check_integers("filters", [np.int64(64), 32]) == (64, 32)
+    assert check_integers("hidden_dims", ()) == ()
+    for value in (64, (64, 0), (64.0,), "64", None, (True,)):
+        with pytest.raises(ValueError, match=r"`filters` must be a tuple of positive integers, such as"):
+            check_integers("filters", value)
+    with pytest.raises(ValueError, match=r"positive integers \(1 or more\), .*received \(\)"):
+        check_integers("filters", (), min_length=1)
