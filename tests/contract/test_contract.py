@@ -136,7 +136,7 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(case):
     models = []
     for micro_batches in (1, 3):
         model = case.noiseless(7)
-        model.compile(keras.optimizers.SGD(0.05), micro_batches=micro_batches)
+        model.compile(keras.optimizers.SGD(0.005), micro_batches=micro_batches)
         model.fit(*case.data(ROWS), batch_size=BATCH, epochs=2, verbose=0)
         models.append(model)
     assert largest_difference(*models) < 2e-6
@@ -154,7 +154,7 @@ def test_xla_compiles_the_same_objective(case):
     models = []
     for jit_compile in (False, True):
         model = case.noiseless(7)
-        model.compile(keras.optimizers.SGD(0.05), jit_compile=jit_compile)
+        model.compile(keras.optimizers.SGD(0.005), jit_compile=jit_compile)
         assert model.jit_compile is jit_compile
         model.fit(*case.data(16), batch_size=BATCH, epochs=1, verbose=0)
         models.append(model)

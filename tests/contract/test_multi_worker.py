@@ -69,7 +69,7 @@ def test_two_workers_are_one_device(case, run):
             np.testing.assert_allclose(weight.numpy().ravel(), theirs, atol=5e-6)
 
 
-@pytest.mark.parametrize("number,case", enumerate(CASES), ids=lambda value: getattr(value, "name", ""))
+@pytest.mark.parametrize("number,case", list(enumerate(CASES)), ids=lambda value: getattr(value, "name", ""))
 def test_workers_agree_on_a_seed_and_the_chief_writes_whole_files(number, case, run):
     folder, results = run
     first, second = (worker[case.name] for worker in results)
