@@ -67,7 +67,9 @@ class _Pictures(keras.callbacks.Callback):
         images = as_images(self.images())
         low, high = self.value_range or self._model_range()
         scale = self.scale or max(1, _VISIBLE // images.shape[1])
-        return image_grid(images, self.columns, value_range=(low, high), scale=scale)
+        # Lines that show beside enlarged pixels.
+        padding = max(1, scale // 2)
+        return image_grid(images, self.columns, value_range=(low, high), padding=padding, scale=scale)
 
     def _model_range(self) -> tuple[float, float]:
         """The model's values where they have bounds; else those of most images."""

@@ -54,7 +54,7 @@ def names(folder):
 def test_samples_of_the_model_after_the_epoch(vae, tmp_path):
     fit(vae, ImageGrid(tmp_path / "new", 5, seed=3, columns=5, scale=2), epochs=2)
     assert names(tmp_path / "new") == ["epoch_0001_samples.png", "epoch_0002_samples.png"]
-    expected = image_grid(vae.sample(5, seed=3), 5, scale=2)
+    expected = image_grid(vae.sample(5, seed=3), 5, padding=1, scale=2)
     np.testing.assert_array_equal(read(tmp_path / "new" / "epoch_0002_samples.png"), expected)
     first = read(tmp_path / "new" / "epoch_0001_samples.png")
     assert np.any(first != expected), "the model was trained in between"
@@ -68,7 +68,7 @@ def test_epochs_are_those_that_were_asked_for(vae, tmp_path):
 def test_small_images_are_enlarged(vae):
     callback = ImageGrid("nowhere", 1)
     callback.set_model(vae)
-    assert callback.picture().shape == (1 + 48 + 1, 1 + 48 + 1, 1)
+    assert callback.picture().shape == (6 + 48 + 6, 6 + 48 + 6, 1), "12 times, lines of 6 pixels"
 
 
 def test_originals_stand_beside_their_reconstructions(vae, tmp_path):
