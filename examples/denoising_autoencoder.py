@@ -1,0 +1,71 @@
+"""Restoring and recognising: what a denoising autoencoder knows. `python examples/denoising_autoencoder.py`.
+
+It learns to restore digits of which some pixels were erased. It has never seen a 7. Two questions:
+
+* how much nearer to the original is what it makes of a damaged digit? Picture:
+  `denoising_autoencoder_output/restored.png`, triples of original, damaged, restored;
+* does its `anomaly_score`, the reconstruction error, tell what is no digit, and what is a digit that it
+  does not know? Figure: the area under the ROC curve, 0.5 by chance, 1 at best.
+
+`--gallery` also renews the picture in `examples/gallery/`.
+"""
+
+import quiet_start  # isort: skip
+
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+import keras_genmod as kg
+from keras_genmod.core.images import image_grid, write_png
+
+OUTPUT = Path("denoising_autoencoder_output")
+GALLERY = Path(__file__).parent / "gallery"
+UNKNOWN = 7
+ERASED = 0.3
+
+
+def main():
+    digits = kg.data.load("digits")
+    train, test = ((digits[split] / 16).astype("float32") for split in ("train", "test"))
+    train = train[digits["train_labels"] != UNKNOWN]
+    known, unknown = (test[(digits["test_labels"] == UNKNOWN) == flag] for flag in (False, True))
+
+    model = kg.Autoencoder((8, 8, 1), latent_dim=16, likelihood="gaussian", denoising=ERASED, seed=0)
+    model.compile(keras.optimizers.Adam(2e-3))
+    print(f"Training on {len(train):,} digits, none of them a {UNKNOWN}", flush=True)
+    model.fit(train, epochs=60, verbose=0)
+
+    generator = np.random.default_rng(0)
+    damaged = known * (generator.random(known.shape) >= ERASED)
+    restored = model.reconstruct(damaged).numpy()
+    print(f"\nRoot mean square difference from the original, pixels from 0 to 1, {ERASED:.0%} erased:")
+    for name, images in (("damaged", damaged), ("restored", restored)):
+        print(f"  {name:<10}{np.sqrt(np.mean((images - known) ** 2)):.3f}")
+    triples = np.concatenate([known, damaged, restored], axis=2)[:24]
+    picture = image_grid(triples, columns=4, padding=3, scale=5)
+    for path in [OUTPUT / "restored.png", *[GALLERY / "denoising.png"] * ("--gallery" in sys.argv)]:
+        write_png(path, picture)
+        print(f"Wrote {path}")
+
+    shuffled = generator.permuted(known.reshape(-1, 64), axis=1).reshape(known.shape)
+    strange = {
+        "pixels in random order": shuffled,
+        "digits upside down": known[:, ::-1],
+        f"the digit {UNKNOWN}, never seen": unknown,
+    }
+    print("\nArea under the ROC curve of the anomaly score, against the known digits:")
+    usual = model.anomaly_score(known).numpy()
+    for name, images in strange.items():
+        scores = np.concatenate([usual, model.anomaly_score(images)])
+        area = roc_auc_score(np.repeat([0, 1], [len(usual), len(images)]), scores)
+        print(f"  {name:<26}{area:.3f}")
+    print(f"\nDone in {time.perf_counter() - quiet_start.STARTED:.0f} s.")
+
+
+if __name__ == "__main__":
+    main()
