@@ -182,46 +182,55 @@ class Fittable:
         return super().predict(x, verbose=verbose, steps=steps, callbacks=callbacks)
 
     def _make_function(self, step_function: Callable) -> Callable:
-        """Keras' loop over the steps of one execution, where it does the right thing.
+        """The function that runs the steps of one execution on an iterator.
 
-        It does not for `steps_per_execution` > 1 in two cases, which get a loop in Python here: on
-        several replicas it fails to run ("You must feed a value for placeholder": its steps sit in a
-        conditional, where replicas cannot meet), and at the end of an epoch over an endless data set it
-        runs into the next epoch.
+        Keras' own wraps every step's result in an optional and asks it, which costs as much as a tenth of
+        a small step; it stays for several steps in one graph on one device. Not on several replicas,
+        where it fails to run ("You must feed a value for placeholder": its steps sit in a conditional,
+        where replicas cannot meet), and not at the end of an epoch over an endless data set, where it
+        would run into the next epoch.
         """
-        whole = super()._make_function(step_function)
-        if self.steps_per_execution == 1:
-            return whole
-        strategy = self.distribute_strategy
-        replicated = strategy.num_replicas_in_sync > 1
+        strategy, steps = self.distribute_strategy, self.steps_per_execution
+        loops_in_graph = steps > 1 and strategy.num_replicas_in_sync == 1
+        whole = super()._make_function(step_function) if loops_in_graph else None
         training = step_function == self.train_step
 
-        def one_step(data: Any) -> dict[str, tf.Tensor]:
+        def on_data(data: Any) -> dict[str, tf.Tensor]:
             logs = strategy.run(step_function, args=(data,))
+            if strategy.num_replicas_in_sync == 1:
+                return logs
             return {name: strategy.reduce("MEAN", value, axis=None) for name, value in logs.items()}
 
+        def on_iterator(iterator: Any) -> dict[str, tf.Tensor]:
+            return on_data(iterator.get_next())
+
         if not self.run_eagerly:
-            one_step = tf.function(
-                one_step, reduce_retracing=True, autograph=False, jit_compile=self.jit_compile
-            )
+            options = {"reduce_retracing": True, "autograph": False}
+            on_data = tf.function(on_data, jit_compile=self.jit_compile or None, **options)
+            on_iterator = tf.function(on_iterator, **options)
+
+        def one_step(iterator: Any) -> dict[str, tf.Tensor]:
+            if isinstance(iterator, (tf.data.Iterator, tf.distribute.DistributedIterator)):
+                return on_iterator(iterator)
+            return on_data(next(iterator))
 
         def function(iterator: Any) -> dict[str, tf.Tensor]:
-            steps = self.steps_per_execution
+            count = steps
             if training and self._epoch_position is not None:
-                steps = min(steps, self._epoch_position.steps_left())
-            if steps == self.steps_per_execution and not replicated:
+                count = min(count, self._epoch_position.steps_left())
+            if whole is not None and count == steps:
                 return whole(iterator)
             logs = None
-            for _ in range(steps):
+            for _ in range(count):
                 try:
-                    logs = one_step(next(iterator))
+                    logs = one_step(iterator)
                 except (StopIteration, tf.errors.OutOfRangeError):
                     if logs is None:
                         raise StopIteration from None
                     break
             return logs
 
-        return function
+        return function if steps > 1 else one_step
 
     def _without_writers(self, callbacks: Any) -> Any:
         """The callbacks; on workers that are not the chief, backups are only read.
