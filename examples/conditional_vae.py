@@ -17,7 +17,6 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 import keras_genmod as kg
-from keras_genmod.core.images import image_grid, write_png
 
 OUTPUT = Path("conditional_vae_output")
 GALLERY = Path(__file__).parent / "gallery"
@@ -38,9 +37,9 @@ def main():
     # One latent vector a column, decoded once for each digit.
     styles = np.random.default_rng(0).normal(size=(12, model.latent_dim))
     rows = [model.decode(styles, condition=digit) for digit in range(10)]
-    picture = image_grid(np.concatenate(rows), columns=12, padding=3, scale=5)
+    picture = kg.image_grid(np.concatenate(rows), columns=12, padding=3, scale=5)
     for path in [OUTPUT / "samples.png", *[GALLERY / "conditional_vae.png"] * ("--gallery" in sys.argv)]:
-        write_png(path, picture)
+        kg.write_png(path, picture)
         print(f"Wrote {path}")
 
     judge = LogisticRegression(max_iter=2000).fit(x["train"].reshape(-1, 64), y["train"])

@@ -21,7 +21,6 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 import keras_genmod as kg
-from keras_genmod.core.images import image_grid, write_png
 
 OUTPUT = Path("denoising_autoencoder_output")
 GALLERY = Path(__file__).parent / "gallery"
@@ -47,9 +46,9 @@ def main():
     for name, images in (("damaged", damaged), ("restored", restored)):
         print(f"  {name:<10}{np.sqrt(np.mean((images - known) ** 2)):.3f}")
     triples = np.concatenate([known, damaged, restored], axis=2)[:24]
-    picture = image_grid(triples, columns=4, padding=3, scale=5)
+    picture = kg.image_grid(triples, columns=4, padding=3, scale=5)
     for path in [OUTPUT / "restored.png", *[GALLERY / "denoising.png"] * ("--gallery" in sys.argv)]:
-        write_png(path, picture)
+        kg.write_png(path, picture)
         print(f"Wrote {path}")
 
     shuffled = generator.permuted(known.reshape(-1, 64), axis=1).reshape(known.shape)

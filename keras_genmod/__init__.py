@@ -20,6 +20,7 @@ from keras_genmod import (
     serving,
     training,
 )
+from keras_genmod.core.images import image_grid, write_png
 from keras_genmod.core.version import __version__
 from keras_genmod.models import VAE, Autoencoder
 
@@ -31,9 +32,11 @@ __all__ = [
     "callbacks",
     "data",
     "distributions",
+    "image_grid",
     "layers",
     "metrics",
     "networks",
     "serving",
     "training",
+    "write_png",
 ]

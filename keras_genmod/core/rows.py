@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Hashable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-__all__ = ["GraphCache", "map_rows"]
+__all__ = ["GraphCache", "as_graph", "map_rows"]
+
+
+def as_graph(function: Callable, *, jit_compile: bool | None = None) -> Callable:
+    """`function` as a TensorFlow graph, traced anew for other dtypes and ranks but not for other sizes.
+
+    Args:
+        function: of tensors; AutoGraph stays out of it.
+        jit_compile: whether XLA compiles it.
+    """
+    # TensorFlow counts tracings by the function's source line and warns when they are many, as they are
+    # in a program of many models. A partial has no source line: each is counted for itself.
+    return tf.function(
+        functools.partial(function), reduce_retracing=True, autograph=False, jit_compile=jit_compile
+    )
 
 
 class GraphCache:
@@ -24,7 +39,7 @@ class GraphCache:
     def get(self, key: Hashable, function: Callable) -> Callable:
         """The compiled form of `function`, traced at the first use of `key`."""
         if key not in self._functions:
-            self._functions[key] = tf.function(function, reduce_retracing=True, autograph=False)
+            self._functions[key] = as_graph(function)
         return self._functions[key]
 
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras_genmod.core.batches import Batch, unpack
 from keras_genmod.core.checks import ValueRange, check_number, describe
 from keras_genmod.core.replicas import is_chief
+from keras_genmod.core.rows import as_graph
 from keras_genmod.data.pipeline import array_batches, endless_batches, num_rows, without_nones
 
 __all__ = ["Fittable"]
@@ -205,9 +206,8 @@ class Fittable:
             return on_data(iterator.get_next())
 
         if not self.run_eagerly:
-            options = {"reduce_retracing": True, "autograph": False}
-            on_data = tf.function(on_data, jit_compile=self.jit_compile or None, **options)
-            on_iterator = tf.function(on_iterator, **options)
+            on_data = as_graph(on_data, jit_compile=self.jit_compile or None)
+            on_iterator = as_graph(on_iterator)
 
         def one_step(iterator: Any) -> dict[str, tf.Tensor]:
             if isinstance(iterator, (tf.data.Iterator, tf.distribute.DistributedIterator)):
