@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import keras_genmod as kg
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -25,3 +27,17 @@ def test_example(name, tmp_path):
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert len(done.stdout.splitlines()) > 3
+
+
+@pytest.mark.slow
+def test_the_first_example_of_the_readme(tmp_path, monkeypatch):
+    """It runs as it stands, and its export gives its numbers."""
+    code = (ROOT / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    assert len(code.strip().splitlines()) <= 16
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(code, names)
+    assert names["images"].shape == (64, 8, 8, 1)
+    # Independent pixels, each with its own probability, reach -24 nats on these digits.
+    assert float(names["bound"].numpy().mean()) > -22
+    assert max(kg.serving.verify("serving/vae/1").values()) < 1e-4

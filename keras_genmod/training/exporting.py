@@ -45,9 +45,9 @@ class Exportable:
         """Writes a SavedModel that TensorFlow Serving loads, one signature per endpoint.
 
         `serving_default` is what `call` computes. Every signature but `sample` is row-wise, so that a
-        server may join requests into batches. The numbers that the model in memory gives for example inputs travel with
-        the export, for `keras_genmod.serving.verify`. The folder appears whole or not at all; in a
-        multi-worker run only the chief writes.
+        server may join requests into batches. The numbers that the model in memory gives for example
+        inputs travel with the export, for `keras_genmod.serving.verify`. The folder appears whole or not
+        at all; in a multi-worker run only the chief writes.
 
         Args:
             filepath: the version folder, such as `"serving/vae/1"`: TensorFlow Serving looks for

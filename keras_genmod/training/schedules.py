@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from typing import Any
 
 import keras
@@ -119,13 +120,13 @@ class CyclicalSchedule(WeightSchedule):
 
 def get_weight(name: str, value: Any) -> float | WeightSchedule:
     """The weight of an argument: a non-negative number, a schedule, or a schedule's configuration."""
-    if isinstance(value, WeightSchedule):
-        return value
-    if isinstance(value, dict):
-        return keras.saving.deserialize_keras_object(value)
-    if isinstance(value, (int, float)):
+    if isinstance(value, numbers.Real):
         return check_number(name, value, minimum=0.0)
-    raise ValueError(
-        f"`{name}` must be a non-negative number or a schedule such as "
-        f"`LinearSchedule(1.0, steps=10_000)`; received {describe(value)}."
-    )
+    if isinstance(value, dict):
+        value = keras.saving.deserialize_keras_object(value)
+    if not isinstance(value, WeightSchedule):
+        raise ValueError(
+            f"`{name}` must be a non-negative number or a schedule such as "
+            f"`LinearSchedule(1.0, steps=10_000)`; received {describe(value)}."
+        )
+    return value
