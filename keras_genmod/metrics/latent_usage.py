@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_genmod.core.checks import check_integer, check_number
 from keras_genmod.core.registration import register
 from keras_genmod.metrics.means import TransientMetric
 
@@ -22,9 +23,19 @@ def active_units(means: Any, threshold: float = 0.01) -> int:
         means: posterior means `[N, latent_dim]` of a data set.
         threshold: least variance of an active unit.
 
+    Raises:
+        ValueError: if `means` is not `[N, latent_dim]`, or for a negative threshold.
+
     Reference: Importance Weighted Autoencoders, Burda, Grosse and Salakhutdinov, 2016.
     """
-    return int(np.count_nonzero(np.var(np.asarray(means, np.float64), axis=0) > threshold))
+    threshold = check_number("threshold", threshold, minimum=0.0)
+    means = np.asarray(means, np.float64)
+    if means.ndim != 2:
+        raise ValueError(
+            f"`means` must have shape [N, latent_dim]; received {means.shape}. "
+            "Pass the codes of a data set, as `encode` gives them."
+        )
+    return int(np.count_nonzero(np.var(means, axis=0) > threshold))
 
 
 @register
@@ -43,8 +54,8 @@ class LatentUsage(TransientMetric):
         self, latent_dim: int, threshold: float = 0.01, name: str = "active_units", **kwargs
     ) -> None:
         super().__init__(name=name, **kwargs)
-        self.latent_dim = latent_dim
-        self.threshold = threshold
+        self.latent_dim = check_integer("latent_dim", latent_dim)
+        self.threshold = check_number("threshold", threshold, minimum=0.0)
         # Rows: sums of the means, of their squares, of the divergences, and the number of examples.
         self.sums = self.add_variable((4, latent_dim), "zeros", dtype="float64", name="sums")
 
@@ -55,13 +66,15 @@ class LatentUsage(TransientMetric):
             means: posterior means `[B, latent_dim]`.
             kl: divergence of each dimension from the prior `[B, latent_dim]`, nats.
         """
+        # In float64 from the start: a variance is a small difference of large squares.
+        means, kl = tf.cast(means, tf.float64), tf.cast(kl, tf.float64)
         rows = [
             tf.reduce_sum(means, axis=0),
             tf.reduce_sum(tf.square(means), axis=0),
             tf.reduce_sum(kl, axis=0),
-            tf.fill([self.latent_dim], tf.cast(tf.shape(means)[0], means.dtype)),
+            tf.fill([self.latent_dim], tf.cast(tf.shape(means)[0], tf.float64)),
         ]
-        self.sums.assign_add(tf.cast(tf.stack(rows), tf.float64))
+        self.sums.assign_add(tf.stack(rows))
 
     def _moments(self) -> tuple[tf.Tensor, tf.Tensor]:
         sums = tf.convert_to_tensor(self.sums)

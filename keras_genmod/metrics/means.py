@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_genmod.core.registration import register
+from keras_genmod.core.replicas import sum_over_replicas
 
 __all__ = ["TermMeans", "TransientMetric"]
 
@@ -67,9 +68,16 @@ class TermMeans(TransientMetric):
         self.sums.assign_add(tf.pad(tf.stack(values), padding))
 
     def watch(self, sums: Mapping[str, tf.Tensor], step: tf.Tensor) -> None:
-        """Notes the step at which each term was first not finite."""
+        """Notes the step at which each term was first not finite, on whichever replica.
+
+        Args:
+            sums: as in `update_state`.
+            step: number of the step, int64.
+        """
         self._set_names(list(sums))
-        bad = tf.logical_not(tf.math.is_finite(tf.stack(list(sums.values()))))
+        bad = [tf.logical_not(tf.math.is_finite(value)) for value in sums.values()]
+        # The first replica's notes count; the bad example may be another's.
+        bad = sum_over_replicas(tf.cast(tf.stack(bad), tf.int32)) > 0
         bad = tf.pad(bad, [(1, _CAPACITY - 1 - len(sums))])
         before = tf.convert_to_tensor(self.first_bad_step)
         self.first_bad_step.assign(tf.where(tf.logical_and(before < 0, bad), step, before))
