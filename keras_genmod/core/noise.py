@@ -16,6 +16,7 @@ import enum
 import random
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -25,6 +26,7 @@ from keras_genmod.core.replicas import replica_id
 
 __all__ = [
     "Purpose",
+    "add_noise_state",
     "as_seed",
     "check_seed",
     "fold_in",
@@ -62,6 +64,24 @@ def check_seed(seed: Any) -> int | None:
 def fresh_seed() -> int:
     """A new seed from Python's generator, which `keras.utils.set_random_seed` makes repeatable."""
     return random.randrange(2**31)
+
+
+def add_noise_state(layer: keras.layers.Layer, seed: int | None, name: str) -> keras.Variable:
+    """The weight (seed, step) of a layer's own noise, int64 `[2]`, starting at step 0.
+
+    A weight, so that files hold it, and so that all workers of a multi-worker run, each of which drew its
+    own fresh seed, take the chief's.
+    """
+    start = fresh_seed() if check_seed(seed) is None else seed
+    return layer.add_weight(
+        shape=(2,),
+        initializer=lambda shape, dtype: tf.constant([start, 0], dtype),
+        dtype="int64",
+        trainable=False,
+        autocast=False,
+        aggregation="only_first_replica",
+        name=name,
+    )
 
 
 def as_seed(seed: Any) -> tf.Tensor:

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from keras_genmod.core.checks import check_number
-from keras_genmod.core.noise import Purpose, check_seed, fresh_seed, replica_seed, stream_seed
+from keras_genmod.core.noise import Purpose, add_noise_state, check_seed, replica_seed, stream_seed
 from keras_genmod.core.registration import register
 
 __all__ = ["Dropout"]
@@ -36,16 +36,7 @@ class Dropout(keras.layers.Layer):
         self.seed = check_seed(seed)
 
     def build(self, input_shape) -> None:
-        start = fresh_seed() if self.seed is None else self.seed
-        self.state = self.add_weight(
-            shape=(2,),
-            initializer=lambda shape, dtype: tf.constant([start, 0], dtype),
-            dtype="int64",
-            trainable=False,
-            autocast=False,
-            aggregation="only_first_replica",
-            name="state",
-        )
+        self.state = add_noise_state(self, self.seed, "state")
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         """`inputs` with some values at 0 and the others scaled up, in training; else `inputs`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +12,7 @@ import keras
 from keras_genmod.core.conditions import ConditionSpec
 from keras_genmod.layers.conditioning import ConcatenateCondition
 
-__all__ = ["finish", "initializers", "start"]
+__all__ = ["finish", "initializers", "network", "start"]
 
 
 def initializers(name: str, seed: int | None) -> Iterator[keras.initializers.Initializer]:
@@ -32,6 +33,21 @@ def start(shape: tuple[int, ...], condition: ConditionSpec, *, flatten: bool = F
     return [x, c], ConcatenateCondition(condition.num_classes, name="with_condition")([h, c])
 
 
-def finish(inputs: list, output: Any, name: str) -> keras.Model:
+def finish(
+    inputs: list, h: Any, output_shape: tuple[int, ...], *, seed: int | None, dtype: Any, name: str
+) -> keras.Model:
+    """The network that ends in a linear layer of `output_shape`."""
+    h = keras.layers.Dense(
+        math.prod(output_shape),
+        kernel_initializer=next(initializers("glorot_uniform", seed)),
+        dtype=dtype,
+        name="outputs",
+    )(h)
+    if len(output_shape) > 1:
+        h = keras.layers.Reshape(output_shape, name="shape")(h)
+    return network(inputs, h, name)
+
+
+def network(inputs: list, output: Any, name: str) -> keras.Model:
     """The network from its inputs to its output; a conditional one takes `[x, condition]`."""
     return keras.Model(inputs if len(inputs) > 1 else inputs[0], output, name=name)

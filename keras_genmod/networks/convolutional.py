@@ -10,7 +10,7 @@ import keras
 
 from keras_genmod.core.checks import check_integer, check_integers, check_shape_tuple
 from keras_genmod.core.conditions import ConditionSpec
-from keras_genmod.networks.building import finish, initializers, start
+from keras_genmod.networks.building import finish, initializers, network, start
 
 __all__ = ["conv_decoder", "conv_encoder"]
 
@@ -78,13 +78,7 @@ def conv_encoder(
         dtype=dtype,
         name="hidden",
     )(h)
-    last = initializers("glorot_uniform", seed)
-    h = keras.layers.Dense(
-        math.prod(output_shape), kernel_initializer=next(last), dtype=dtype, name="outputs"
-    )(h)
-    if len(output_shape) > 1:
-        h = keras.layers.Reshape(output_shape, name="shape")(h)
-    return finish(inputs, h, name)
+    return finish(inputs, h, output_shape, seed=seed, dtype=dtype, name=name)
 
 
 def conv_decoder(
@@ -160,4 +154,4 @@ def conv_decoder(
         surplus = [(0, have - want) for have, want in zip(h.shape[1:3], side, strict=True)]
         if surplus != [(0, 0), (0, 0)]:
             h = keras.layers.Cropping2D(surplus, name=f"crop_{index}")(h)
-    return finish(inputs, h, name)
+    return network(inputs, h, name)

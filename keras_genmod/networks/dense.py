@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -63,10 +62,4 @@ def dense_network(
             dtype=dtype,
             name=f"hidden_{index}",
         )(h)
-    last = initializers("glorot_uniform", seed)
-    h = keras.layers.Dense(
-        math.prod(output_shape), kernel_initializer=next(last), dtype=dtype, name="outputs"
-    )(h)
-    if len(output_shape) > 1:
-        h = keras.layers.Reshape(output_shape, name="shape")(h)
-    return finish(inputs, h, name)
+    return finish(inputs, h, output_shape, seed=seed, dtype=dtype, name=name)

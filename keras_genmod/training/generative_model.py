@@ -18,10 +18,10 @@ from keras_genmod.core.checks import (
 from keras_genmod.core.conditions import ConditionSpec
 from keras_genmod.core.noise import (
     Purpose,
+    add_noise_state,
     as_seed,
     check_seed,
     fold_in,
-    fresh_seed,
     replica_seed,
     stream_seed,
 )
@@ -75,22 +75,12 @@ class GenerativeModel(Compilable, Fittable, Saveable, Exportable, keras.Model):
     ) -> None:
         super().__init__(name=name, dtype=dtype, trainable=trainable)
         self.event_shape = check_event_shape(event_shape)
-        self.num_classes = num_classes
-        self.condition_shape = None if condition_shape is None else tuple(condition_shape)
         self._condition_spec = ConditionSpec.of(num_classes, condition_shape)
+        self.num_classes = self._condition_spec.num_classes
+        self.condition_shape = self._condition_spec.shape
         self.seed = check_seed(seed)
-        start = fresh_seed() if self.seed is None else self.seed
-        # (seed, number of training steps): a weight, so that files hold it, and so that all workers of
-        # a multi-worker run, each of which drew its own fresh seed, take the chief's.
-        self._noise_state = self.add_weight(
-            shape=(2,),
-            initializer=lambda shape, dtype: tf.constant([start, 0], dtype),
-            dtype="int64",
-            trainable=False,
-            autocast=False,
-            aggregation="only_first_replica",
-            name="noise_state",
-        )
+        # Only `train_step` advances it.
+        self._noise_state = add_noise_state(self, self.seed, "noise_state")
         self._term_means = TermMeans()
         self._micro_batches = 1
         self._watch_terms = False

@@ -19,6 +19,7 @@ X, CONDITION, WEIGHT = tf.zeros([5, 2]), tf.range(5), tf.ones([5])
         ([X, CONDITION], (X, CONDITION, None)),
         ((X, CONDITION, WEIGHT), (X, CONDITION, WEIGHT)),
         ((X, None, WEIGHT), (X, None, WEIGHT)),
+        ((X, (), WEIGHT), (X, None, WEIGHT)),
         (((X, CONDITION),), (X, CONDITION, None)),
         ({"a": X, "b": X}, ({"a": X, "b": X}, None, None)),
         (({"a": X, "b": X}, None, WEIGHT), ({"a": X, "b": X}, None, WEIGHT)),

@@ -187,6 +187,7 @@ def test_policy_is_that_of_the_argument_or_the_global_one(kind, how):
     network = SMALL[kind](num_classes=3, **({"dtype": "mixed_bfloat16"} if how == "argument" else {}))
     y = network([data(network), np.zeros(4, np.int32)])
     assert keras.backend.standardize_dtype(y.dtype) == "bfloat16"
+    assert {layer.compute_dtype for layer in network.layers if layer.weights} == {"bfloat16"}
     assert {weight.dtype for weight in network.weights} == {"float32"}
 
 
