@@ -37,8 +37,8 @@ def endless_batches(
     """Batches of shuffled rows, pass after pass, for ever.
 
     The permutation of pass p is a function of (seed, p). The last batch of a pass is smaller where the
-    sizes do not divide. Where arrays differ in length (unpaired data), a pass is one over the longest,
-    and each shorter one runs through permutations of its own.
+    sizes do not divide. Where `x` is a dictionary (unpaired data), a pass is one over its longest array,
+    and each other one runs through permutations of its own.
 
     Args:
         batch: arrays `[N, ...]`, None where absent.
@@ -64,8 +64,8 @@ def endless_batches(
         repeats = -(-length // rows)
         if not shuffle:
             return tf.tile(tf.range(rows, dtype=tf.int64), [repeats])[:length]
-        # Arrays of equal length share one order: their rows belong together.
-        key = tf.cast(seed + (0 if rows == length else 1 + index), tf.int64)
+        # An example, its condition and its weight share one order; arrays of unpaired data have their own.
+        key = tf.cast(seed + (0 if index == longest or index >= num_parts else 1 + index), tf.int64)
         parts = [
             tf.random.experimental.stateless_shuffle(
                 tf.range(rows, dtype=tf.int64), tf.stack([key, number * repeats + part])
@@ -75,6 +75,8 @@ def endless_batches(
         return tf.concat(parts, axis=0)[:length]
 
     leaves = keras.tree.flatten(data)
+    num_parts = len(keras.tree.flatten(data[0]))
+    longest = [leaf.shape[0] for leaf in leaves].index(length)
 
     def permutations(number: tf.Tensor, first: tf.Tensor):
         return number, first, tuple(order(leaf, i, number) for i, leaf in enumerate(leaves))

@@ -10,6 +10,7 @@ import tensorflow_probability as tfp
 
 from keras_genmod.core.noise import (
     Purpose,
+    add_noise_state,
     as_seed,
     check_seed,
     fold_in,
@@ -40,6 +41,19 @@ def test_other_seeds_of_models_are_refused(seed):
         ValueError, match=r"`seed` must be None or an integer from 0 to 2\*\*31 - 1; received"
     ):
         check_seed(seed)
+
+
+def test_noise_state_of_a_layer_starts_at_step_0():
+    keras.utils.set_random_seed(5)
+    fresh = fresh_seed()
+    keras.utils.set_random_seed(5)
+    for seed, expected in ((2**31 - 1, 2**31 - 1), (0, 0), (None, fresh)):
+        layer = keras.layers.Layer(dtype="mixed_float16")
+        state = add_noise_state(layer, seed, "noise_state")
+        np.testing.assert_array_equal(state.numpy(), [expected, 0])
+        assert layer.non_trainable_weights == [state] and state.dtype == "int64"
+    with pytest.raises(ValueError, match="`seed` must be None or an integer"):
+        add_noise_state(keras.layers.Layer(), -1, "noise_state")
 
 
 def test_one_or_two_integers_make_a_seed():

@@ -145,9 +145,12 @@ def test_unpaired_arrays_of_different_lengths(lengths):
     assert len(set(drawn)) == 3 or short == 1
 
 
-def test_shorter_array_does_not_follow_the_longer_one():
-    """The same numbers in both (but for one more): which meet is left to chance, one pair a pass."""
-    batches = endless_batches(unpaired({"a": 51, "b": 50}), 51, seed=1)
+@pytest.mark.parametrize(
+    "lengths", [{"a": 51, "b": 50}, {"a": 50, "b": 50}, {"a": 50, "b": 50, "longest": 51}]
+)
+def test_unpaired_arrays_do_not_follow_each_other(lengths):
+    """The same numbers in both: which of them meet is left to chance, one pair a pass on average."""
+    batches = endless_batches(unpaired(lengths), 51, seed=1)
     met = sum(np.sum(batch["a"] == batch["b"]) for (batch,) in itertools.islice(batches, 20))
     # About Poisson with mean 20.
     assert abs(met - 20) < 4 * np.sqrt(20)
