@@ -6,8 +6,8 @@
 Both libraries want all cores, so each side has processes of its own, which take turns; every process trains
 for a few epochs and reports its median. Same layers and widths, batch, optimizer (Adam), objective, sums for
 the same means, and number of threads. PyTorch pads strided convolutions on both sides where TensorFlow pads
-one; the work is the same. `loss` is the mean of the last epoch: all sides must have learnt the same. Memory is
-the most that a process had, libraries included.
+one; the work is the same. `loss` is the mean of the last epoch: all sides must have learnt the same. Memory
+is the most that a process had, libraries included.
 """
 
 from __future__ import annotations
