@@ -7,7 +7,8 @@ Both libraries want all cores, so each side has processes of its own, which take
 for a few epochs and reports its median. Same layers and widths, batch, optimizer (Adam), objective, sums for
 the same means, and number of threads. PyTorch pads strided convolutions on both sides where TensorFlow pads
 one; the work is the same. `loss` is the mean of the last epoch: all sides must have learnt the same. Memory
-is the most that a process had, libraries included.
+is the most that a process had, libraries included. Run it on an idle machine: beside other
+work, PyTorch's steps were measured many times slower, which says nothing about either library.
 """
 
 from __future__ import annotations
