@@ -18,7 +18,7 @@ from keras_genmod.networks.defaults import check_network, default_decoder, defau
 from keras_genmod.serving.endpoints import Endpoint
 from keras_genmod.training.generative_model import GenerativeModel
 
-__all__ = ["EncoderDecoder"]
+__all__ = ["ROWS_PER_PASS", "EncoderDecoder"]
 
 # Rows per pass through a network when many are asked for at once.
 ROWS_PER_PASS = 1024
@@ -148,13 +148,13 @@ class EncoderDecoder(GenerativeModel):
         return self.likelihood(z, condition=condition).mean()
 
     def _map_rows(
-        self, key: Any, function: Callable, x: Any, condition: Any, *more: Any, latent: bool = False
+        self, key: Any, function: Callable, x: Any, condition: Any, *, latent: bool = False
     ) -> tf.Tensor:
-        """A row-wise function of data, conditions (and more) over many rows in bounded memory."""
+        """A row-wise function of data and conditions over many rows in bounded memory."""
         x = self._as_rows(x, latent)
         condition = self._condition_spec.rows(condition, x.shape[0] or tf.shape(x)[0])
         graph = self._graphs.get(key, lambda rows: function(*rows))
-        return map_rows(graph, (x, condition, *more), batch_size=ROWS_PER_PASS)
+        return map_rows(graph, (x, condition), batch_size=ROWS_PER_PASS)
 
     def _as_rows(self, x: Any, latent: bool = False) -> tf.Tensor:
         """Data or latent vectors as a checked float32 tensor."""

@@ -178,7 +178,7 @@ class Fittable:
         """
         if _is_arrays(x):
             batch = _as_batch(x, None, None)
-            self._check_predict_arrays(batch)
+            self.check_data(batch.x, batch.condition)
             x = array_batches(batch, batch_size or _DEFAULT_BATCH_SIZE)
         return super().predict(x, verbose=verbose, steps=steps, callbacks=callbacks)
 
@@ -285,9 +285,6 @@ class Fittable:
             if weight.ndim != 1:
                 raise ValueError(f"`sample_weight` must have shape [N]; received {weight.shape}.")
             ValueRange(low=0.0, advice="Weights are not negative.").check("sample_weight", weight)
-
-    def _check_predict_arrays(self, batch: Batch) -> None:
-        self.check_data(batch.x, batch.condition)
 
     def _checked_batches(self, data: Any) -> Any:
         """Batches after a look at the first, if they can be iterated again; a generator is not touched."""

@@ -31,7 +31,7 @@ from keras_genmod.distributions.kl import kl_per_dimension
 from keras_genmod.distributions.priors import standard_normal
 from keras_genmod.metrics.latent_usage import LatentUsage
 from keras_genmod.serving.endpoints import Endpoint
-from keras_genmod.training.encoder_decoder import EncoderDecoder
+from keras_genmod.training.encoder_decoder import ROWS_PER_PASS, EncoderDecoder
 from keras_genmod.training.schedules import WeightSchedule, get_weight
 
 __all__ = ["VAE"]
@@ -160,16 +160,11 @@ class VAE(EncoderDecoder):
                 for images.
         """
         num_samples = check_integer("num_samples", num_samples)
-        return self._sample(num_samples, self._sampling_seed(seed), condition, from_likelihood)
-
-    def _sample(
-        self, num_samples: Any, seed: tf.Tensor, condition: Any, from_likelihood: bool = False
-    ) -> tf.Tensor:
-        seeds = row_seeds(seed, 0, num_samples)
+        seeds = row_seeds(self._sampling_seed(seed), 0, num_samples)
         condition = self._condition_spec.rows(condition, num_samples)
         key = ("sample", from_likelihood)
         graph = self._graphs.get(key, lambda rows: self._sample_rows(*rows, from_likelihood))
-        return map_rows(graph, (seeds, condition), batch_size=1024)
+        return map_rows(graph, (seeds, condition), batch_size=ROWS_PER_PASS)
 
     def _sample_rows(
         self, seeds: tf.Tensor, condition: Any = None, from_likelihood: bool = False
@@ -185,7 +180,7 @@ class VAE(EncoderDecoder):
         *,
         condition: Any = None,
         num_samples: int = 16,
-        batch_size: int = 1024,
+        batch_size: int = ROWS_PER_PASS,
         seed: Any = None,
     ) -> tf.Tensor:
         r"""The importance-weighted lower bound on log p(x), `[B]` nats.
@@ -263,7 +258,7 @@ class VAE(EncoderDecoder):
 
     def _score(self, x: tf.Tensor, condition: Any, num_samples: int) -> tf.Tensor:
         seeds = tf.tile(self._fixed_seed()[None], [tf.shape(x)[0], 1])
-        return -self._importance_bound(x, condition, seeds, num_samples, 1024)
+        return -self._importance_bound(x, condition, seeds, num_samples, ROWS_PER_PASS)
 
     # ---- endpoints and configuration ------------------------------------------------------------
 
@@ -294,7 +289,7 @@ class VAE(EncoderDecoder):
 
         def log_prob(x, *rest):
             *c, seed = rest
-            bound = self._importance_bound(x, c[0] if c else None, seed, num_samples, 1024)
+            bound = self._importance_bound(x, c[0] if c else None, seed, num_samples, ROWS_PER_PASS)
             return {"log_prob": bound}
 
         def score(x, c=None):
