@@ -25,7 +25,7 @@ from keras_genmod.core.noise import (
     replica_seed,
     stream_seed,
 )
-from keras_genmod.core.replicas import in_multi_worker, sum_over_replicas
+from keras_genmod.core.replicas import sum_over_replicas
 from keras_genmod.core.rows import GraphCache
 from keras_genmod.metrics.means import TermMeans
 from keras_genmod.training.compiling import Compilable
@@ -214,7 +214,7 @@ class GenerativeModel(Compilable, Fittable, Saveable, Exportable, keras.Model):
         self._term_means.update_state(flat, num_examples)
         # The one place that advances the saved state of the noise.
         self._noise_state.assign_add([0, 1])
-        return self._logs()
+        return self.get_metrics_result()
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """The objective and its terms on a batch; changes no weight and no stream of noise."""
@@ -226,7 +226,7 @@ class GenerativeModel(Compilable, Fittable, Saveable, Exportable, keras.Model):
             for player in self.players()
         }
         self._term_means.update_state(_flatten(sums), batch_size(batch))
-        return self._logs()
+        return self.get_metrics_result()
 
     def predict_step(self, data: Any) -> Any:
         """What `call` gives; unlike Keras' own, it passes the condition on."""
@@ -250,13 +250,6 @@ class GenerativeModel(Compilable, Fittable, Saveable, Exportable, keras.Model):
     def bad_terms(self) -> dict[str, int]:
         """The terms that were not finite while watched, with the number of the first such step."""
         return self._term_means.bad_terms()
-
-    def _logs(self) -> dict[str, tf.Tensor]:
-        logs = self.get_metrics_result()
-        if in_multi_worker(self.distribute_strategy):
-            # Keras averages logs of several workers over axis 0, which a scalar does not have.
-            logs = {name: value[None] for name, value in logs.items()}
-        return logs
 
     @property
     def metrics_names(self) -> list[str]:
