@@ -15,6 +15,7 @@ from keras_genmod import (
     data,
     distributions,
     layers,
+    losses,
     metrics,
     networks,
     serving,
@@ -22,10 +23,13 @@ from keras_genmod import (
 )
 from keras_genmod.core.images import image_grid, write_png
 from keras_genmod.core.version import __version__
-from keras_genmod.models import VAE, Autoencoder
+from keras_genmod.models import DCGAN, GAN, VAE, WGAN_GP, Autoencoder
 
 __all__ = [
+    "DCGAN",
+    "GAN",
     "VAE",
+    "WGAN_GP",
     "Autoencoder",
     "__version__",
     "applications",
@@ -34,6 +38,7 @@ __all__ = [
     "distributions",
     "image_grid",
     "layers",
+    "losses",
     "metrics",
     "networks",
     "serving",

@@ -8,12 +8,17 @@ from keras_genmod.layers.corruption import (
     SaltAndPepperCorruption,
 )
 from keras_genmod.layers.dropout import Dropout
+from keras_genmod.layers.minibatch_stddev import MinibatchStddev
+from keras_genmod.layers.normalization import BatchNormalization, ConditionalBatchNormalization
 
 __all__ = [
+    "BatchNormalization",
     "ConcatenateCondition",
+    "ConditionalBatchNormalization",
     "Corruption",
     "Dropout",
     "GaussianCorruption",
     "MaskingCorruption",
+    "MinibatchStddev",
     "SaltAndPepperCorruption",
 ]

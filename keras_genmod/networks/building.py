@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -12,25 +12,36 @@ import keras
 from keras_genmod.core.conditions import ConditionSpec
 from keras_genmod.layers.conditioning import ConcatenateCondition
 
-__all__ = ["finish", "initializers", "network", "start"]
+__all__ = ["finish", "image_filters", "initializers", "network", "start"]
 
 
-def initializers(name: str, seed: int | None) -> Iterator[keras.initializers.Initializer]:
+def initializers(name: str, seed: int | None, **config: Any) -> Iterator[keras.initializers.Initializer]:
     """An endless supply of initialisers of one kind, each with a seed of its own drawn from `seed`."""
     # The name too, or the first of each kind in a network would start from the same numbers.
     generator = random.Random(f"{name} {seed}") if seed is not None else random
     while True:
-        yield keras.initializers.get({"class_name": name, "config": {"seed": generator.randrange(2**31)}})
+        yield keras.initializers.get(
+            {"class_name": name, "config": {**config, "seed": generator.randrange(2**31)}}
+        )
 
 
-def start(shape: tuple[int, ...], condition: ConditionSpec, *, flatten: bool = False) -> tuple[list, Any]:
-    """The inputs of a network and the tensor to go on with, the condition already appended."""
-    x = keras.Input(shape, name="x")
+def start(
+    shape: tuple[int, ...],
+    condition: ConditionSpec,
+    *,
+    flatten: bool = False,
+    name: str = "x",
+    concatenate: bool = True,
+) -> tuple[list, Any]:
+    """The inputs of a network and the tensor to go on with, the condition already appended if wanted."""
+    x = keras.Input(shape, name=name)
     h = keras.layers.Flatten(name="flatten")(x) if flatten and len(shape) > 1 else x
     if not condition:
         return [x], h
     c = condition.keras_input()
-    return [x, c], ConcatenateCondition(condition.num_classes, name="with_condition")([h, c])
+    if concatenate:
+        h = ConcatenateCondition(condition.num_classes, name="with_condition")([h, c])
+    return [x, c], h
 
 
 def finish(
@@ -51,3 +62,12 @@ def finish(
 def network(inputs: list, output: Any, name: str) -> keras.Model:
     """The network from its inputs to its output; a conditional one takes `[x, condition]`."""
     return keras.Model(inputs if len(inputs) > 1 else inputs[0], output, name=name)
+
+
+def image_filters(sides: Sequence[int], first: int = 64) -> tuple[int, ...]:
+    """Channels after each halving of an image, `first` and then twice as many each time.
+
+    There are as many halvings as bring the longer side to 7 or less, and one at least.
+    """
+    halvings = max(1, math.ceil(math.log2(max(sides) / 7)))
+    return tuple(first * 2**index for index in range(halvings))

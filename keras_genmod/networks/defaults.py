@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import keras
 
-from keras_genmod.core.checks import check_shape_tuple
+from keras_genmod.core.checks import ValueRange, check_shape_tuple
 from keras_genmod.networks.convolutional import conv_decoder, conv_encoder
 from keras_genmod.networks.dense import dense_network
 
-__all__ = ["check_network", "default_decoder", "default_encoder"]
+__all__ = ["check_network", "check_rank", "default_decoder", "default_encoder", "output_range"]
 
 
 def default_encoder(event_shape: Sequence[int], output_shape: Sequence[int], **kwargs) -> keras.Model:
@@ -25,7 +25,7 @@ def default_encoder(event_shape: Sequence[int], output_shape: Sequence[int], **k
     Raises:
         ValueError: for another rank.
     """
-    event_shape = _check_rank(event_shape)
+    event_shape = check_rank(event_shape)
     builder = dense_network if len(event_shape) == 1 else conv_encoder
     return builder(event_shape, output_shape, **{"name": "encoder", **kwargs})
 
@@ -42,14 +42,15 @@ def default_decoder(input_shape: Sequence[int], event_shape: Sequence[int], **kw
     Raises:
         ValueError: for another rank.
     """
-    event_shape = _check_rank(event_shape)
+    event_shape = check_rank(event_shape)
     kwargs = {"name": "decoder", **kwargs}
     if len(event_shape) == 1:
         return dense_network(input_shape, event_shape, **{"hidden_dims": (256, 512), **kwargs})
     return conv_decoder(input_shape, event_shape, **kwargs)
 
 
-def _check_rank(event_shape: Sequence[int]) -> tuple[int, ...]:
+def check_rank(event_shape: Sequence[int]) -> tuple[int, ...]:
+    """Refuses an event shape that has no default networks."""
     event_shape = check_shape_tuple("event_shape", event_shape)
     if len(event_shape) not in (1, 3):
         raise ValueError(
@@ -61,7 +62,13 @@ def _check_rank(event_shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def check_network(
-    name: str, network: keras.Model, inputs: Sequence, output_shape: Sequence[int], why: str
+    name: str,
+    network: keras.Model,
+    inputs: Sequence,
+    output_shape: Sequence[int],
+    why: str,
+    *,
+    raw: bool = True,
 ) -> None:
     """Refuses a network whose output does not fit its head, and says how many numbers the head needs.
 
@@ -71,6 +78,7 @@ def check_network(
         inputs: `keras.KerasTensor`s that it will be called on: `[x]` or `[x, condition]`.
         output_shape: shape of one output that is needed.
         why: what the numbers are for, such as "the means of 784 values".
+        raw: whether they must be raw, the last layer linear.
     """
     if not isinstance(network, keras.layers.Layer):
         raise TypeError(
@@ -90,7 +98,24 @@ def check_network(
         ) from error
     if received[1:] != output_shape:
         raise ValueError(
-            f"`{name}` must end in {math.prod(output_shape)} raw outputs of shape "
-            f"{(None, *output_shape)}, {why}; received {received}. Change its last layer, "
-            "and leave it linear."
+            f"`{name}` must end in {math.prod(output_shape)} {'raw ' if raw else ''}outputs of shape "
+            f"{(None, *output_shape)}, {why}; received {received}. Change its last layer"
+            f"{', and leave it linear' if raw else ''}."
         )
+
+
+_BOUNDS = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0), "hard_sigmoid": (0.0, 1.0)}
+_MOVES_VALUES = (keras.layers.Reshape, keras.layers.Cropping2D, keras.layers.Flatten, keras.layers.Permute)
+
+
+def output_range(network: keras.layers.Layer) -> ValueRange:
+    """The values that a network can give, read off its last activation; any, if it says nothing."""
+    layer = network
+    while getattr(layer, "layers", None):
+        # Layers that only move values about do not count.
+        inner = (part for part in reversed(layer.layers) if not isinstance(part, _MOVES_VALUES))
+        layer = next(inner, None)
+    name = getattr(getattr(layer, "activation", None), "__name__", "")
+    low, high = _BOUNDS.get(name, (-math.inf, math.inf))
+    advice = f"The generator ends in {name}: scale the data to that range." if name in _BOUNDS else ""
+    return ValueRange(low, high, advice=advice)

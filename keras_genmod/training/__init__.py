@@ -9,7 +9,7 @@ from keras_genmod.training.schedules import (
     LinearSchedule,
     WeightSchedule,
 )
-from keras_genmod.training.step import Player, SharedForward
+from keras_genmod.training.step import Player, SharedForward, keep_state
 
 __all__ = [
     "AdversarialModel",
@@ -21,4 +21,5 @@ __all__ = [
     "Player",
     "SharedForward",
     "WeightSchedule",
+    "keep_state",
 ]

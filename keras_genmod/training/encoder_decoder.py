@@ -11,17 +11,13 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_genmod.core.checks import ValueRange, check_integer, check_rows
-from keras_genmod.core.rows import map_rows
+from keras_genmod.core.checks import ValueRange, check_integer
 from keras_genmod.distributions.heads import BernoulliHead, get_head
 from keras_genmod.networks.defaults import check_network, default_decoder, default_encoder
 from keras_genmod.serving.endpoints import Endpoint
 from keras_genmod.training.generative_model import GenerativeModel
 
-__all__ = ["ROWS_PER_PASS", "EncoderDecoder"]
-
-# Rows per pass through a network when many are asked for at once.
-ROWS_PER_PASS = 1024
+__all__ = ["EncoderDecoder"]
 
 
 class EncoderDecoder(GenerativeModel):
@@ -105,11 +101,6 @@ class EncoderDecoder(GenerativeModel):
         params = self.decoder(self._with_condition(z, condition), training=training)
         return self._likelihood_head.distribution(params)
 
-    def _with_condition(self, x: tf.Tensor, condition: Any) -> Any:
-        """The argument of a network: `x`, or `[x, condition]` with one condition a row."""
-        condition = self._condition_spec.rows(condition, x.shape[0] or tf.shape(x)[0])
-        return x if condition is None else [x, condition]
-
     # ---- capabilities ---------------------------------------------------------------------------
 
     def call(self, x: tf.Tensor, condition: Any = None, training: bool = False) -> tf.Tensor:
@@ -147,26 +138,6 @@ class EncoderDecoder(GenerativeModel):
     def _mean(self, z: tf.Tensor, condition: Any = None) -> tf.Tensor:
         return self.likelihood(z, condition=condition).mean()
 
-    def _map_rows(
-        self, key: Any, function: Callable, x: Any, condition: Any, *, latent: bool = False
-    ) -> tf.Tensor:
-        """A row-wise function of data and conditions over many rows in bounded memory."""
-        x = self._as_rows(x, latent)
-        condition = self._condition_spec.rows(condition, x.shape[0] or tf.shape(x)[0])
-        graph = self._graphs.get(key, lambda rows: function(*rows))
-        return map_rows(graph, (x, condition), batch_size=ROWS_PER_PASS)
-
-    def _as_rows(self, x: Any, latent: bool = False) -> tf.Tensor:
-        """Data or latent vectors as a checked float32 tensor."""
-        symbolic = tf.is_tensor(x) and not hasattr(x, "numpy")
-        x = x if tf.is_tensor(x) else np.asarray(x)
-        name, shape = ("z", (self.latent_dim,)) if latent else ("x", self.event_shape)
-        check_rows(name, x, shape)
-        if not symbolic:
-            accepted = ValueRange() if latent else self.value_range()
-            accepted.check(name, np.asarray(x))
-        return tf.cast(x, tf.float32)
-
     # ---- data, endpoints, configuration ---------------------------------------------------------
 
     def value_range(self) -> ValueRange:
@@ -203,8 +174,7 @@ class EncoderDecoder(GenerativeModel):
         Args:
             max_samples, num_samples: as in `GenerativeModel.endpoints`.
         """
-        x, condition = self._input_specs(), self._condition_specs()
-        z = {"z": tf.TensorSpec([None, self.latent_dim], tf.float32, name="z"), **condition}
+        x = self._input_specs()
 
         def named(output: str, function: Callable) -> Callable:
             return lambda *inputs: {output: function(*inputs)}
@@ -212,7 +182,7 @@ class EncoderDecoder(GenerativeModel):
         return {
             "reconstruct": Endpoint(named("reconstruction", self.call), x),
             "encode": Endpoint(named("z", self._code), x),
-            "decode": Endpoint(named("x", self._mean), z),
+            "decode": Endpoint(named("x", self._mean), self._latent_specs()),
         }
 
     def get_config(self) -> dict:

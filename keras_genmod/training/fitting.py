@@ -178,9 +178,13 @@ class Fittable:
         """
         if _is_arrays(x):
             batch = _as_batch(x, None, None)
-            self.check_data(batch.x, batch.condition)
+            self._check_inputs(batch.x, batch.condition)
             x = array_batches(batch, batch_size or _DEFAULT_BATCH_SIZE)
         return super().predict(x, verbose=verbose, steps=steps, callbacks=callbacks)
+
+    def _check_inputs(self, x: Any, condition: Any) -> None:
+        """Checks what `call` takes: data, unless a family overrides this."""
+        self.check_data(x, condition)
 
     def _make_function(self, step_function: Callable) -> Callable:
         """The function that runs the steps of one execution on an iterator.

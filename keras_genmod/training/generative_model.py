@@ -31,6 +31,7 @@ from keras_genmod.metrics.means import TermMeans
 from keras_genmod.training.compiling import Compilable
 from keras_genmod.training.exporting import Exportable
 from keras_genmod.training.fitting import Fittable
+from keras_genmod.training.row_wise import RowWise
 from keras_genmod.training.saving import Saveable
 from keras_genmod.training.step import (
     Player,
@@ -43,7 +44,7 @@ from keras_genmod.training.step import (
 __all__ = ["GenerativeModel"]
 
 
-class GenerativeModel(Compilable, Fittable, Saveable, Exportable, keras.Model):
+class GenerativeModel(Compilable, Fittable, RowWise, Saveable, Exportable, keras.Model):
     """Base of all families: a `keras.Model` whose objective is a sum of named terms.
 
     A family with one objective writes `loss_terms` (and `term_weights` if not all weights are 1); the

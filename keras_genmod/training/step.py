@@ -11,6 +11,7 @@ over replicas, and the result is the gradient of L, for a ragged last batch too.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,7 @@ from keras_genmod.core.batches import Batch, batch_size, micro_batch
 from keras_genmod.core.noise import fold_in
 from keras_genmod.core.replicas import num_replicas, sum_over_replicas
 
-__all__ = ["Player", "SharedForward", "apply_gradients", "gradients", "objective"]
+__all__ = ["Player", "SharedForward", "apply_gradients", "gradients", "keep_state", "objective"]
 
 Sums = dict[str, tf.Tensor]
 Gradients = list["tf.Tensor | None"]
@@ -39,6 +40,7 @@ class Player:
             where the model has a shared forward pass.
         term_weights: function `() -> {name: weight}`; weights left out are 1.
         updates_per_step: optimisation steps of this player in one training step.
+        after_update: what follows each update, such as the clipping of weights.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Player:
     loss_terms: Callable[..., Mapping[str, tf.Tensor]]
     term_weights: Callable[[], Mapping[str, Any]] = dict
     updates_per_step: int = 1
+    after_update: Callable[[], None] | None = None
 
     @property
     def weights(self) -> list[keras.Variable]:
@@ -62,6 +65,8 @@ class SharedForward:
         tape: records the pass for the player that differentiates through it; without a tape each player
             computes the pass anew, from the same seed, so with the same result.
         tensors: the result of the pass under that tape.
+        constant: whether it is for a player that does not differentiate through the pass; such a pass
+            leaves the state of layers, such as moving averages, as it is.
     """
 
     def __init__(
@@ -69,10 +74,12 @@ class SharedForward:
         function: Callable[..., Any],
         tape: tf.GradientTape | None = None,
         tensors: Any = None,
+        constant: bool = False,
     ) -> None:
         self.function = function
         self.tape = tape
         self.tensors = tensors
+        self.constant = constant
 
     @classmethod
     def recorded(cls, function: Callable[..., Any], batch: Batch, seed: tf.Tensor) -> SharedForward:
@@ -83,15 +90,24 @@ class SharedForward:
 
     def as_constant(self) -> SharedForward:
         """The same result for a player that does not differentiate through the pass."""
-        if self.tensors is None:
-            return self
-        return SharedForward(self.function, None, keras.tree.map_structure(tf.stop_gradient, self.tensors))
+        return SharedForward(self.function, None, self.tensors, constant=True)
 
     def __call__(self, batch: Batch, seed: tf.Tensor, training: bool) -> Any:
         """The result of the pass: the one that was made, or a new one."""
-        if self.tensors is not None:
-            return self.tensors
-        return self.function(batch.x, condition=batch.condition, training=training, seed=seed)
+        tensors = self.tensors
+        if tensors is None:
+            with keep_state() if self.constant else contextlib.nullcontext():
+                tensors = self.function(batch.x, condition=batch.condition, training=training, seed=seed)
+        return keras.tree.map_structure(tf.stop_gradient, tensors) if self.constant else tensors
+
+
+def keep_state() -> contextlib.AbstractContextManager:
+    """A context in which layers compute as always and their assignments to weights are dropped.
+
+    For passes in training mode that must not count: the moving averages of batch normalisation shall see
+    each example of a step once.
+    """
+    return keras.StatelessScope()
 
 
 def objective(
@@ -215,17 +231,22 @@ def apply_gradients(player: Player, optimizer: keras.optimizers.Optimizer, grads
     sum is made here first, and each replica hands in the R-th part of the result.
     """
     inner = getattr(optimizer, "inner_optimizer", optimizer)
-    scaled = inner is not optimizer
-    if num_replicas() > 1 and (scaled or _clips(inner)):
+    scaled, clips = inner is not optimizer, _clips(inner)
+    if clips:
+        # The norm of a lookup's gradient is that of its sum, not of its slices.
+        grads = [None if grad is None else tf.convert_to_tensor(grad) for grad in grads]
+    if num_replicas() > 1 and (scaled or clips):
         present = [index for index, grad in enumerate(grads) if grad is not None]
         summed = sum_over_replicas([tf.convert_to_tensor(grads[index]) for index in present])
-        if _clips(inner):
+        if clips:
             scale = tf.convert_to_tensor(optimizer.dynamic_scale) if scaled else 1.0
             summed = [grad * scale for grad in _clip([grad / scale for grad in summed], inner)]
         grads = list(grads)
         for index, grad in zip(present, summed, strict=True):
             grads[index] = grad / num_replicas()
     optimizer.apply(grads, player.weights)
+    if player.after_update is not None:
+        player.after_update()
 
 
 def _clips(optimizer: keras.optimizers.Optimizer) -> bool:

@@ -12,7 +12,13 @@ import tensorflow as tf
 
 import keras_genmod as kg
 from keras_genmod.core.registration import register
-from keras_genmod.networks import dense_network
+from keras_genmod.networks import (
+    conv_discriminator,
+    conv_generator,
+    dense_discriminator,
+    dense_generator,
+    dense_network,
+)
 from tests.training.toys import ToyTranslator
 
 
@@ -27,6 +33,15 @@ class NoiselessVAE(kg.VAE):
         return {**terms, "reconstruction": -likelihood.log_prob(x)}
 
 
+@register
+class NoiselessGAN(kg.GAN):
+    """A GAN whose noise is a function of the example beside it: a deterministic objective."""
+
+    def shared_forward(self, x, *, condition=None, training=False, seed=None):
+        z = tf.reshape(x, [tf.shape(x)[0], -1])[:, : self.latent_dim]
+        return tf.cast(self.generator(self._with_condition(z, condition), training=training), tf.float32)
+
+
 @dataclass(frozen=True)
 class Case:
     """A model, its data, and the promises that do not apply to it.
@@ -38,8 +53,10 @@ class Case:
         noiseless: function `(seed) -> model` of the same family with a deterministic objective.
         num_classes, condition_shape: of the condition.
         paired, unpaired: for translators.
+        adversarial: whether its loss is a sum over players, which need not fall.
         overfit: learning rate of Adam, steps, and the share of the first loss that must be left.
         exempt: names of promises that do not apply.
+        without_gradient: weights whose gradient is 0 by the mathematics.
     """
 
     name: str
@@ -50,8 +67,10 @@ class Case:
     condition_shape: tuple[int, ...] | None = None
     paired: bool = False
     unpaired: bool = False
+    adversarial: bool = False
     overfit: tuple[float, int, float] = (1e-2, 150, 0.5)
     exempt: frozenset = field(default_factory=frozenset)
+    without_gradient: tuple[str, ...] = ()
 
     def data(self, num_rows: int, seed: int = 0) -> tuple:
         """The arguments of `fit`: `(x,)` or `(x, condition)`; binary data of few patterns."""
@@ -69,10 +88,6 @@ class Case:
             return x, generator.normal(size=(num_rows, *self.condition_shape)).astype("float32")
         return (x,)
 
-    @property
-    def adversarial(self) -> bool:
-        return self.paired or self.unpaired
-
 
 def _dense(**kwargs):
     """Small networks of the user's own, for an event of 6 numbers and 2 latent dimensions."""
@@ -80,6 +95,35 @@ def _dense(**kwargs):
         "latent_dim": 2,
         "encoder": dense_network((6,), (kwargs.pop("code"),), hidden_dims=(8,), seed=3, **kwargs),
         "decoder": dense_network((2,), (6,), hidden_dims=(8,), seed=4, **kwargs),
+    }
+
+
+def _players(event_shape, **kwargs):
+    """A small generator and a small discriminator of the user's own, for 2 latent dimensions."""
+    return {
+        "latent_dim": 2,
+        "generator": dense_generator((2,), event_shape, hidden_dims=(8,), seed=3, **kwargs),
+        "discriminator": dense_discriminator(event_shape, hidden_dims=(8,), seed=4, **kwargs),
+    }
+
+
+def _images(**kwargs):
+    """A small generator and discriminator of images, conditioned on one of 3 classes."""
+    return {
+        "latent_dim": 2,
+        "num_classes": 3,
+        "generator": conv_generator(
+            (2,), (5, 6, 1), filters=(4,), num_classes=3, conditioning="batch_norm", seed=3, **kwargs
+        ),
+        "discriminator": conv_discriminator(
+            (5, 6, 1),
+            filters=(4, 4),
+            batch_norm=True,
+            num_classes=3,
+            conditioning="projection",
+            seed=4,
+            **kwargs,
+        ),
     }
 
 
@@ -132,11 +176,54 @@ CASES = [
         overfit=(3e-3, 150, 0.5),
     ),
     Case(
+        "gan",
+        lambda seed: kg.GAN(
+            (6,), seed=seed, instance_noise=kg.training.LinearSchedule(0.0, 10, start=0.1), **_players((6,))
+        ),
+        (6,),
+        lambda seed: NoiselessGAN((6,), seed=seed, r2=0.5, label_smoothing=0.1, **_players((6,))),
+        adversarial=True,
+        exempt=frozenset({"overfit"}),
+    ),
+    Case(
+        "conditional dcgan",
+        lambda seed: kg.DCGAN((5, 6, 1), seed=seed, **_images()),
+        (5, 6, 1),
+        lambda seed: NoiselessGAN((5, 6, 1), seed=seed, loss="least_squares", r1=0.0, **_images()),
+        num_classes=3,
+        adversarial=True,
+        # A batch's statistics are not those of its parts.
+        exempt=frozenset({"overfit", "micro_batches"}),
+    ),
+    Case(
+        "conditional wgan_gp",
+        lambda seed: kg.WGAN_GP(
+            (6,), seed=seed, condition_shape=(2,), **_players((6,), condition_shape=(2,))
+        ),
+        (6,),
+        lambda seed: NoiselessGAN(
+            (6,),
+            seed=seed,
+            condition_shape=(2,),
+            loss="wasserstein",
+            r1=0.0,
+            weight_clip=2.0,
+            ema_decay=None,
+            **_players((6,), condition_shape=(2,)),
+        ),
+        condition_shape=(2,),
+        adversarial=True,
+        exempt=frozenset({"overfit"}),
+        # A critic's offset cancels in the difference of its means.
+        without_gradient=("logits/bias",),
+    ),
+    Case(
         "unpaired translator",
         lambda seed: ToyTranslator((3,), seed=seed),
         (3,),
         lambda seed: ToyTranslator((3,), seed=seed, noise=0.0),
         unpaired=True,
+        adversarial=True,
         exempt=frozenset({"overfit"}),
     ),
     Case(
@@ -145,6 +232,7 @@ CASES = [
         (3,),
         lambda seed: ToyTranslator((3,), paired=True, seed=seed, noise=0.0),
         paired=True,
+        adversarial=True,
         exempt=frozenset({"overfit"}),
     ),
 ]

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import keras_genmod as kg
+from keras_genmod.core.batches import Batch
 from tests.contract.cases import CASES, largest_difference, weights
 
 pytestmark = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -42,7 +43,7 @@ def test_a_step_reaches_every_trainable_weight(case):
         for weight, old in zip(model.trainable_weights, before, strict=True)
         if np.array_equal(weight.numpy(), old)
     ]
-    assert not still
+    assert tuple(still) == case.without_gradient
 
 
 def test_evaluation_looking_and_sampling_do_not_change_training(case):
@@ -88,16 +89,11 @@ def test_loss_is_the_weighted_sum_of_the_terms(case):
     total = 0.0
     for player in players:
         prefix = "" if len(players) == 1 else f"{player.name}_"
+        batch = Batch(*tf.nest.map_structure(tf.convert_to_tensor, case.data(2)))
+        seed = tf.constant([0, 1])
         shared = model._shared_forward()
-        extra = {} if shared is None else {"shared": None}
-        batch = tf.nest.map_structure(tf.convert_to_tensor, case.data(2))
-        terms = player.loss_terms(
-            batch[0],
-            condition=None if len(batch) == 1 else batch[1],
-            training=False,
-            seed=tf.constant([0, 1]),
-            **extra,
-        )
+        extra = {} if shared is None else {"shared": shared(batch, seed, False)}
+        terms = player.loss_terms(batch.x, condition=batch.condition, training=False, seed=seed, **extra)
         named = {name: float(player.term_weights().get(name, 1.0)) for name in terms}
         total += sum(weight * result[prefix + name] for name, weight in named.items())
     assert result["loss"] == pytest.approx(total, rel=1e-5)
@@ -133,6 +129,11 @@ def test_a_weight_of_two_counts_like_the_example_twice(case):
 
 
 def test_micro_batches_give_the_gradient_of_the_whole_batch(case):
+    if "micro_batches" in case.exempt:
+        assert any(
+            isinstance(layer, keras.layers.BatchNormalization) for layer in case.build(7)._flatten_layers()
+        )
+        return
     models = []
     for micro_batches in (1, 3):
         model = case.noiseless(7)

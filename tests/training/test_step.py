@@ -218,4 +218,3 @@ def test_the_logged_objective_is_the_one_that_is_minimised():
 def test_shared_forward_without_a_tape_is_computed_anew():
     shared = SharedForward(lambda x, **_: 2.0 * x)
     np.testing.assert_array_equal(shared(Batch(tf.constant(X)), tf.constant([0, 0]), True), 2 * X)
-    assert shared.as_constant() is shared

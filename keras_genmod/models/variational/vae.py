@@ -31,7 +31,8 @@ from keras_genmod.distributions.kl import kl_per_dimension
 from keras_genmod.distributions.priors import standard_normal
 from keras_genmod.metrics.latent_usage import LatentUsage
 from keras_genmod.serving.endpoints import Endpoint
-from keras_genmod.training.encoder_decoder import ROWS_PER_PASS, EncoderDecoder
+from keras_genmod.training.encoder_decoder import EncoderDecoder
+from keras_genmod.training.row_wise import ROWS_PER_PASS, SamplesByRow
 from keras_genmod.training.schedules import WeightSchedule, get_weight
 
 __all__ = ["VAE"]
@@ -41,7 +42,7 @@ _LATENTS_PER_CALL = 2**17
 
 
 @register
-class VAE(EncoderDecoder):
+class VAE(SamplesByRow, EncoderDecoder):
     """A latent-variable model with a lower bound on its density.
 
     Args:
@@ -159,12 +160,7 @@ class VAE(EncoderDecoder):
             from_likelihood: whether to draw x from p(x|z); else its mean is returned, as is the custom
                 for images.
         """
-        num_samples = check_integer("num_samples", num_samples)
-        seeds = row_seeds(self._sampling_seed(seed), 0, num_samples)
-        condition = self._condition_spec.rows(condition, num_samples)
-        key = ("sample", from_likelihood)
-        graph = self._graphs.get(key, lambda rows: self._sample_rows(*rows, from_likelihood))
-        return map_rows(graph, (seeds, condition), batch_size=ROWS_PER_PASS)
+        return self._sample(num_samples, condition, seed, from_likelihood=from_likelihood)
 
     def _sample_rows(
         self, seeds: tf.Tensor, condition: Any = None, from_likelihood: bool = False
@@ -271,21 +267,8 @@ class VAE(EncoderDecoder):
             max_samples: the most that one request of `sample` may ask for.
             num_samples: importance samples of `log_prob` and `anomaly_score`.
         """
-        x, condition = self._input_specs(), self._condition_specs()
+        x = self._input_specs()
         seeds = {"seed": tf.TensorSpec([None, 2], tf.int32, name="seed")}
-        count = {
-            "num_samples": tf.TensorSpec([], tf.int32, name="num_samples"),
-            "seed": tf.TensorSpec([2], tf.int32, name="seed"),
-        }
-
-        def sample(num, seed, condition=None):
-            limit = tf.debugging.Assert(
-                (num > 0) & (num <= max_samples),
-                [f"num_samples must be from 1 to {max_samples}; received", num],
-            )
-            with tf.control_dependencies([limit] if limit is not None else []):
-                rows = row_seeds(seed, 0, tf.identity(num))
-            return {"x": self._sample_rows(rows, condition)}
 
         def log_prob(x, *rest):
             *c, seed = rest
@@ -297,10 +280,7 @@ class VAE(EncoderDecoder):
 
         return {
             **super().endpoints(),
-            "sample": Endpoint(sample, {**count, **condition}, batched=False),
-            "sample_rows": Endpoint(
-                lambda *inputs: {"x": self._sample_rows(*inputs)}, {**seeds, **condition}
-            ),
+            **self._sample_endpoints(max_samples),
             "log_prob": Endpoint(log_prob, {**x, **seeds}),
             "anomaly_score": Endpoint(score, x),
         }

@@ -1,0 +1,153 @@
+"""Batch normalisation that is right on replicas and fast on one device, plain and conditional."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from keras_genmod.core.checks import check_integer
+from keras_genmod.core.registration import register
+from keras_genmod.core.replicas import num_replicas, sum_over_replicas
+
+__all__ = ["BatchNormalization", "ConditionalBatchNormalization"]
+
+
+@register
+class BatchNormalization(keras.layers.BatchNormalization):
+    r"""Normalises each channel over the batch of all replicas.
+
+    $$ y = \gamma (x - \mu) / \sqrt{v + \epsilon} + \beta $$
+
+    Keras' layer with three differences. In training the statistics $\mu$ and $v$ are those of the global
+    batch, also where a replica has few examples or none, with one exchange between replicas. On one device
+    the fused kernel does the work, in about half the time. The defaults are DCGAN's.
+
+    Args:
+        momentum: of the moving statistics, which are used outside training.
+        epsilon: added to the variance.
+        **kwargs: as in `keras.layers.BatchNormalization`, but for `axis`, which is the last.
+
+    Reference: Batch Normalization: Accelerating Deep Network Training by Reducing Internal Covariate Shift,
+    Ioffe and Szegedy, 2015.
+    """
+
+    def __init__(self, momentum: float = 0.9, epsilon: float = 1e-5, **kwargs: Any) -> None:
+        # The exchange is written here.
+        for name, only in (("axis", -1), ("synchronized", False), ("renorm", False)):
+            value = kwargs.pop(name, only)
+            if value != only and not (name == "synchronized" and value):
+                raise ValueError(
+                    f"`{name}` must be {only}; received {value!r}. Use `keras.layers.BatchNormalization`."
+                )
+        super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
+
+    def call(self, inputs: tf.Tensor, training: bool = False, mask: Any = None) -> tf.Tensor:
+        """`inputs` `[B, ..., C]`, normalised by the batch in training, else by the moving statistics."""
+        if not training or not self.trainable or mask is not None:
+            return super().call(inputs, training=training, mask=mask)
+        x = tf.cast(inputs, tf.float32)
+        channels = inputs.shape[-1]
+        gamma = tf.ones([channels]) if self.gamma is None else tf.convert_to_tensor(self.gamma)
+        beta = tf.zeros([channels]) if self.beta is None else tf.convert_to_tensor(self.beta)
+        if num_replicas() == 1:
+            y, mean, variance = self._fused(x, gamma, beta)
+        else:
+            mean, variance = self._global_moments(x)
+            y = tf.nn.batch_normalization(x, mean, variance, beta, gamma, self.epsilon)
+        for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            old = tf.convert_to_tensor(moving)
+            moving.assign(old * self.momentum + tf.stop_gradient(value) * (1.0 - self.momentum))
+        return tf.cast(y, inputs.dtype)
+
+    def _fused(self, x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> tuple:
+        flat = x if len(x.shape) == 4 else tf.reshape(x, [-1, 1, 1, x.shape[-1]])
+        y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+            flat, gamma, beta, epsilon=self.epsilon, is_training=True
+        )
+        # The kernel reports n / (n - 1) times the variance that it used.
+        count = tf.cast(tf.size(x), tf.float32) / x.shape[-1]
+        return tf.reshape(y, tf.shape(x)), mean, variance * tf.maximum(count - 1.0, 1.0) / count
+
+    def _global_moments(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        # Around the moving mean, which is near: the difference of squares then loses no digits.
+        shift = tf.stop_gradient(tf.convert_to_tensor(self.moving_mean))
+        axes = list(range(len(x.shape) - 1))
+        around = x - shift
+        sums = tf.stack([tf.reduce_sum(around, axes), tf.reduce_sum(tf.square(around), axes)])
+        count = tf.fill([1, x.shape[-1]], tf.cast(tf.size(x), tf.float32) / x.shape[-1])
+        sums = sum_over_replicas(tf.concat([sums, count], axis=0))
+        mean, square = sums[0] / sums[2], sums[1] / sums[2]
+        return mean + shift, tf.maximum(square - tf.square(mean), 0.0)
+
+
+@register
+class ConditionalBatchNormalization(keras.layers.Layer):
+    r"""Batch normalisation whose scale and offset the condition gives: $y = \gamma_c \hat x + \beta_c$.
+
+    Classes have a row of a table each; a vector $c$ gives $\gamma_c = 1 + W_\gamma c + b_\gamma$ and
+    $\beta_c = W_\beta c + b_\beta$. At the start all conditions have $\gamma_c = 1$ and $\beta_c = 0$.
+
+    Args:
+        num_classes: number of classes (2 or more) if the condition is a class, else None.
+        momentum, epsilon: as in `BatchNormalization`.
+
+    Call arguments:
+        inputs: list of `x` `[B, ..., C]` and the condition, int `[B]` or float `[B, *shape]`.
+
+    Reference: Modulating Early Visual Processing by Language, de Vries et al., 2017; cGANs with Projection
+    Discriminator, Miyato and Koyama, 2018.
+    """
+
+    def __init__(
+        self,
+        num_classes: int | None = None,
+        momentum: float = 0.9,
+        epsilon: float = 1e-5,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.num_classes = (
+            None if num_classes is None else check_integer("num_classes", num_classes, minimum=2)
+        )
+        self.normalization = BatchNormalization(
+            momentum, epsilon, center=False, scale=False, dtype=self.dtype_policy, name="normalization"
+        )
+
+    def build(self, input_shape) -> None:
+        x_shape, condition_shape = input_shape
+        channels = x_shape[-1]
+        self.normalization.build(x_shape)
+        rows = self.num_classes
+        if rows is None:
+            rows = 1
+            for side in condition_shape[1:]:
+                rows *= side
+            self.offset = self.add_weight((2 * channels,), initializer="zeros", name="offset")
+        # Scales, less 1, beside offsets: one lookup serves both.
+        self.table = self.add_weight((rows, 2 * channels), initializer="zeros", name="table")
+
+    def call(self, inputs: Any, training: bool = False) -> tf.Tensor:
+        """`x` normalised, then scaled and shifted as the condition says."""
+        x, condition = inputs
+        if self.num_classes is not None:
+            scale_offset = ops.take(self.table, condition, axis=0)
+        else:
+            flat = ops.reshape(ops.cast(condition, self.compute_dtype), (-1, self.table.shape[0]))
+            scale_offset = ops.matmul(flat, self.table) + self.offset
+        scale_offset = ops.reshape(scale_offset, (-1, *[1] * (len(x.shape) - 2), 2 * x.shape[-1]))
+        scale, offset = ops.split(scale_offset, 2, axis=-1)
+        return self.normalization(x, training=training) * (1.0 + scale) + offset
+
+    def compute_output_shape(self, input_shape) -> tuple:
+        return tuple(input_shape[0])
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "num_classes": self.num_classes,
+            "momentum": self.normalization.momentum,
+            "epsilon": self.normalization.epsilon,
+        }

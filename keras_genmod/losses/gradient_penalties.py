@@ -1,0 +1,89 @@
+r"""Penalties on the gradient of a discriminator by its input.
+
+| penalty | value per example | where |
+|---|---|---|
+| gradient penalty | $(\lVert\nabla D(\hat x)\rVert - 1)^2$ | uniformly between a real and a generated one |
+| R1 | $\lVert\nabla D(x)\rVert^2 / 2$ | real examples |
+| R2 | $\lVert\nabla D(x)\rVert^2 / 2$ | generated examples |
+
+The value of each is differentiated by the discriminator's weights in training: twice the cost of the pass.
+A discriminator that mixes the examples of a batch (batch normalisation) has no gradient of one example; do
+not use penalties with it.
+
+References: Improved Training of Wasserstein GANs, Gulrajani et al., 2017 (gradient penalty); Which Training
+Methods for GANs do actually Converge?, Mescheder, Geiger and Nowozin, 2018 (R1, R2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+__all__ = ["gradient_penalty", "input_gradient_norm", "squared_gradient_penalty"]
+
+Critic = Callable[[tf.Tensor], tf.Tensor]
+
+
+def squared_gradient_penalty(critic: Critic, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    r"""R1 (on real `x`) or R2 (on generated `x`): $\lVert\nabla_x D(x)\rVert^2 / 2$.
+
+    Args:
+        critic: function from `[B, *event]` to logits `[B]`.
+        x: where, `[B, *event]`.
+
+    Returns:
+        The logits `[B]`, so that one pass serves both, and the penalty `[B]`.
+
+    Example:
+        >>> logits, penalty = squared_gradient_penalty(lambda x: 3 * x[:, 0] + 4 * x[:, 1], tf.ones([1, 2]))
+        >>> float(logits[0]), float(penalty[0])
+        (7.0, 12.5)
+    """
+    logits, squared_norm = _squared_gradient_norm(critic, x)
+    return logits, 0.5 * squared_norm
+
+
+def gradient_penalty(
+    critic: Critic, real: tf.Tensor, fake: tf.Tensor, mix: tf.Tensor, target: float = 1.0
+) -> tf.Tensor:
+    r"""$(\lVert\nabla D(\hat x)\rVert - t)^2$ at $\hat x = \epsilon x + (1 - \epsilon) \tilde x$.
+
+    Args:
+        critic: function from `[B, *event]` to logits `[B]`.
+        real, fake: examples `[B, *event]`.
+        mix: $\epsilon$ in [0, 1], `[B]`, uniform in the paper.
+        target: the slope $t$ that costs nothing.
+
+    Returns:
+        The penalty `[B]`.
+
+    Example:
+        >>> x = tf.zeros([1, 2])
+        >>> float(gradient_penalty(lambda x: 3 * x[:, 0] + 4 * x[:, 1], x, x, tf.ones([1]))[0])
+        16.0
+    """
+    mix = tf.reshape(tf.cast(mix, real.dtype), [-1] + [1] * (len(real.shape) - 1))
+    _, norm = input_gradient_norm(critic, fake + mix * (real - fake))
+    return tf.square(norm - target)
+
+
+def input_gradient_norm(critic: Critic, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The logits of `x` and the Euclidean norms of their gradients by `x`, both `[B]`.
+
+    Args:
+        critic: function from `[B, *event]` to logits `[B]`.
+        x: where, `[B, *event]`.
+    """
+    logits, squared_norm = _squared_gradient_norm(critic, x)
+    # The slope of the root is infinite at 0, and 0 times infinity is NaN.
+    return logits, tf.sqrt(tf.maximum(squared_norm, 1e-24))
+
+
+def _squared_gradient_norm(critic: Critic, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    # Only the input is watched; a tape outside, if there is one, sees weights and this gradient too.
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(x)
+        logits = critic(x)
+    gradient = tf.cast(tape.gradient(logits, x), tf.float32)
+    return logits, tf.reduce_sum(tf.square(gradient), axis=list(range(1, len(x.shape))))

@@ -1,0 +1,96 @@
+"""Row-wise capabilities: many rows in bounded memory, sampling from one seed a row, their endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_genmod.core.checks import ValueRange, check_integer, check_rows
+from keras_genmod.core.noise import row_seeds
+from keras_genmod.core.rows import map_rows
+from keras_genmod.serving.endpoints import Endpoint
+
+__all__ = ["ROWS_PER_PASS", "RowWise", "SamplesByRow"]
+
+# Rows per pass through a network when many are asked for at once.
+ROWS_PER_PASS = 1024
+
+
+class RowWise:
+    """The part of `GenerativeModel` that answers questions about rows of data or of latent vectors."""
+
+    def _with_condition(self, x: tf.Tensor, condition: Any) -> Any:
+        """The argument of a network: `x`, or `[x, condition]` with one condition a row."""
+        condition = self._condition_spec.rows(condition, x.shape[0] or tf.shape(x)[0])
+        return x if condition is None else [x, condition]
+
+    def _map_rows(
+        self, key: Any, function: Callable, x: Any, condition: Any, *, latent: bool = False
+    ) -> tf.Tensor:
+        """A row-wise function of data and conditions over many rows in bounded memory."""
+        x = self._as_rows(x, latent)
+        condition = self._condition_spec.rows(condition, x.shape[0] or tf.shape(x)[0])
+        graph = self._graphs.get(key, lambda rows: function(*rows))
+        return map_rows(graph, (x, condition), batch_size=ROWS_PER_PASS)
+
+    def _as_rows(self, x: Any, latent: bool = False) -> tf.Tensor:
+        """Data or latent vectors as a checked float32 tensor."""
+        symbolic = tf.is_tensor(x) and not hasattr(x, "numpy")
+        x = x if tf.is_tensor(x) else np.asarray(x)
+        name, shape = ("z", (self.latent_dim,)) if latent else ("x", self.event_shape)
+        check_rows(name, x, shape)
+        if not symbolic:
+            accepted = ValueRange() if latent else self.value_range()
+            accepted.check(name, np.asarray(x))
+        return tf.cast(x, tf.float32)
+
+    def _latent_specs(self) -> dict[str, tf.TensorSpec]:
+        """Latent vectors as inputs of an endpoint, with the condition if the model has one."""
+        z = tf.TensorSpec([None, self.latent_dim], tf.float32, name="z")
+        return {"z": z, **self._condition_specs()}
+
+
+class SamplesByRow:
+    """Sampling for models that draw each row from its own seed, so that batches may be cut anywhere."""
+
+    def _sample_rows(self, seeds: tf.Tensor, condition: Any = None, **options: Any) -> tf.Tensor:
+        """One sample a row, from its own seed `[2]`: what a family writes."""
+        raise TypeError(f"{type(self).__name__} must define `_sample_rows`.")
+
+    def _sample(self, num_samples: int, condition: Any, seed: Any, **options: Any) -> tf.Tensor:
+        """`num_samples` samples; `options` are those of `_sample_rows`."""
+        num_samples = check_integer("num_samples", num_samples)
+        seeds = row_seeds(self._sampling_seed(seed), 0, num_samples)
+        condition = self._condition_spec.rows(condition, num_samples)
+        key = ("sample", *sorted(options.items()))
+        graph = self._graphs.get(key, lambda rows: self._sample_rows(*rows, **options))
+        return map_rows(graph, (seeds, condition), batch_size=ROWS_PER_PASS)
+
+    def _sample_endpoints(self, max_samples: int) -> dict[str, Endpoint]:
+        """`sample`, of a number of samples and one seed, and `sample_rows`, of one seed a row."""
+        condition = self._condition_specs()
+        count = {
+            "num_samples": tf.TensorSpec([], tf.int32, name="num_samples"),
+            "seed": tf.TensorSpec([2], tf.int32, name="seed"),
+        }
+        seeds = {"seed": tf.TensorSpec([None, 2], tf.int32, name="seed")}
+
+        def sample(num: tf.Tensor, seed: tf.Tensor, condition: Any = None) -> dict[str, tf.Tensor]:
+            limit = tf.debugging.Assert(
+                (num > 0) & (num <= max_samples),
+                [f"num_samples must be from 1 to {max_samples}; received", num],
+            )
+            with tf.control_dependencies([limit] if limit is not None else []):
+                rows = row_seeds(seed, 0, tf.identity(num))
+            return {"x": self._sample_rows(rows, condition)}
+
+        def sample_rows(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {"x": self._sample_rows(*inputs)}
+
+        return {
+            "sample": Endpoint(sample, {**count, **condition}, batched=False),
+            "sample_rows": Endpoint(sample_rows, {**seeds, **condition}),
+        }
