@@ -104,7 +104,12 @@ def check_network(
         )
 
 
-_BOUNDS = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0), "hard_sigmoid": (0.0, 1.0)}
+# Activation -> its bounds, and how bytes get there.
+_BOUNDS = {
+    "tanh": (-1.0, 1.0, "`x / 127.5 - 1`"),
+    "sigmoid": (0.0, 1.0, "`x / 255`"),
+    "hard_sigmoid": (0.0, 1.0, "`x / 255`"),
+}
 _MOVES_VALUES = (keras.layers.Reshape, keras.layers.Cropping2D, keras.layers.Flatten, keras.layers.Permute)
 
 
@@ -116,6 +121,8 @@ def output_range(network: keras.layers.Layer) -> ValueRange:
         inner = (part for part in reversed(layer.layers) if not isinstance(part, _MOVES_VALUES))
         layer = next(inner, None)
     name = getattr(getattr(layer, "activation", None), "__name__", "")
-    low, high = _BOUNDS.get(name, (-math.inf, math.inf))
-    advice = f"The generator ends in {name}: scale the data to that range." if name in _BOUNDS else ""
+    if name not in _BOUNDS:
+        return ValueRange()
+    low, high, bytes_to_range = _BOUNDS[name]
+    advice = f"The network ends in {name}: scale the data to that range, bytes by {bytes_to_range}."
     return ValueRange(low, high, advice=advice)

@@ -378,7 +378,7 @@ class GAN(SamplesByRow, AdversarialModel):
             )
         names = [layer.name for layer in network.layers]
         last = network.get_layer("features").output if "features" in names else network.layers[-1].input
-        to_features = keras.Model(network.inputs, last)
+        to_features = keras.Model(network.inputs if self._condition_spec else network.inputs[0], last)
 
         def features(x: tf.Tensor, condition: Any = None) -> tf.Tensor:
             h = to_features(self._with_condition(x, condition), training=False)
