@@ -1,6 +1,19 @@
 """Uses of generative models, over what a model can do, never over what it is."""
 
+from keras_genmod.applications.arithmetic import latent_arithmetic
+from keras_genmod.applications.classifiers import ClassifierExtractor, classifier_extractor, predict_classes
+from keras_genmod.applications.extractors import inception_extractor
 from keras_genmod.applications.interpolation import interpolate, lerp, slerp
 from keras_genmod.applications.traversal import traverse
 
-__all__ = ["interpolate", "lerp", "slerp", "traverse"]
+__all__ = [
+    "ClassifierExtractor",
+    "classifier_extractor",
+    "inception_extractor",
+    "interpolate",
+    "latent_arithmetic",
+    "lerp",
+    "predict_classes",
+    "slerp",
+    "traverse",
+]

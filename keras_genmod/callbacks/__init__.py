@@ -1,6 +1,7 @@
 """Callbacks for looking at a model during `fit`."""
 
+from keras_genmod.callbacks.distribution_metrics import DistributionMetrics
 from keras_genmod.callbacks.grids import ImageGrid, ReconstructionGrid, TraversalGrid
 from keras_genmod.callbacks.stop_on_non_finite import StopOnNonFinite
 
-__all__ = ["ImageGrid", "ReconstructionGrid", "StopOnNonFinite", "TraversalGrid"]
+__all__ = ["DistributionMetrics", "ImageGrid", "ReconstructionGrid", "StopOnNonFinite", "TraversalGrid"]

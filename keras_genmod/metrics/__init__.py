@@ -1,6 +1,42 @@
 """Metrics: `keras.Metric`s and functions on arrays; they know no model."""
 
+from keras_genmod.metrics.features import FeatureExtractor
+from keras_genmod.metrics.frechet import FrechetDistance, frechet_distance, frechet_distance_of_moments
+from keras_genmod.metrics.kernel_distance import KernelDistance, kernel_distance
 from keras_genmod.metrics.latent_usage import LatentUsage, active_units
 from keras_genmod.metrics.means import TermMeans, TransientMetric
+from keras_genmod.metrics.measurement import Measurement
+from keras_genmod.metrics.modes import ModeCount, ModeCounts, count_classes, count_modes
+from keras_genmod.metrics.neighbours import (
+    DensityCoverage,
+    PrecisionRecall,
+    density_coverage,
+    precision_recall,
+)
+from keras_genmod.metrics.pairwise import mean_pairwise_distance
+from keras_genmod.metrics.parzen import choose_bandwidth, parzen_log_prob
 
-__all__ = ["LatentUsage", "TermMeans", "TransientMetric", "active_units"]
+__all__ = [
+    "DensityCoverage",
+    "FeatureExtractor",
+    "FrechetDistance",
+    "KernelDistance",
+    "LatentUsage",
+    "Measurement",
+    "ModeCount",
+    "ModeCounts",
+    "PrecisionRecall",
+    "TermMeans",
+    "TransientMetric",
+    "active_units",
+    "choose_bandwidth",
+    "count_classes",
+    "count_modes",
+    "density_coverage",
+    "frechet_distance",
+    "frechet_distance_of_moments",
+    "kernel_distance",
+    "mean_pairwise_distance",
+    "parzen_log_prob",
+    "precision_recall",
+]

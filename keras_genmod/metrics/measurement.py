@@ -1,0 +1,149 @@
+"""A figure that says how it was measured, and the checks that all sample-quality metrics share."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from keras_genmod.core.checks import describe
+from keras_genmod.metrics.features import FeatureExtractor
+
+__all__ = ["Measurement", "check_features", "extract_pair", "warn_of_few_samples"]
+
+GIVEN_FEATURES = {"extractor": "given features", "resize": "none"}
+
+
+class Measurement(float):
+    """A number with its origin: figures of other extractors, resizing or counts must not be compared.
+
+    It is a float wherever a float is expected; `repr` and `describe()` tell the rest.
+
+    Args:
+        value: the figure.
+        metric: its name.
+        extractor: name of the feature extractor; "given features" for arrays that are features already.
+        resize: how images were resized for the extractor; "none" if they were not.
+        num_real: number of real samples that the figure rests on; None if it needs none.
+        num_generated: number of generated samples.
+        standard_error: standard error of the figure, where the metric gives one.
+
+    >>> value = Measurement(2.5, metric="fid", num_real=10_000, num_generated=5_000)
+    >>> value + 1
+    3.5
+    >>> value.describe()
+    'fid 2.5 (given features, resize none, 10,000 real, 5,000 generated)'
+    """
+
+    def __new__(
+        cls,
+        value: float,
+        *,
+        metric: str,
+        extractor: str = GIVEN_FEATURES["extractor"],
+        resize: str = GIVEN_FEATURES["resize"],
+        num_real: int | None = None,
+        num_generated: int,
+        standard_error: float | None = None,
+    ) -> Measurement:
+        self = super().__new__(cls, value)
+        self.metric, self.extractor, self.resize = metric, extractor, resize
+        self.num_real = None if num_real is None else int(num_real)
+        self.num_generated = int(num_generated)
+        self.standard_error = None if standard_error is None else float(standard_error)
+        return self
+
+    def describe(self) -> str:
+        """The figure and its origin in one line."""
+        error = "" if self.standard_error is None else f" +- {self.standard_error:.2g}"
+        real = "" if self.num_real is None else f"{self.num_real:,} real, "
+        return (
+            f"{self.metric} {float(self):.6g}{error} ({self.extractor}, resize {self.resize}, "
+            f"{real}{self.num_generated:,} generated)"
+        )
+
+    def __repr__(self) -> str:
+        return f"<{self.describe()}>"
+
+    # A number in text, so that CSV files and format strings hold what they hold for any float.
+    __str__ = float.__repr__
+
+    def __getnewargs_ex__(self) -> tuple[tuple, dict]:
+        # Copies and processes rebuild the object by its constructor.
+        return (float(self),), dict(vars(self))
+
+
+def check_features(name: str, features: Any, *, min_count: int = 2) -> np.ndarray:
+    """Returns `features` as a finite float64 array `[N, D]` of at least `min_count` rows, always a copy."""
+    array = np.asarray(features)
+    if array.ndim != 2 or array.shape[1] == 0:
+        raise ValueError(
+            f"`{name}` must be features of shape [num_samples, feature_dim]; received "
+            f"{describe(features)}. Pass `extractor=FeatureExtractor(model)` to compute them from data, "
+            "or flatten each sample."
+        )
+    if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
+        raise TypeError(f"`{name}` must hold numbers; received dtype {array.dtype}. Convert it to floats.")
+    if len(array) < min_count:
+        raise ValueError(
+            f"`{name}` must hold at least {min_count} samples; received {len(array)}. Pass more samples."
+        )
+    array = array.astype(np.float64)
+    if not np.isfinite(array).all():
+        bad = int(np.count_nonzero(~np.isfinite(array).all(axis=1)))
+        raise ValueError(
+            f"`{name}` must hold finite values; received {bad} of {len(array)} rows with NaN or infinity. "
+            "Look for the samples that cause them: a model that diverged gives no figure."
+        )
+    return array
+
+
+def check_same_dim(real: np.ndarray, generated: np.ndarray) -> None:
+    """Refuses two arrays of features of different sizes."""
+    if real.shape[-1] != generated.shape[-1]:
+        raise ValueError(
+            "`real` and `generated` must have the same number of features; received "
+            f"{real.shape[-1]} and {generated.shape[-1]}. Use the same extractor for both."
+        )
+
+
+def extract_pair(
+    real: Any, generated: Any, extractor: FeatureExtractor | None, *, min_count: int = 2
+) -> tuple[np.ndarray, np.ndarray, Mapping[str, Any]]:
+    """Features of both sides, float64, and where they come from: what `Measurement` wants to know."""
+    check_extractor(extractor)
+    if extractor is not None:
+        real, generated = np.asarray(extractor(real)), np.asarray(extractor(generated))
+    real = check_features("real", real, min_count=min_count)
+    generated = check_features("generated", generated, min_count=min_count)
+    check_same_dim(real, generated)
+    return real, generated, {**origin(extractor), "num_real": len(real), "num_generated": len(generated)}
+
+
+def check_extractor(extractor: Any) -> None:
+    """Refuses what is neither None nor a `FeatureExtractor`."""
+    if extractor is not None and not isinstance(extractor, FeatureExtractor):
+        raise TypeError(
+            f"`extractor` must be a FeatureExtractor or None; received {describe(extractor)}. "
+            "Wrap a Keras model: `FeatureExtractor(model)`."
+        )
+
+
+def origin(extractor: FeatureExtractor | None) -> dict[str, str]:
+    """Where features come from, as `Measurement` takes it."""
+    if extractor is None:
+        return dict(GIVEN_FEATURES)
+    return {"extractor": extractor.name, "resize": extractor.resize_rule}
+
+
+def warn_of_few_samples(metric: str, num_real: int, num_generated: int, *, least: int, why: str) -> None:
+    """Warns if either side has fewer than `least` samples."""
+    if min(num_real, num_generated) < least:
+        warnings.warn(
+            f"{metric} from {num_real:,} real and {num_generated:,} generated samples: {why} Use at least "
+            f"{least:,} of each, and compare only figures of equal counts.",
+            UserWarning,
+            stacklevel=4,
+        )
