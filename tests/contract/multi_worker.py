@@ -7,6 +7,20 @@ import sys
 import numpy as np
 
 
+def quality_of_samples(model, case) -> list:
+    """A callback that measures samples, if the model has any."""
+    import keras_genmod as kg
+
+    if not hasattr(model, "sample"):
+        return []
+    x, *condition = case.data(8)
+    return [
+        kg.callbacks.DistributionMetrics(
+            x, metrics=("kid",), num_samples=8, condition=condition[0] if condition else None
+        )
+    ]
+
+
 def main(folder: str, index: int, ports: list[int]) -> None:
     """Trains under `MultiWorkerMirroredStrategy` and writes `worker<index>.json` into the folder."""
     cluster = {"worker": [f"localhost:{port}" for port in ports]}
@@ -29,20 +43,22 @@ def main(folder: str, index: int, ports: list[int]) -> None:
             other = case.build(None)
             other.compile(steps_per_execution=2)
         backup = os.path.join(folder, f"backup{number}")
-        other.fit(
+        measured = other.fit(
             *case.data(16),
             validation_data=case.data(8),
             batch_size=8,
             epochs=2,
             verbose=0,
             callbacks=[
+                *quality_of_samples(other, case),
                 keras.callbacks.ModelCheckpoint(os.path.join(folder, f"checkpoint{number}.keras")),
                 keras.callbacks.BackupAndRestore(backup),
             ],
-        )
+        ).history
         other.export(os.path.join(folder, f"export{number}", "1"))
         results[case.name] = {
             "history": history,
+            "quality": measured.get("val_kid"),
             "weights": [np.asarray(w.numpy(), "float64").ravel().tolist() for w in model.weights],
             "seed": other._noise_state.numpy().tolist(),
             "digest": [float(np.sum(np.abs(w))) for w in other.get_weights()],

@@ -74,6 +74,7 @@ def test_workers_agree_on_a_seed_and_the_chief_writes_whole_files(number, case, 
     folder, results = run
     first, second = (worker[case.name] for worker in results)
     assert first["seed"] == second["seed"]
+    assert first["quality"] == second["quality"]
     assert first["digest"] == pytest.approx(second["digest"], rel=1e-12)
     checkpoint = keras.saving.load_model(folder / f"checkpoint{number}.keras")
     digest = [float(np.sum(np.abs(w))) for w in checkpoint.get_weights()]

@@ -106,7 +106,7 @@ class GAN(SamplesByRow, AdversarialModel):
         generator: keras.Model | None = None,
         discriminator: keras.Model | None = None,
         loss: str = "non_saturating",
-        r1: float = 0.05,
+        r1: float = 0.1,
         r2: float = 0.0,
         gradient_penalty: float = 0.0,
         label_smoothing: float = 0.0,

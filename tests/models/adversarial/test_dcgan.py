@@ -134,5 +134,5 @@ def test_a_wasserstein_critic_has_no_batch_normalisation():
         ValueError, match=r"without batch normalisation; received gradient_penalty=10.*batch_norm_1"
     ):
         kg.WGAN_GP((28, 28, 1), discriminator=MODEL.discriminator)
-    with pytest.raises(ValueError, match=r"received r1=0.05 .*Set the penalties to 0"):
+    with pytest.raises(ValueError, match=r"received r1=0.1 .*Set the penalties to 0"):
         kg.GAN((28, 28, 1), discriminator=MODEL.discriminator)
