@@ -22,7 +22,7 @@ BANDWIDTHS = np.geomspace(0.1, 0.4, 15)
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--output", default="reproduce_output/mnist_parzen")
     arguments = parser.parse_args()
     output = Path(arguments.output)
@@ -36,14 +36,15 @@ def main():
         (784,),
         latent_dim=100,
         generator=networks.dense_generator(
-            (100,), (784,), hidden_dims=(1200, 1200), output_activation="sigmoid", seed=0
+            (100,), (784,), hidden_dims=(600, 600), output_activation="sigmoid", seed=0
         ),
-        discriminator=networks.dense_discriminator((784,), hidden_dims=(512, 512), dropout=0.3, seed=1),
-        r1=0.1,
+        discriminator=networks.dense_discriminator((784,), hidden_dims=(512, 256), seed=1),
+        r1=1.0,
         seed=0,
     )
-    optimizers = [keras.optimizers.Adam(2e-4, beta_1=0.5) for _ in range(2)]
-    model.compile(*optimizers)
+    rate = keras.optimizers.schedules.CosineDecay(5e-4, arguments.epochs * len(train) // 100)
+    optimizers = [keras.optimizers.Adam(rate, beta_1=0.0, beta_2=0.99) for _ in range(2)]
+    model.compile(*optimizers, steps_per_execution=10)
     started = time.perf_counter()
     model.fit(train, batch_size=100, epochs=arguments.epochs, verbose=2)
     print(f"{arguments.epochs} epochs in {(time.perf_counter() - started) / 60:.0f} min")
