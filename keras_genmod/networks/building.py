@@ -12,7 +12,7 @@ import keras
 from keras_genmod.core.conditions import ConditionSpec
 from keras_genmod.layers.conditioning import ConcatenateCondition
 
-__all__ = ["finish", "image_filters", "initializers", "network", "start"]
+__all__ = ["cropped", "finish", "halved_sides", "image_filters", "initializers", "network", "start"]
 
 
 def initializers(name: str, seed: int | None, **config: Any) -> Iterator[keras.initializers.Initializer]:
@@ -45,11 +45,19 @@ def start(
 
 
 def finish(
-    inputs: list, h: Any, output_shape: tuple[int, ...], *, seed: int | None, dtype: Any, name: str
+    inputs: list,
+    h: Any,
+    output_shape: tuple[int, ...],
+    *,
+    seed: int | None,
+    dtype: Any,
+    name: str,
+    activation: Any = None,
 ) -> keras.Model:
-    """The network that ends in a linear layer of `output_shape`."""
+    """The network that ends in a dense layer of `output_shape`, linear unless it has an activation."""
     h = keras.layers.Dense(
         math.prod(output_shape),
+        activation=activation,
         kernel_initializer=next(initializers("glorot_uniform", seed)),
         dtype=dtype,
         name="outputs",
@@ -62,6 +70,20 @@ def finish(
 def network(inputs: list, output: Any, name: str) -> keras.Model:
     """The network from its inputs to its output; a conditional one takes `[x, condition]`."""
     return keras.Model(inputs if len(inputs) > 1 else inputs[0], output, name=name)
+
+
+def halved_sides(sides: Sequence[int], times: int) -> list[tuple[int, ...]]:
+    """The sides of an image and after each halving, rounded up as a strided convolution rounds them."""
+    path = [tuple(sides)]
+    for _ in range(times):
+        path.append(tuple(-(-side // 2) for side in path[-1]))
+    return path
+
+
+def cropped(h: Any, sides: Sequence[int], name: str) -> Any:
+    """An image without what its sides have too much after a doubling."""
+    surplus = [(0, have - want) for have, want in zip(h.shape[1:3], sides, strict=True)]
+    return h if surplus == [(0, 0), (0, 0)] else keras.layers.Cropping2D(surplus, name=name)(h)
 
 
 def image_filters(sides: Sequence[int], first: int = 64) -> tuple[int, ...]:

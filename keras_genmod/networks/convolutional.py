@@ -10,7 +10,7 @@ import keras
 
 from keras_genmod.core.checks import check_integer, check_integers, check_shape_tuple
 from keras_genmod.core.conditions import ConditionSpec
-from keras_genmod.networks.building import finish, initializers, network, start
+from keras_genmod.networks.building import cropped, finish, halved_sides, initializers, network, start
 
 __all__ = ["conv_decoder", "conv_encoder"]
 
@@ -124,10 +124,7 @@ def conv_decoder(
     filters = check_integers("filters", filters, min_length=1)
     hidden_dim = check_integer("hidden_dim", hidden_dim)
     hidden = initializers("he_normal", seed)
-    # The sides before each doubling, rounded up as a strided convolution rounds them.
-    sides = [(height, width)]
-    for _ in filters:
-        sides.append((-(-sides[-1][0] // 2), -(-sides[-1][1] // 2)))
+    sides = halved_sides((height, width), len(filters))
     inputs, h = start(input_shape, ConditionSpec.of(num_classes, condition_shape), flatten=True)
     first = (*sides[-1], filters[0])
     for layer_name, size in (("hidden", hidden_dim), ("start", math.prod(first))):
@@ -151,7 +148,5 @@ def conv_decoder(
             dtype=dtype,
             name=f"conv_{index}" if after else "outputs",
         )(h)
-        surplus = [(0, have - want) for have, want in zip(h.shape[1:3], side, strict=True)]
-        if surplus != [(0, 0), (0, 0)]:
-            h = keras.layers.Cropping2D(surplus, name=f"crop_{index}")(h)
+        h = cropped(h, side, f"crop_{index}")
     return network(inputs, h, name)

@@ -17,7 +17,15 @@ from keras_genmod.core.checks import (
 )
 from keras_genmod.core.conditions import ConditionSpec
 from keras_genmod.layers.normalization import BatchNormalization, ConditionalBatchNormalization
-from keras_genmod.networks.building import image_filters, initializers, network, start
+from keras_genmod.networks.building import (
+    cropped,
+    finish,
+    halved_sides,
+    image_filters,
+    initializers,
+    network,
+    start,
+)
 
 __all__ = ["conv_generator", "dense_generator"]
 
@@ -76,16 +84,7 @@ def dense_generator(
             name=f"hidden_{index}",
         )(h)
         h = parts.normalized_and_activated(h, index)
-    h = keras.layers.Dense(
-        math.prod(output_shape),
-        activation=output_activation,
-        kernel_initializer=next(initializers("glorot_uniform", seed)),
-        dtype=dtype,
-        name="outputs",
-    )(h)
-    if len(output_shape) > 1:
-        h = keras.layers.Reshape(output_shape, name="shape")(h)
-    return network(inputs, h, name)
+    return finish(inputs, h, output_shape, seed=seed, dtype=dtype, name=name, activation=output_activation)
 
 
 def conv_generator(
@@ -151,10 +150,7 @@ def conv_generator(
     else:
         stddev = check_number("initial_stddev", initial_stddev, above=0.0)
         hidden = last = initializers("random_normal", seed, stddev=stddev)
-    # The sides before each doubling, rounded up as a strided convolution rounds them.
-    path = [tuple(sides)]
-    for _ in filters:
-        path.append(tuple(-(-side // 2) for side in path[-1]))
+    path = halved_sides(sides, len(filters))
     inputs, h = parts.start(input_shape)
     start = (*path[-1], filters[0])
     h = keras.layers.Dense(
@@ -178,9 +174,7 @@ def conv_generator(
             dtype=dtype,
             name=f"conv_{index}" if after else "outputs",
         )(h)
-        surplus = [(0, have - want) for have, want in zip(h.shape[1:3], side, strict=True)]
-        if surplus != [(0, 0), (0, 0)]:
-            h = keras.layers.Cropping2D(surplus, name=f"crop_{index}")(h)
+        h = cropped(h, side, f"crop_{index}")
         if after:
             h = parts.normalized_and_activated(h, index + 1)
     return network(inputs, h, name)
