@@ -114,6 +114,7 @@ def test_a_large_offset_does_not_cost_digits_on_replicas(strategy):
         layer.build(far.shape)
     for _ in range(2):
         y, _, _ = on_replicas(strategy, layer, [far[:4], far[4:]], lambda y: y)
+    np.testing.assert_allclose(y.mean(0), 0.0, atol=2e-3)
     np.testing.assert_allclose(y.var(0), far.astype("float64").var(0) / (far.var(0) + 1e-5), rtol=1e-2)
 
 
