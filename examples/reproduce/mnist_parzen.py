@@ -22,7 +22,7 @@ BANDWIDTHS = np.geomspace(0.1, 0.4, 15)
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--epochs", type=int, default=75)
     parser.add_argument("--output", default="reproduce_output/mnist_parzen")
     arguments = parser.parse_args()
     output = Path(arguments.output)
