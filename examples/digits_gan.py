@@ -31,7 +31,7 @@ EPOCHS = 150
 
 def main():
     # 500 digits are few for a Frechet distance, and the checkpoint waits for measurements: known here.
-    warnings.filterwarnings("ignore", message="Fréchet distance from|Can save best model only")
+    warnings.filterwarnings("ignore", message="Fréchet distance from|Density and coverage|Can save best")
     shutil.rmtree(OUTPUT, ignore_errors=True)
     digits = kg.data.load("digits")
     splits = ("train", "valid", "test")
