@@ -9,10 +9,20 @@ from typing import Any
 
 import keras
 
+from keras_genmod.core.checks import check_number
 from keras_genmod.core.conditions import ConditionSpec
 from keras_genmod.layers.conditioning import ConcatenateCondition
 
-__all__ = ["cropped", "finish", "halved_sides", "image_filters", "initializers", "network", "start"]
+__all__ = [
+    "cropped",
+    "finish",
+    "halved_sides",
+    "hidden_and_last",
+    "image_filters",
+    "initializers",
+    "network",
+    "start",
+]
 
 
 def initializers(name: str, seed: int | None, **config: Any) -> Iterator[keras.initializers.Initializer]:
@@ -23,6 +33,15 @@ def initializers(name: str, seed: int | None, **config: Any) -> Iterator[keras.i
         yield keras.initializers.get(
             {"class_name": name, "config": {**config, "seed": generator.randrange(2**31)}}
         )
+
+
+def hidden_and_last(seed: int | None, initial_stddev: float | None) -> tuple[Iterator, Iterator]:
+    """Initialisers of hidden layers and of the last: He normal and Glorot uniform, or one normal for all."""
+    if initial_stddev is None:
+        return initializers("he_normal", seed), initializers("glorot_uniform", seed)
+    stddev = check_number("initial_stddev", initial_stddev, above=0.0)
+    supply = initializers("random_normal", seed, stddev=stddev)
+    return supply, supply
 
 
 def start(

@@ -25,7 +25,7 @@ from keras_genmod.core.conditions import ConditionSpec
 from keras_genmod.layers.dropout import Dropout
 from keras_genmod.layers.minibatch_stddev import MinibatchStddev
 from keras_genmod.layers.normalization import BatchNormalization
-from keras_genmod.networks.building import image_filters, initializers, network, start
+from keras_genmod.networks.building import hidden_and_last, image_filters, initializers, network, start
 
 __all__ = ["conv_discriminator", "dense_discriminator"]
 
@@ -141,11 +141,7 @@ def conv_discriminator(
     filters = check_integers("filters", filters, min_length=1)
     check_integer("kernel_size", kernel_size)
     parts = _Parts(conditioning, spectral_norm, num_classes, condition_shape, dtype)
-    if initial_stddev is None:
-        hidden, last = initializers("he_normal", seed), initializers("glorot_uniform", seed)
-    else:
-        stddev = check_number("initial_stddev", initial_stddev, above=0.0)
-        hidden = last = initializers("random_normal", seed, stddev=stddev)
+    hidden, last = hidden_and_last(seed, initial_stddev)
     inputs, h = parts.start(input_shape)
     for index, channels in enumerate(filters):
         if minibatch_stddev and index == len(filters) - 1:

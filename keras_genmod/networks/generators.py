@@ -12,7 +12,6 @@ from keras_genmod.core.checks import (
     check_choice,
     check_integer,
     check_integers,
-    check_number,
     check_shape_tuple,
 )
 from keras_genmod.core.conditions import ConditionSpec
@@ -21,6 +20,7 @@ from keras_genmod.networks.building import (
     cropped,
     finish,
     halved_sides,
+    hidden_and_last,
     image_filters,
     initializers,
     network,
@@ -145,11 +145,7 @@ def conv_generator(
     filters = check_integers("filters", filters, min_length=1)
     check_integer("kernel_size", kernel_size)
     parts = _Parts(activation, batch_norm, conditioning, num_classes, condition_shape, dtype)
-    if initial_stddev is None:
-        hidden, last = initializers("he_normal", seed), initializers("glorot_uniform", seed)
-    else:
-        stddev = check_number("initial_stddev", initial_stddev, above=0.0)
-        hidden = last = initializers("random_normal", seed, stddev=stddev)
+    hidden, last = hidden_and_last(seed, initial_stddev)
     path = halved_sides(sides, len(filters))
     inputs, h = parts.start(input_shape)
     start = (*path[-1], filters[0])

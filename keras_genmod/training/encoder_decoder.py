@@ -51,16 +51,10 @@ class EncoderDecoder(GenerativeModel):
         super().__init__(event_shape, **kwargs)
         self.latent_dim = check_integer("latent_dim", latent_dim)
         self._likelihood_head = head = get_head(likelihood, self.event_shape)
-        options = {
-            "num_classes": self.num_classes,
-            "condition_shape": self.condition_shape,
-            "dtype": self.dtype_policy,
-        }
-        seeds = [None, None] if self.seed is None else [self.seed, self.seed + 1]
         if encoder is None:
-            encoder = default_encoder(self.event_shape, code_size[:1], seed=seeds[0], **options)
+            encoder = default_encoder(self.event_shape, code_size[:1], **self._network_options(0))
         if decoder is None:
-            decoder = default_decoder((self.latent_dim,), head.params_shape, seed=seeds[1], **options)
+            decoder = default_decoder((self.latent_dim,), head.params_shape, **self._network_options(1))
         condition = [self._condition_spec.keras_input()] if self._condition_spec else []
         x, z = keras.Input(self.event_shape), keras.Input((self.latent_dim,))
         check_network("encoder", encoder, [x, *condition], code_size[:1], code_size[1])

@@ -119,6 +119,15 @@ class GenerativeModel(Compilable, Fittable, RowWise, Saveable, Exportable, keras
         """The optimizers of `compile()` without arguments, by name of the argument."""
         return {"optimizer": keras.optimizers.Adam(1e-3)}
 
+    def _network_options(self, number: int) -> dict[str, Any]:
+        """What default network number `number` is built with; each has a seed of its own."""
+        return {
+            "num_classes": self.num_classes,
+            "condition_shape": self.condition_shape,
+            "dtype": self.dtype_policy,
+            "seed": None if self.seed is None else self.seed + number,
+        }
+
     # ---- players --------------------------------------------------------------------------------
 
     def players(self) -> Sequence[Player]:

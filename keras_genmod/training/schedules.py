@@ -12,7 +12,15 @@ import tensorflow as tf
 from keras_genmod.core.checks import check_integer, check_number, describe
 from keras_genmod.core.registration import register
 
-__all__ = ["CosineSchedule", "CyclicalSchedule", "LinearSchedule", "WeightSchedule", "get_weight"]
+__all__ = [
+    "CosineSchedule",
+    "CyclicalSchedule",
+    "LinearSchedule",
+    "WeightSchedule",
+    "get_weight",
+    "weight_at",
+    "weight_config",
+]
 
 
 class WeightSchedule:
@@ -130,3 +138,13 @@ def get_weight(name: str, value: Any) -> float | WeightSchedule:
             f"`LinearSchedule(1.0, steps=10_000)`; received {describe(value)}."
         )
     return value
+
+
+def weight_at(weight: float | WeightSchedule, step: Any) -> float | tf.Tensor:
+    """The weight at a step: the number itself, or what the schedule gives."""
+    return weight(step) if isinstance(weight, WeightSchedule) else weight
+
+
+def weight_config(weight: float | WeightSchedule) -> Any:
+    """The weight as `get_weight` reads it from a configuration."""
+    return keras.saving.serialize_keras_object(weight) if isinstance(weight, WeightSchedule) else weight

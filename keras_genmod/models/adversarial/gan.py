@@ -37,7 +37,7 @@ from keras_genmod.serving.endpoints import Endpoint
 from keras_genmod.training.adversarial_model import AdversarialModel
 from keras_genmod.training.averaging import copy_network
 from keras_genmod.training.row_wise import SamplesByRow
-from keras_genmod.training.schedules import WeightSchedule, get_weight
+from keras_genmod.training.schedules import WeightSchedule, get_weight, weight_config
 
 __all__ = ["GAN"]
 
@@ -139,22 +139,15 @@ class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
         self.ema_decay = (
             None if ema_decay is None else check_number("ema_decay", ema_decay, minimum=0.0, maximum=1.0)
         )
-        options = {
-            "num_classes": self.num_classes,
-            "condition_shape": self.condition_shape,
-            "dtype": self.dtype_policy,
-        }
-        seeds = [None, None] if self.seed is None else [self.seed, self.seed + 1]
         if generator is None:
             activation = {} if output_activation is None else {"output_activation": output_activation}
             generator = self._default_generator(
                 (self.latent_dim,),
                 check_rank(self.event_shape),
                 conditioning=generator_conditioning,
-                seed=seeds[0],
                 name="generator",
                 **activation,
-                **options,
+                **self._network_options(0),
             )
         elif output_activation is not None or generator_conditioning != "concatenate":
             _refuse_options("generator", ("output_activation", "generator_conditioning"))
@@ -164,9 +157,8 @@ class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
                 spectral_norm=spectral_norm,
                 minibatch_stddev=minibatch_stddev,
                 conditioning=discriminator_conditioning,
-                seed=seeds[1],
                 name="discriminator",
-                **options,
+                **self._network_options(1),
             )
         elif spectral_norm or minibatch_stddev or discriminator_conditioning != "concatenate":
             _refuse_options(
@@ -323,8 +315,6 @@ class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
 
     def get_config(self) -> dict:
         """The constructor arguments, the networks included."""
-        noise = self.instance_noise
-        scheduled = isinstance(noise, WeightSchedule)
         return {
             **super().get_config(),
             "latent_dim": self.latent_dim,
@@ -335,7 +325,7 @@ class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
             "r2": self.r2,
             "gradient_penalty": self.gradient_penalty,
             "label_smoothing": self.label_smoothing,
-            "instance_noise": keras.saving.serialize_keras_object(noise) if scheduled else noise,
+            "instance_noise": weight_config(self.instance_noise),
             "weight_clip": self.weight_clip,
             "ema_decay": self.ema_decay,
         }

@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_genmod.core.noise import fold_in
 from keras_genmod.losses.gradient_penalties import gradient_penalty, squared_gradient_penalty
 from keras_genmod.training.averaging import update_average
-from keras_genmod.training.schedules import WeightSchedule
+from keras_genmod.training.schedules import weight_at
 from keras_genmod.training.step import Player, keep_state
 
 __all__ = ["TwoPlayerObjective"]
@@ -93,11 +93,9 @@ class TwoPlayerObjective:
 
     def _with_noise(self, x: tf.Tensor, training: bool, seed: tf.Tensor, number: int) -> tf.Tensor:
         """Examples with instance noise, in training and if there is any."""
-        stddev = self.instance_noise
-        if not training or (not isinstance(stddev, WeightSchedule) and stddev == 0.0):
+        if not training or self.instance_noise == 0.0:
             return x
-        if isinstance(stddev, WeightSchedule):
-            stddev = stddev(self.training_steps)
+        stddev = weight_at(self.instance_noise, self.training_steps)
         return x + stddev * tf.random.stateless_normal(tf.shape(x), fold_in(seed, number))
 
     def _clip_weights(self) -> None:

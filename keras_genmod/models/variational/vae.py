@@ -33,7 +33,7 @@ from keras_genmod.metrics.latent_usage import LatentUsage
 from keras_genmod.serving.endpoints import Endpoint
 from keras_genmod.training.encoder_decoder import EncoderDecoder
 from keras_genmod.training.row_wise import ROWS_PER_PASS, SamplesByRow
-from keras_genmod.training.schedules import WeightSchedule, get_weight
+from keras_genmod.training.schedules import WeightSchedule, get_weight, weight_at, weight_config
 
 __all__ = ["VAE"]
 
@@ -138,8 +138,7 @@ class VAE(SamplesByRow, EncoderDecoder):
 
     def term_weights(self) -> dict[str, Any]:
         """The weight of the divergence, at this step if it has a schedule."""
-        scheduled = isinstance(self.beta, WeightSchedule)
-        return {"kl": self.beta(self.training_steps) if scheduled else self.beta}
+        return {"kl": weight_at(self.beta, self.training_steps)}
 
     # ---- capabilities ---------------------------------------------------------------------------
 
@@ -287,6 +286,4 @@ class VAE(SamplesByRow, EncoderDecoder):
 
     def get_config(self) -> dict:
         """The constructor arguments, the networks included."""
-        scheduled = isinstance(self.beta, WeightSchedule)
-        beta = keras.saving.serialize_keras_object(self.beta) if scheduled else self.beta
-        return {**super().get_config(), "beta": beta}
+        return {**super().get_config(), "beta": weight_config(self.beta)}
