@@ -23,14 +23,30 @@ from keras_genmod import (
 )
 from keras_genmod.core.images import image_grid, write_png
 from keras_genmod.core.version import __version__
-from keras_genmod.models import DCGAN, GAN, VAE, WGAN_GP, Autoencoder
+from keras_genmod.models import (
+    DCGAN,
+    FVSBN,
+    GAN,
+    MADE,
+    NADE,
+    VAE,
+    WGAN_GP,
+    Autoencoder,
+    PixelCNN,
+    PixelRNN,
+)
 
 __all__ = [
     "DCGAN",
+    "FVSBN",
     "GAN",
+    "MADE",
+    "NADE",
     "VAE",
     "WGAN_GP",
     "Autoencoder",
+    "PixelCNN",
+    "PixelRNN",
     "__version__",
     "applications",
     "callbacks",

@@ -12,17 +12,21 @@ import tensorflow as tf
 __all__ = ["GraphCache", "as_graph", "map_rows"]
 
 
-def as_graph(function: Callable, *, jit_compile: bool | None = None) -> Callable:
+def as_graph(function: Callable, *, jit_compile: bool | None = None, one_size: bool = False) -> Callable:
     """`function` as a TensorFlow graph, traced anew for other dtypes and ranks but not for other sizes.
 
     Args:
         function: of tensors; AutoGraph stays out of it.
         jit_compile: whether XLA compiles it.
+        one_size: whether other sizes are traced anew too, for what must know its sizes.
     """
     # TensorFlow counts tracings by the function's source line and warns when they are many, as they are
     # in a program of many models. A partial has no source line: each is counted for itself.
     return tf.function(
-        functools.partial(function), reduce_retracing=True, autograph=False, jit_compile=jit_compile
+        functools.partial(function),
+        reduce_retracing=not one_size,
+        autograph=False,
+        jit_compile=jit_compile,
     )
 
 
@@ -36,10 +40,10 @@ class GraphCache:
     def __init__(self) -> None:
         self._functions: dict[Hashable, Callable] = {}
 
-    def get(self, key: Hashable, function: Callable) -> Callable:
-        """The compiled form of `function`, traced at the first use of `key`."""
+    def get(self, key: Hashable, function: Callable, *, jit_compile: bool = False) -> Callable:
+        """The compiled form of `function`, traced at the first use of `key`; by XLA for each size anew."""
         if key not in self._functions:
-            self._functions[key] = as_graph(function)
+            self._functions[key] = as_graph(function, jit_compile=jit_compile or None, one_size=jit_compile)
         return self._functions[key]
 
 

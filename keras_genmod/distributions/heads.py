@@ -1,9 +1,4 @@
-"""Heads: from the raw output of a network to a `tfd.Distribution` over one event.
-
-A head states how many numbers it needs (`params_size`), which values it covers (`value_range`), and owns
-the weights that are not the network's, such as one learned scale. Parameters in half precision are
-promoted to float32 first: densities are computed in float32 whatever the policy.
-"""
+"""The heads for binary and real values, and the choice of a head by its name."""
 
 from __future__ import annotations
 
@@ -14,8 +9,11 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_genmod.core.checks import ValueRange, check_event_shape, check_number, describe
+from keras_genmod.core.checks import ValueRange, check_number, describe
 from keras_genmod.core.registration import register
+from keras_genmod.distributions.head import Head
+from keras_genmod.distributions.quantiles import continuous_bernoulli_quantile, normal_quantile
+from keras_genmod.distributions.whole_number_heads import CategoricalHead, DiscretizedLogisticMixtureHead
 
 __all__ = ["BernoulliHead", "ContinuousBernoulliHead", "GaussianHead", "Head", "get_head"]
 
@@ -37,67 +35,6 @@ class _LogitBernoulli(tfd.Bernoulli):
         return tf.cast(event, logits.dtype) * logits - tf.nn.softplus(logits)
 
 
-class Head(keras.layers.Layer):
-    """Base of the heads: raw parameters `[B, *params_shape]` to a distribution over `event_shape`.
-
-    A subclass defines `distribution(params)`, `value_range` and, where an event needs more than one
-    number per dimension, `params_per_dim`.
-
-    Args:
-        event_shape: shape of one event; given by the model that uses the head when left out.
-    """
-
-    params_per_dim = 1
-    value_range = ValueRange()
-
-    def __init__(self, *, event_shape: Any = None, name: str | None = None, **kwargs) -> None:
-        # No autocast: `head(params)` would round float32 parameters under a policy of half precision.
-        super().__init__(name=name, autocast=False, **kwargs)
-        self.event_shape = None
-        if event_shape is not None:
-            self.set_event_shape(event_shape)
-
-    def set_event_shape(self, event_shape: Any) -> None:
-        """Fixes the shape of an event and creates the head's weights."""
-        event_shape = check_event_shape(event_shape)
-        if self.event_shape not in (None, event_shape):
-            raise ValueError(
-                f"This {type(self).__name__} is for events of shape {self.event_shape}; received "
-                f"{event_shape}. Make a new head for the other shape."
-            )
-        if self.event_shape is None:
-            self.event_shape = event_shape
-            self.build(self.params_shape)
-
-    @property
-    def params_shape(self) -> tuple[int, ...]:
-        """Shape of the raw parameters of one event: the event's, with more channels."""
-        return (*self.event_shape[:-1], self.event_shape[-1] * self.params_per_dim)
-
-    @property
-    def params_size(self) -> int:
-        """How many raw parameters one event needs."""
-        return math.prod(self.params_shape)
-
-    def distribution(self, params: tf.Tensor) -> tfd.Distribution:
-        """The distribution of raw parameters `[B, *params_shape]`: batch shape `[B]`."""
-        raise TypeError(f"{type(self).__name__} must define `distribution(params)`.")
-
-    def call(self, params: tf.Tensor) -> tf.Tensor:
-        """The mean of the distribution, `[B, *event_shape]`."""
-        return self.distribution(params).mean()
-
-    def _float32(self, params: tf.Tensor) -> tf.Tensor:
-        return tf.cast(params, tf.float32)
-
-    def _over_event(self, distribution: tfd.Distribution) -> tfd.Independent:
-        return tfd.Independent(distribution, reinterpreted_batch_ndims=len(self.event_shape))
-
-    def get_config(self) -> dict:
-        """The constructor arguments."""
-        return {**super().get_config(), "event_shape": self.event_shape}
-
-
 @register
 class BernoulliHead(Head):
     r"""Independent binary values: $\log p(x) = \sum_d x_d l_d - \log(1 + e^{l_d})$ with logits $l$.
@@ -113,10 +50,14 @@ class BernoulliHead(Head):
         1.0,
         advice="Scale pixels by 1/255, or use likelihood='gaussian' for other real values.",
     )
+    uniforms_per_dim = 1
 
     def distribution(self, params: tf.Tensor) -> tfd.Distribution:
         """Bernoulli distributions with logits `params`."""
         return self._over_event(_LogitBernoulli(logits=self._float32(params), dtype=tf.float32))
+
+    def _draw(self, params: tf.Tensor, uniforms: tf.Tensor, temperature: Any) -> tf.Tensor:
+        return tf.cast(uniforms[:, 0] < tf.sigmoid(params[:, 0] / temperature), tf.float32)
 
 
 @register
@@ -133,10 +74,14 @@ class ContinuousBernoulliHead(Head):
     """
 
     value_range = ValueRange(0.0, 1.0, advice="Scale pixels by 1/255.")
+    uniforms_per_dim = 1
 
     def distribution(self, params: tf.Tensor) -> tfd.Distribution:
         """Continuous Bernoulli distributions with logits `params`."""
         return self._over_event(tfd.ContinuousBernoulli(logits=self._float32(params)))
+
+    def _draw(self, params: tf.Tensor, uniforms: tf.Tensor, temperature: Any) -> tf.Tensor:
+        return continuous_bernoulli_quantile(params[:, 0] / temperature, uniforms[:, 0])
 
 
 @register
@@ -177,6 +122,11 @@ class GaussianHead(Head):
         """2 where the network predicts the scale too."""
         return 2 if self.scale == "predicted" else 1
 
+    @property
+    def uniforms_per_dim(self) -> int | None:
+        """None where each dimension has a scale of its own: `draw` is not told which dimension it is."""
+        return None if self.scale == "per_dimension" else 1
+
     def build(self, input_shape) -> None:
         """Creates the learned scale."""
         if self.scale in ("learned", "per_dimension"):
@@ -190,16 +140,19 @@ class GaussianHead(Head):
 
     def distribution(self, params: tf.Tensor) -> tfd.Distribution:
         """Normal distributions whose means (and scales) are `params`."""
-        params = self._float32(params)
+        return self._over_event(tfd.Normal(*self._loc_and_scale(self._float32(params))))
+
+    def _loc_and_scale(self, params: tf.Tensor) -> tuple[tf.Tensor, Any]:
         if self.scale == "predicted":
             loc, raw_scale = tf.split(params, 2, axis=-1)
-            scale = _positive(raw_scale)
-        else:
-            loc = params
-            scale = self.scale
-            if isinstance(scale, str):
-                scale = _positive(tf.convert_to_tensor(self.raw_scale))
-        return self._over_event(tfd.Normal(loc, scale))
+            return loc, _positive(raw_scale)
+        if isinstance(self.scale, str):
+            return params, _positive(tf.convert_to_tensor(self.raw_scale))
+        return params, self.scale
+
+    def _draw(self, params: tf.Tensor, uniforms: tf.Tensor, temperature: Any) -> tf.Tensor:
+        loc, scale = self._loc_and_scale(params)
+        return (loc + temperature**0.5 * scale * normal_quantile(uniforms))[:, 0]
 
     def get_config(self) -> dict:
         """The constructor arguments."""
@@ -212,7 +165,9 @@ def _positive(raw: tf.Tensor) -> tf.Tensor:
 
 _HEADS = {
     "bernoulli": BernoulliHead,
+    "categorical": CategoricalHead,
     "continuous_bernoulli": ContinuousBernoulliHead,
+    "discretized_logistic_mixture": DiscretizedLogisticMixtureHead,
     "gaussian": GaussianHead,
 }
 

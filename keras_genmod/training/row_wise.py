@@ -22,6 +22,9 @@ ROWS_PER_PASS = 1024
 class RowWise:
     """The part of `GenerativeModel` that answers questions about rows of data or of latent vectors."""
 
+    # A family whose pass takes much memory a row lowers it.
+    _rows_per_pass = ROWS_PER_PASS
+
     def _with_condition(self, x: tf.Tensor, condition: Any) -> Any:
         """The argument of a network: `x`, or `[x, condition]` with one condition a row."""
         condition = self._condition_spec.rows(condition, x.shape[0] or tf.shape(x)[0])
@@ -34,7 +37,7 @@ class RowWise:
         x = self._as_rows(x, latent)
         condition = self._condition_spec.rows(condition, x.shape[0] or tf.shape(x)[0])
         graph = self._graphs.get(key, lambda rows: function(*rows))
-        return map_rows(graph, (x, condition), batch_size=ROWS_PER_PASS)
+        return map_rows(graph, (x, condition), batch_size=self._rows_per_pass)
 
     def _as_rows(self, x: Any, latent: bool = False) -> tf.Tensor:
         """Data or latent vectors as a checked float32 tensor."""

@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_genmod.distributions import BernoulliHead, ContinuousBernoulliHead, GaussianHead, Head, get_head
+from keras_genmod.distributions import (
+    BernoulliHead,
+    CategoricalHead,
+    ContinuousBernoulliHead,
+    DiscretizedLogisticMixtureHead,
+    GaussianHead,
+    Head,
+    get_head,
+)
 
 LOGITS = np.array([-200, -30, -4, -0.01, -0.0041, -0.0039, -1e-4, 0, 1e-4, 0.0039, 0.0041, 0.01, 4, 30, 200])
 
@@ -194,13 +202,16 @@ HEADS = {
     "learned": lambda **kwargs: GaussianHead("learned", **kwargs),
     "per_dimension": lambda **kwargs: GaussianHead("per_dimension", **kwargs),
     "predicted": lambda **kwargs: GaussianHead("predicted", **kwargs),
+    "categorical": lambda **kwargs: CategoricalHead(5, **kwargs),
+    "logistics": lambda **kwargs: DiscretizedLogisticMixtureHead(2, 5, **kwargs),
 }
+PARAMS_PER_DIM = {"predicted": 2, "categorical": 5, "logistics": 6}
 
 
 @pytest.mark.parametrize("name", HEADS)
 def test_network_is_told_how_many_numbers_a_head_needs(name):
     head = HEADS[name](event_shape=(4, 5, 3))
-    times = 2 if name == "predicted" else 1
+    times = PARAMS_PER_DIM.get(name, 1)
     assert head.params_shape == (4, 5, 3 * times) and head.params_size == 60 * times
     distribution = head.distribution(tf.zeros([2, *head.params_shape]))
     assert distribution.batch_shape == [2] and distribution.event_shape == [4, 5, 3]
@@ -213,6 +224,8 @@ def test_half_precision_is_promoted_first(name, dtype):
     head = HEADS[name](event_shape=(300,))
     params = tf.cast(tf.random.stateless_normal([2, *head.params_shape], (0, 1)), dtype)
     x = tf.random.stateless_uniform([2, 300], (0, 2))
+    if head.value_range.integer:
+        x = tf.floor(5 * x)
     half = head.distribution(params).log_prob(x)
     assert half.dtype == tf.float32
     np.testing.assert_array_equal(half, head.distribution(tf.cast(params, tf.float32)).log_prob(x))
@@ -220,7 +233,7 @@ def test_half_precision_is_promoted_first(name, dtype):
 
 @pytest.mark.parametrize("name", HEADS)
 def test_calling_a_head_gives_the_mean_unrounded_under_any_policy(name):
-    params = tf.random.stateless_normal([2, 6 if name == "predicted" else 3], (0, 1))
+    params = tf.random.stateless_normal([2, 3 * PARAMS_PER_DIM.get(name, 1)], (0, 1))
     mean = HEADS[name](event_shape=(3,)).distribution(params).mean()
     keras.config.set_dtype_policy("mixed_bfloat16")
     head = HEADS[name](event_shape=(3,))
@@ -273,6 +286,8 @@ def test_file_keeps_the_learned_scale(scale, tmp_path):
 def test_names_of_heads():
     for name, kind in (
         ("bernoulli", BernoulliHead),
+        ("categorical", CategoricalHead),
+        ("discretized_logistic_mixture", DiscretizedLogisticMixtureHead),
         ("continuous_bernoulli", ContinuousBernoulliHead),
         ("gaussian", GaussianHead),
     ):

@@ -1,0 +1,136 @@
+"""The base of the heads: from the raw output of a network to a `tfd.Distribution` over one event.
+
+A head states how many numbers it needs (`params_size`), which values it covers (`value_range`), and owns
+the weights that are not the network's, such as one learned scale. Parameters in half precision are
+promoted to float32 first: densities are computed in float32 whatever the policy.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from keras_genmod.core.checks import ValueRange, check_event_shape, check_number
+
+__all__ = ["Head"]
+
+tfd = tfp.distributions
+
+
+class Head(keras.layers.Layer):
+    """Base of the heads: raw parameters `[B, *params_shape]` to a distribution over `event_shape`.
+
+    A subclass defines `distribution(params)`, `value_range` and, where an event needs more than one
+    number per dimension, `params_per_dim`. For sampling one dimension after the other it also defines
+    `uniforms_per_dim`, how many uniform numbers one value takes, and `_draw`; the former is None for a
+    head that cannot draw a dimension by itself.
+
+    The raw parameters of a pixel with C channels stand parameter by parameter: parameter k of channel c
+    has the index `k * C + c`.
+
+    Args:
+        event_shape: shape of one event; given by the model that uses the head when left out.
+    """
+
+    params_per_dim = 1
+    uniforms_per_dim: int | None = None
+    value_range = ValueRange()
+
+    def __init__(self, *, event_shape: Any = None, name: str | None = None, **kwargs) -> None:
+        # No autocast: `head(params)` would round float32 parameters under a policy of half precision.
+        super().__init__(name=name, autocast=False, **kwargs)
+        self.event_shape = None
+        if event_shape is not None:
+            self.set_event_shape(event_shape)
+
+    def set_event_shape(self, event_shape: Any) -> None:
+        """Fixes the shape of an event and creates the head's weights."""
+        event_shape = check_event_shape(event_shape)
+        if self.event_shape not in (None, event_shape):
+            raise ValueError(
+                f"This {type(self).__name__} is for events of shape {self.event_shape}; received "
+                f"{event_shape}. Make a new head for the other shape."
+            )
+        if self.event_shape is None:
+            self.event_shape = event_shape
+            self.build(self.params_shape)
+
+    @property
+    def params_shape(self) -> tuple[int, ...]:
+        """Shape of the raw parameters of one event: the event's, with more channels."""
+        return (*self.event_shape[:-1], self.event_shape[-1] * self.params_per_dim)
+
+    @property
+    def params_size(self) -> int:
+        """How many raw parameters one event needs."""
+        return math.prod(self.params_shape)
+
+    def distribution(self, params: tf.Tensor) -> tfd.Distribution:
+        """The distribution of raw parameters `[B, *params_shape]`: batch shape `[B]`."""
+        raise TypeError(f"{type(self).__name__} must define `distribution(params)`.")
+
+    def call(self, params: tf.Tensor) -> tf.Tensor:
+        """The mean of the distribution, `[B, *event_shape]`."""
+        return self.distribution(params).mean()
+
+    def draw(self, params: tf.Tensor, uniforms: tf.Tensor, temperature: Any = 1.0) -> tf.Tensor:
+        r"""Values of ONE dimension by the inverse distribution function: a function of its arguments alone.
+
+        Args:
+            params: `[B, params_per_dim]`, the raw parameters of one dimension.
+            uniforms: `[B, uniforms_per_dim]` in [0, 1).
+            temperature: the draw is from $p^{1/T}$, normalised; 1 is the distribution itself. A head that
+                has no closed form of that says what it does.
+
+        Returns:
+            float32 `[B]`.
+
+        Raises:
+            TypeError: for a head whose `uniforms_per_dim` is None.
+        """
+        if self.uniforms_per_dim is None:
+            raise TypeError(
+                f"This {type(self).__name__} cannot draw one dimension by itself. Use another likelihood, "
+                "or draw whole events with `distribution(params).sample(seed=...)`."
+            )
+        for name, value, size in (
+            ("params", params, self.params_per_dim),
+            ("uniforms", uniforms, self.uniforms_per_dim),
+        ):
+            if len(value.shape) != 2 or value.shape[-1] != size:
+                raise ValueError(
+                    f"`{name}` must have shape [batch, {size}], for one dimension of the event; "
+                    f"received {tuple(value.shape)}."
+                )
+        if tf.is_tensor(temperature):
+            temperature = self._float32(temperature)
+        else:
+            temperature = check_number("temperature", temperature, above=0.0)
+        return self._draw(self._float32(params), self._float32(uniforms), temperature)
+
+    def standardize(self, x: tf.Tensor) -> tf.Tensor:
+        """Data values on the scale on which a network takes them: the values themselves."""
+        return x
+
+    def _draw(self, params: tf.Tensor, uniforms: tf.Tensor, temperature: Any) -> tf.Tensor:
+        raise TypeError(f"{type(self).__name__} must define `_draw(params, uniforms, temperature)`.")
+
+    def _float32(self, params: tf.Tensor) -> tf.Tensor:
+        return tf.cast(params, tf.float32)
+
+    def _split_dims(self, params: tf.Tensor) -> tf.Tensor:
+        """Raw parameters `[B, ..., P * C]` as `[B, ..., C, P]`, P for each dimension of the event."""
+        channels = self.event_shape[-1]
+        shape = tf.concat([tf.shape(params)[:-1], [self.params_per_dim, channels]], axis=0)
+        return tf.linalg.matrix_transpose(tf.reshape(params, shape))
+
+    def _over_event(self, distribution: tfd.Distribution) -> tfd.Independent:
+        return tfd.Independent(distribution, reinterpreted_batch_ndims=len(self.event_shape))
+
+    def get_config(self) -> dict:
+        """The constructor arguments."""
+        return {**super().get_config(), "event_shape": self.event_shape}

@@ -1,0 +1,95 @@
+r"""PixelRNN: memories that run over an image, to the factors of all its pixels.
+
+$p(x)$ is the product over pixels in raster scan, as in `PixelCNN`; the layers are recurrent, so that each
+pixel may depend on all of the image before it (`DiagonalBiLSTM`) or on a triangle above it (`RowLSTM`).
+
+Reference: Pixel Recurrent Neural Networks, van den Oord, Kalchbrenner and Kavukcuoglu, 2016.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_genmod.core.checks import check_choice, check_integer, check_shape_tuple
+from keras_genmod.core.registration import register
+from keras_genmod.models.autoregressive.autoregressive_model import AutoregressiveModel, get_factor_head
+from keras_genmod.networks.raster import pixel_rnn
+
+__all__ = ["PixelRNN"]
+
+
+@register
+class PixelRNN(AutoregressiveModel):
+    """Recurrent layers over rows or diagonals, with residual connections.
+
+    Args:
+        event_shape: `(height, width, channels)`.
+        kind: "diagonal" (`DiagonalBiLSTM`) or "row" (`RowLSTM`).
+        units: features of the recurrent states; the layers between them have twice as many channels.
+        num_layers: how many recurrent layers.
+        first_kernel_size: odd side of the first layer's window.
+        likelihood: "bernoulli" (values 0 and 1), "categorical" (0..255), "discretized_logistic_mixture"
+            (0..255), or a head.
+        num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`. Conditions enter every
+            layer; one of the image's height and width goes to each pixel by itself.
+
+    Logs: as `AutoregressiveModel`.
+
+    Cost: one pass for a density, in H (row) or H + W - 1 (diagonal) steps one after the other; about one
+    for samples, in H * W steps.
+
+    Example:
+        >>> import numpy as np
+        >>> model = PixelRNN((4, 4, 1), units=4, seed=0)
+        >>> model.compile()
+        >>> _ = model.fit(np.ones((4, 4, 4, 1), "float32"), epochs=1, verbose=0)
+        >>> model.log_prob(np.ones((2, 4, 4, 1))).shape
+        TensorShape([2])
+    """
+
+    # The features of a row's every pixel are in memory at once.
+    _rows_per_pass = 128
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        *,
+        kind: str = "diagonal",
+        units: int = 32,
+        num_layers: int = 1,
+        first_kernel_size: int = 7,
+        likelihood: Any = "bernoulli",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(check_shape_tuple("event_shape", event_shape, ranks=(3,)), **kwargs)
+        self.kind = check_choice("kind", kind, ("diagonal", "row"))
+        self.units = check_integer("units", units)
+        self.num_layers = check_integer("num_layers", num_layers)
+        self.first_kernel_size = first_kernel_size
+        head = get_factor_head(likelihood, self.event_shape)
+        network = pixel_rnn(
+            self.event_shape,
+            head.params_per_dim,
+            kind=self.kind,
+            units=self.units,
+            num_layers=self.num_layers,
+            first_kernel_size=self.first_kernel_size,
+            condition=self._condition_spec,
+            seed=self.seed,
+            dtype=self.dtype_policy,
+        )
+        self._use(network, head)
+
+    def get_config(self) -> dict:
+        """The constructor arguments."""
+        return {
+            **super().get_config(),
+            "kind": self.kind,
+            "units": self.units,
+            "num_layers": self.num_layers,
+            "first_kernel_size": self.first_kernel_size,
+            "likelihood": keras.saving.serialize_keras_object(self._likelihood_head),
+        }

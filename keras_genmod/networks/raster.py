@@ -1,0 +1,343 @@
+"""Networks over images in raster scan: PixelCNN and PixelRNN."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from keras_genmod.core.conditions import ConditionSpec
+from keras_genmod.layers.masked_conv import MaskedConv2D
+from keras_genmod.layers.pixel_blocks import GatedPixelBlock, PixelResidualBlock
+from keras_genmod.layers.pixel_lstm import DiagonalBiLSTM, PixelLSTMBlock, RowLSTM
+from keras_genmod.layers.raster import RasterLayer, channel_groups
+from keras_genmod.networks.autoregressive import AutoregressiveNetwork, Emit, Standardize
+from keras_genmod.networks.building import initializers
+
+__all__ = ["RasterNetwork", "pixel_cnn", "pixel_rnn"]
+
+
+class RasterNetwork(AutoregressiveNetwork):
+    """Raster layers one after the other, then rectified 1x1 convolutions.
+
+    Args:
+        event_shape: `(height, width, channels)`.
+        params_per_dim: raw parameters of one variable.
+        body: raster layers, the first of type "A". Of stacks beside each other the last is passed on.
+        heads: 1x1 convolutions, each after a rectifier.
+        condition: what the network is conditioned on.
+    """
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        params_per_dim: int,
+        body: Sequence[RasterLayer],
+        heads: Sequence[MaskedConv2D],
+        *,
+        condition: ConditionSpec | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(event_shape, params_per_dim, condition=condition, **kwargs)
+        self.body = list(body)
+        self.heads = list(heads)
+        shape = (None, *self.event_shape)
+        for layer in (*self.body, *self.heads):
+            if layer is self.heads[0] and isinstance(self.body[-1], GatedPixelBlock):
+                shape = (*shape[:-1], self.body[-1].filters)
+            layer.build(shape)
+            shape = layer.compute_output_shape(shape)
+        self.built = True
+
+    def call(
+        self, x: tf.Tensor, condition: Any = None, order: Any = None, training: bool = False
+    ) -> tf.Tensor:
+        """The raw parameters of all pixels, `[B, H, W, P * C]`."""
+        condition = self._encoded(condition, self.event_shape[:2])
+        h = tf.cast(x, self.compute_dtype)
+        for layer in self.body:
+            h = layer(h, condition)
+        if isinstance(self.body[-1], GatedPixelBlock):
+            h = h[..., self.body[-1].filters :]
+        for conv in self.heads:
+            h = conv(tf.nn.relu(h), condition)
+        return h
+
+    def generate(
+        self,
+        emit: Emit,
+        num_rows: Any,
+        *,
+        standardize: Standardize,
+        condition: Any = None,
+        order: Any = None,
+    ) -> tf.Tensor:
+        """Makes images a pixel at a time, in loops over rows and columns.
+
+        Each layer keeps the rows above and the pixels to the left as far as its window reaches.
+
+        Cost: about one pass over the images in all, in H * W steps one after the other; each step applies
+        every weight at most C times for C colours.
+        """
+        height, width, channels = self.event_shape
+        condition = self._encoded(condition, (height, width))
+        walkers = [layer.walker(num_rows, width, condition) for layer in (*self.body, *self.heads)]
+        num_body = len(self.body)
+
+        def pixel(contexts: list, columns: list, variable: tf.Tensor) -> tuple:
+            """Values `[B, C]` of one pixel, the first of whose variables is given, and the new states."""
+            values = [tf.zeros([num_rows])] * channels
+            for channel in range(channels):
+                h = self._inputs(standardize, values)
+                new_columns, kept = [], []
+                for index, walker in enumerate(walkers):
+                    h = h if index < num_body else tf.nn.relu(h)
+                    h, state, keep = walker.step(contexts[index], columns[index], h)
+                    new_columns.append(state)
+                    kept.append(keep)
+                params = tf.reshape(h, [-1, self.params_per_dim, channels])[:, :, channel]
+                values[channel] = emit(variable + channel, params)
+            # What the first layer keeps is the finished pixel.
+            first = walkers[0].step(contexts[0], columns[0], self._inputs(standardize, values))
+            new_columns[0], kept[0] = first[1:]
+            return tf.stack(values, axis=-1), new_columns, kept
+
+        def row_body(row: tf.Tensor, states: list, image: tf.TensorArray) -> tuple:
+            above, new_states, contexts = None, [], []
+            for walker, state in zip(walkers, states, strict=True):
+                state, context, above = walker.start_row(state, row, above)
+                new_states.append(state)
+                contexts.append(context)
+            start = [walker.start_columns() for walker in walkers]
+            # Only the shapes of this pixel are used.
+            example = pixel(tf.nest.map_structure(lambda t: t[0], contexts), start, 0)
+            arrays = tf.nest.map_structure(
+                lambda t: tf.TensorArray(t.dtype, width, element_shape=t.shape), (example[0], example[2])
+            )
+
+            def column_body(column: tf.Tensor, columns: list, arrays: tuple) -> tuple:
+                slices = tf.nest.map_structure(lambda t: t[column], contexts)
+                values, columns, kept = pixel(slices, columns, (row * width + column) * channels)
+                written = tf.nest.map_structure(
+                    lambda array, t: array.write(column, t), arrays, (values, kept)
+                )
+                return column + 1, columns, written
+
+            _, _, arrays = tf.while_loop(
+                lambda column, *_: column < width,
+                column_body,
+                (0, start, arrays),
+                maximum_iterations=width,
+                parallel_iterations=1,
+            )
+            values, kept = tf.nest.map_structure(lambda array: array.stack(), arrays)
+            new_states = [
+                walker.end_row(*parts) for walker, *parts in zip(walkers, new_states, kept, strict=True)
+            ]
+            return row + 1, new_states, image.write(row, values)
+
+        image = tf.TensorArray(tf.float32, height, element_shape=[width, _static(num_rows), channels])
+        *_, image = tf.while_loop(
+            lambda row, *_: row < height,
+            row_body,
+            (0, [walker.start() for walker in walkers], image),
+            maximum_iterations=height,
+            parallel_iterations=1,
+        )
+        return tf.transpose(image.stack(), [2, 0, 1, 3])
+
+    def _inputs(self, standardize: Standardize, values: list[tf.Tensor]) -> tf.Tensor:
+        return tf.cast(standardize(tf.stack(values, axis=-1)), self.compute_dtype)
+
+
+def _static(num_rows: Any) -> int | None:
+    return num_rows if isinstance(num_rows, int) else None
+
+
+def pixel_cnn(
+    event_shape: Sequence[int],
+    params_per_dim: int = 1,
+    *,
+    filters: int = 128,
+    num_blocks: int = 5,
+    gated: bool = False,
+    kernel_size: int = 3,
+    first_kernel_size: int = 7,
+    condition: ConditionSpec | None = None,
+    seed: int | None = None,
+    dtype: Any = None,
+) -> RasterNetwork:
+    """The network of PixelCNN: a masked convolution, blocks, two 1x1 convolutions and the outputs.
+
+    Args:
+        event_shape: `(height, width, channels)`.
+        params_per_dim: raw parameters of one variable.
+        filters: channels of the blocks and of the 1x1 convolutions.
+        num_blocks: how many blocks follow the first layer.
+        gated: whether the blocks are gated ones with two stacks.
+        kernel_size: odd side of the blocks' windows.
+        first_kernel_size: odd side of the first layer's window.
+        condition: what the network is conditioned on; it enters every layer.
+        seed: of the initial weights.
+        dtype: type or policy of the layers.
+    """
+    parts = _Parts(event_shape, filters, condition, seed, dtype)
+    if gated:
+        kinds = [("A", first_kernel_size), *[("B", kernel_size)] * num_blocks]
+        body = [
+            GatedPixelBlock(
+                filters,
+                size,
+                mask_type,
+                groups=parts.hidden,
+                input_groups=parts.colours,
+                kernel_initializers=parts.several(4),
+                name=f"block_{number}",
+                **parts.options,
+            )
+            for number, (mask_type, size) in enumerate(kinds)
+        ]
+    else:
+        body = [parts.first_layer(first_kernel_size)]
+        body += [
+            PixelResidualBlock(
+                filters,
+                kernel_size,
+                groups=parts.hidden,
+                kernel_initializers=parts.several(3),
+                name=f"block_{number}",
+                **parts.options,
+            )
+            for number in range(1, num_blocks + 1)
+        ]
+    return parts.network(body, params_per_dim, "pixel_cnn")
+
+
+def pixel_rnn(
+    event_shape: Sequence[int],
+    params_per_dim: int = 1,
+    *,
+    kind: str = "diagonal",
+    units: int = 32,
+    num_layers: int = 1,
+    first_kernel_size: int = 7,
+    condition: ConditionSpec | None = None,
+    seed: int | None = None,
+    dtype: Any = None,
+) -> RasterNetwork:
+    """The network of PixelRNN: a masked convolution, recurrent layers with residual connections, outputs.
+
+    Args:
+        event_shape: `(height, width, channels)`.
+        params_per_dim: raw parameters of one variable.
+        kind: "row" or "diagonal".
+        units: features of the recurrent states; the layers between have twice as many.
+        num_layers: how many recurrent layers.
+        first_kernel_size: odd side of the first layer's window.
+        condition: what the network is conditioned on; it enters every layer.
+        seed: of the initial weights.
+        dtype: type or policy of the layers.
+    """
+    parts = _Parts(event_shape, 2 * units, condition, seed, dtype)
+    layer = {"row": RowLSTM, "diagonal": DiagonalBiLSTM}[kind]
+    inner = None if parts.hidden is None else channel_groups(units, event_shape[-1])
+    body = [parts.first_layer(first_kernel_size)]
+    body += [
+        PixelLSTMBlock(
+            layer(
+                units,
+                input_groups=parts.hidden,
+                groups=inner,
+                kernel_initializer=next(parts.kernels),
+                recurrent_initializer=next(parts.recurrent),
+                name="memory",
+                **parts.options,
+            ),
+            MaskedConv2D(
+                2 * units,
+                1,
+                input_groups=inner,
+                output_groups=parts.hidden,
+                kernel_initializer=next(parts.kernels),
+                name="widen",
+                **parts.options,
+            ),
+            name=f"block_{number}",
+            dtype=dtype,
+        )
+        for number in range(1, num_layers + 1)
+    ]
+    return parts.network(body, params_per_dim, "pixel_rnn")
+
+
+class _Parts:
+    """What both builders need: colours, initialisers, options of every layer, first and last layers."""
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        filters: int,
+        condition: ConditionSpec | None,
+        seed: int | None,
+        dtype: Any,
+    ) -> None:
+        self.event_shape, self.filters = tuple(event_shape), filters
+        self.condition = condition or ConditionSpec()
+        self.dtype = dtype
+        channels = self.event_shape[-1]
+        # With one colour there are no groups, and so no masks within a pixel.
+        self.colours = tuple(range(channels)) if channels > 1 else None
+        self.hidden = channel_groups(filters, channels) if channels > 1 else None
+        self.kernels = initializers("glorot_uniform", seed)
+        self.recurrent = initializers("glorot_normal", seed)
+        self.options = {"condition_size": self._condition_size(), "dtype": dtype}
+
+    def _condition_size(self) -> int | None:
+        return AutoregressiveNetwork(self.event_shape, 1, condition=self.condition)._encoded_size(
+            self.event_shape[:2]
+        )
+
+    def several(self, number: int) -> list:
+        return [next(self.kernels) for _ in range(number)]
+
+    def first_layer(self, kernel_size: int) -> MaskedConv2D:
+        return MaskedConv2D(
+            self.filters,
+            kernel_size,
+            "A",
+            input_groups=self.colours,
+            output_groups=self.hidden,
+            kernel_initializer=next(self.kernels),
+            name="first",
+            **self.options,
+        )
+
+    def network(self, body: list, params_per_dim: int, name: str) -> RasterNetwork:
+        channels = self.event_shape[-1]
+        outputs = None if self.colours is None else self.colours * params_per_dim
+        heads = [
+            MaskedConv2D(
+                filters,
+                1,
+                input_groups=self.hidden,
+                output_groups=groups,
+                kernel_initializer=next(self.kernels),
+                name=layer_name,
+                **self.options,
+            )
+            for layer_name, filters, groups in (
+                ("head_1", self.filters, self.hidden),
+                ("head_2", self.filters, self.hidden),
+                ("outputs", channels * params_per_dim, outputs),
+            )
+        ]
+        return RasterNetwork(
+            self.event_shape,
+            params_per_dim,
+            body,
+            heads,
+            condition=self.condition,
+            name=name,
+            dtype=self.dtype,
+        )
