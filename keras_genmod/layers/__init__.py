@@ -8,17 +8,31 @@ from keras_genmod.layers.corruption import (
     SaltAndPepperCorruption,
 )
 from keras_genmod.layers.dropout import Dropout
+from keras_genmod.layers.masked_conv import MaskedConv2D
+from keras_genmod.layers.masked_dense import MaskedDense
 from keras_genmod.layers.minibatch_stddev import MinibatchStddev
 from keras_genmod.layers.normalization import BatchNormalization, ConditionalBatchNormalization
+from keras_genmod.layers.pixel_blocks import GatedPixelBlock, PixelResidualBlock
+from keras_genmod.layers.pixel_lstm import DiagonalBiLSTM, PixelLSTMBlock, RowLSTM
+from keras_genmod.layers.raster import RasterLayer, Walker
 
 __all__ = [
     "BatchNormalization",
     "ConcatenateCondition",
     "ConditionalBatchNormalization",
     "Corruption",
+    "DiagonalBiLSTM",
     "Dropout",
+    "GatedPixelBlock",
     "GaussianCorruption",
+    "MaskedConv2D",
+    "MaskedDense",
     "MaskingCorruption",
     "MinibatchStddev",
+    "PixelLSTMBlock",
+    "PixelResidualBlock",
+    "RasterLayer",
+    "RowLSTM",
     "SaltAndPepperCorruption",
+    "Walker",
 ]

@@ -18,7 +18,7 @@ __all__ = ["MaskedConv2D"]
 
 @register
 class MaskedConv2D(RasterLayer):
-    r"""A convolution whose output at a pixel sees the rows above, the pixels to the left and, by type, itself.
+    r"""A convolution whose output sees the rows above, the pixels to the left and, by type, its own.
 
     $$ y_{rc} = b + \sum_{(i, j) \le (r, c)} K_{i - r,\, j - c} \, x_{ij} $$
 
@@ -279,6 +279,7 @@ def _odd_pair(kernel_size: Any) -> tuple[int, int]:
     pair = (kernel_size, kernel_size) if isinstance(kernel_size, int) else tuple(kernel_size)
     if len(pair) != 2 or any(not isinstance(side, int) or side < 1 or side % 2 == 0 for side in pair):
         raise ValueError(
-            f"`kernel_size` must be an odd positive integer or a pair of them; received {describe(kernel_size)}."
+            f"`kernel_size` must be an odd positive integer or a pair of them; "
+            f"received {describe(kernel_size)}."
         )
     return pair

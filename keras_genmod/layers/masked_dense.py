@@ -68,8 +68,8 @@ class MaskedDense(keras.layers.Layer):
         mask = np.asarray(mask)
         if mask.ndim != 2 or mask.shape[1] != self.units or not np.isin(mask, (0, 1)).all():
             raise ValueError(
-                f"`kernel_mask` must be zeros and ones of shape [inputs, {self.units}]; received {describe(mask)}. "
-                "Give one column for each unit."
+                f"`kernel_mask` must be zeros and ones of shape [inputs, {self.units}]; received "
+                f"{describe(mask)}. Give one column for each unit."
             )
         return mask.astype(bool)
 
@@ -78,7 +78,8 @@ class MaskedDense(keras.layers.Layer):
         inputs = input_shape[-1]
         if self._mask is not None and len(self._mask) != inputs:
             raise ValueError(
-                f"`kernel_mask` must have one row for each of {inputs} inputs; received {len(self._mask)} rows."
+                f"`kernel_mask` must have one row for each of {inputs} inputs; received "
+                f"{len(self._mask)} rows. Build the layer for inputs of that size."
             )
         self.kernel = self.add_weight(
             shape=(inputs, self.units), initializer=self.kernel_initializer, name="kernel"
@@ -92,7 +93,7 @@ class MaskedDense(keras.layers.Layer):
         kernel_mask = self._mask if kernel_mask is None else kernel_mask
         if kernel_mask is None:
             raise ValueError(
-                f"{self.name} has no mask: pass `kernel_mask=` to the layer or to this call; received neither."
+                f"{self.name} has no mask; received none here. Pass `kernel_mask=` to the layer or to its call."
             )
         kernel = tf.convert_to_tensor(self.kernel)
         outputs = tf.matmul(inputs, tf.where(kernel_mask, kernel, tf.zeros_like(kernel)))

@@ -1,5 +1,6 @@
-"""Default networks; each builder returns a built `keras.Model`."""
+"""Default networks; each builder returns a built `keras.Model`, of densities an `AutoregressiveNetwork`."""
 
+from keras_genmod.networks.autoregressive import AutoregressiveNetwork, generate_naively
 from keras_genmod.networks.convolutional import conv_decoder, conv_encoder
 from keras_genmod.networks.defaults import (
     check_network,
@@ -11,8 +12,14 @@ from keras_genmod.networks.defaults import (
 from keras_genmod.networks.dense import dense_network
 from keras_genmod.networks.discriminators import conv_discriminator, dense_discriminator
 from keras_genmod.networks.generators import conv_generator, dense_generator
+from keras_genmod.networks.masked_dense import MaskedDenseNetwork, NADENetwork
+from keras_genmod.networks.raster import RasterNetwork, pixel_cnn, pixel_rnn
 
 __all__ = [
+    "AutoregressiveNetwork",
+    "MaskedDenseNetwork",
+    "NADENetwork",
+    "RasterNetwork",
     "check_network",
     "check_rank",
     "conv_decoder",
@@ -24,5 +31,8 @@ __all__ = [
     "dense_discriminator",
     "dense_generator",
     "dense_network",
+    "generate_naively",
     "output_range",
+    "pixel_cnn",
+    "pixel_rnn",
 ]

@@ -1,7 +1,7 @@
-"""Networks in which each variable's parameters depend on the variables before it.
+r"""Networks in which each variable's parameters depend on the variables before it.
 
-For an order of the variables of x, such a network gives parameters $\\theta_d = \\theta_d(x_{<d})$, so that
-$p(x) = \\prod_d p(x_d \\mid \\theta_d)$ is a density, and its inverse reading makes an x: one variable at a
+For an order of the variables of x, such a network gives parameters $\theta_d = \theta_d(x_{<d})$, so that
+$p(x) = \prod_d p(x_d \mid \theta_d)$ is a density, and its inverse reading makes an x: one variable at a
 time, each from the parameters that those before it give. A whole pass a variable would do (that is
 `generate_naively`); `generate` of each network does it with about the work of one pass in all.
 """

@@ -94,13 +94,13 @@ class AutoregressiveModel(SamplesByRow, GenerativeModel):
         return {"nll": -log_prob}
 
     def call(self, x: tf.Tensor, condition: Any = None, training: bool = False) -> tf.Tensor:
-        """log p(x), `[B]` nats."""
+        """The log-density log p(x), `[B]` nats."""
         x = tf.cast(x, tf.float32)
         condition = self._condition_spec.rows(condition, x.shape[0] or tf.shape(x)[0])
         return self._log_prob(x, condition, training)
 
     def log_prob(self, x: Any, *, condition: Any = None) -> tf.Tensor:
-        """log p(x), exact, `[B]` nats.
+        """The exact log-density log p(x), `[B]` nats.
 
         Args:
             x: data `[B, *event_shape]`.

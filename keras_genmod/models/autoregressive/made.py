@@ -2,8 +2,8 @@ r"""MADE: an autoencoder whose masks make it a density.
 
 Hidden unit k has a degree $m_k$ and sees inputs and units of degree up to $m_k$; the output for the variable
 at place d of the order sees hidden units of degree below d. One pass gives all factors
-$p(x_d \mid x_{<d})$. Several masks, with an order each, share the weights: training takes one after the other,
-and the model is the mean of their densities.
+$p(x_d \mid x_{<d})$. Several masks, with an order each, share the weights:
+training takes one after the other, and the model is the mean of their densities.
 
 Reference: MADE: Masked Autoencoder for Distribution Estimation, Germain, Gregor, Murray and Larochelle, 2015.
 """

@@ -83,8 +83,8 @@ class NADE(AutoregressiveModel):
         self.ordering = check_ordering(ordering, self.event_shape)
         if self.order_agnostic and self.ordering != "random":
             raise ValueError(
-                "`order_agnostic` trains over random orders: `ordering` must be 'random' or left out; received "
-                f"{ordering!r}. For one fixed order leave `order_agnostic` out."
+                "`order_agnostic` trains over random orders: `ordering` must be 'random' or left out; "
+                f"received {ordering!r}. For one fixed order leave `order_agnostic` out."
             )
         self.activation = keras.activations.get(activation)
         head = get_factor_head(likelihood, self.event_shape)
