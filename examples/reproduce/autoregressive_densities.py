@@ -29,21 +29,21 @@ import keras_genmod as kg
 # By name: the model for an event shape, batch size, learning rate at the start.
 MODELS = {
     "fvsbn": (lambda shape: kg.FVSBN(shape, seed=0), 100, 1e-3),
-    "nade": (lambda shape: kg.NADE(shape, hidden_dim=500, seed=0), 100, 1e-3),
-    "made_500": (lambda shape: kg.MADE(shape, hidden_dims=(500,), seed=0), 100, 1e-3),
-    "made_8000": (lambda shape: kg.MADE(shape, hidden_dims=(8000,), seed=0), 200, 1e-3),
+    "nade": (lambda shape: kg.NADE(shape, hidden_dim=500, ordering="random", seed=0), 100, 1e-3),
+    "made_500": (lambda shape: kg.MADE(shape, hidden_dims=(500,), ordering="random", seed=0), 100, 1e-3),
+    "made_8000": (lambda shape: kg.MADE(shape, hidden_dims=(8000,), ordering="random", seed=0), 200, 1e-3),
     "made_8000_8000": (
-        lambda shape: kg.MADE(shape, hidden_dims=(8000, 8000), num_masks=32, seed=0),
+        lambda shape: kg.MADE(shape, hidden_dims=(8000, 8000), num_masks=32, ordering="random", seed=0),
         200,
         3e-4,
     ),
-    "pixel_cnn": (lambda shape: kg.PixelCNN(shape, filters=64, num_blocks=7, seed=0), 50, 2e-3),
+    "pixel_cnn": (lambda shape: kg.PixelCNN(shape, filters=48, num_blocks=6, seed=0), 32, 5e-3),
     "gated_pixel_cnn": (
         lambda shape: kg.PixelCNN(shape, filters=32, num_blocks=5, gated=True, seed=0),
-        50,
-        2e-3,
+        32,
+        3e-3,
     ),
-    "pixel_rnn": (lambda shape: kg.PixelRNN(shape, units=24, seed=0), 50, 4e-3),
+    "pixel_rnn": (lambda shape: kg.PixelRNN(shape, units=16, seed=0), 20, 3e-3),
 }
 
 

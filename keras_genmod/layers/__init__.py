@@ -14,6 +14,7 @@ from keras_genmod.layers.minibatch_stddev import MinibatchStddev
 from keras_genmod.layers.normalization import BatchNormalization, ConditionalBatchNormalization
 from keras_genmod.layers.pixel_blocks import GatedPixelBlock, PixelResidualBlock
 from keras_genmod.layers.pixel_lstm import DiagonalBiLSTM, PixelLSTMBlock, RowLSTM
+from keras_genmod.layers.position_bias import PositionBias
 from keras_genmod.layers.raster import RasterLayer, Walker
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "MinibatchStddev",
     "PixelLSTMBlock",
     "PixelResidualBlock",
+    "PositionBias",
     "RasterLayer",
     "RowLSTM",
     "SaltAndPepperCorruption",

@@ -93,7 +93,7 @@ class MaskedDense(keras.layers.Layer):
         kernel_mask = self._mask if kernel_mask is None else kernel_mask
         if kernel_mask is None:
             raise ValueError(
-                f"{self.name} has no mask; received none here. Pass `kernel_mask=` to the layer or to its call."
+                f"{self.name} has no mask; received none here. Pass `kernel_mask=` to it or its call."
             )
         kernel = tf.convert_to_tensor(self.kernel)
         outputs = tf.matmul(inputs, tf.where(kernel_mask, kernel, tf.zeros_like(kernel)))

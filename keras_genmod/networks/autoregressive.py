@@ -158,7 +158,7 @@ def generate_naively(
     def body(step: tf.Tensor, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         variable = variables[step]
         data = standardize(tf.reshape(x, [-1, *network.event_shape]))
-        params = network._by_variable(network(data, condition, order))
+        params = network._by_variable(network(data, condition, order=order))
         value = emit(variable, tf.gather(params, variable, axis=2))
         return step + 1, tf.where(tf.range(size) == variable, value[:, None], x)
 

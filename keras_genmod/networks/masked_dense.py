@@ -127,7 +127,8 @@ class MaskedDenseNetwork(OrderedNetwork):
         self.output_layer = self._dense(size, outputs, next(kernels), "outputs") if hidden_dims else None
         self.direct = None
         if direct:
-            self.direct = self._dense(num_variables, outputs, next(kernels), "direct", not hidden_dims)
+            # From zeros: a variable that training never sees at work must say nothing.
+            self.direct = self._dense(num_variables, outputs, "zeros", "direct", not hidden_dims)
         self.output_condition = self._condition_layer(outputs, next(kernels), "condition_outputs")
         self.built = True
 

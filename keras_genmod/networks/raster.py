@@ -11,6 +11,7 @@ from keras_genmod.core.conditions import ConditionSpec
 from keras_genmod.layers.masked_conv import MaskedConv2D
 from keras_genmod.layers.pixel_blocks import GatedPixelBlock, PixelResidualBlock
 from keras_genmod.layers.pixel_lstm import DiagonalBiLSTM, PixelLSTMBlock, RowLSTM
+from keras_genmod.layers.position_bias import PositionBias
 from keras_genmod.layers.raster import RasterLayer, channel_groups
 from keras_genmod.networks.autoregressive import AutoregressiveNetwork, Emit, Standardize
 from keras_genmod.networks.building import initializers
@@ -164,6 +165,7 @@ def pixel_cnn(
     gated: bool = False,
     kernel_size: int = 3,
     first_kernel_size: int = 7,
+    position_bias: bool = True,
     condition: ConditionSpec | None = None,
     seed: int | None = None,
     dtype: Any = None,
@@ -178,6 +180,7 @@ def pixel_cnn(
         gated: whether the blocks are gated ones with two stacks.
         kernel_size: odd side of the blocks' windows.
         first_kernel_size: odd side of the first layer's window.
+        position_bias: whether a `PositionBias` follows the first layer.
         condition: what the network is conditioned on; it enters every layer.
         seed: of the initial weights.
         dtype: type or policy of the layers.
@@ -211,6 +214,8 @@ def pixel_cnn(
             )
             for number in range(1, num_blocks + 1)
         ]
+    if position_bias:
+        body.insert(1, PositionBias(name="position", dtype=dtype))
     return parts.network(body, params_per_dim, "pixel_cnn")
 
 

@@ -10,7 +10,7 @@ import resource
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,11 @@ __all__ = [
     "hardware",
     "median",
     "peak_memory_mb",
+    "print_steps",
     "print_table",
     "run_python",
     "run_text",
+    "take_turns",
     "write_report",
 ]
 
@@ -101,3 +103,34 @@ def run_python(*arguments: str) -> Any:
 def write_report(report: dict) -> None:
     """Hands figures to the process that called `run_python`, as one line of JSON."""
     print(json.dumps(report), flush=True)
+
+
+def take_turns(
+    module: str, sides: Mapping[str, Sequence[str]], rounds: int, *arguments: str
+) -> dict[str, list]:
+    """Reports of each side by its name: in every round each side has a process of its own, in turn."""
+    reports = {name: [] for name in sides}
+    for _ in range(rounds):
+        for name, own in sides.items():
+            reports[name].append(run_python("-m", module, *own, *arguments))
+    return reports
+
+
+def print_steps(title: str, reports: Mapping[str, Sequence[dict]], yardstick: str) -> None:
+    """A table of the sides' `step` and `best` (ms), `memory` (MB) and `loss`, medians over processes."""
+
+    def middle(name: str, figure: str) -> float:
+        return median([report[figure] for report in reports[name]])
+
+    rows = [
+        [
+            name,
+            f"{middle(name, 'step'):.2f}",
+            f"{middle(name, 'step') / middle(yardstick, 'step'):.3f}",
+            f"{min(report['best'] for report in own):.2f}",
+            f"{middle(name, 'memory'):.0f}",
+            f"{middle(name, 'loss'):.2f}",
+        ]
+        for name, own in reports.items()
+    ]
+    print_table(title, ["", "ms/step", f"/ {yardstick}", "best", "peak memory, MB", "loss"], rows)

@@ -54,6 +54,7 @@ class Case:
         paired, unpaired: for translators.
         adversarial: whether its loss is a sum over players, which need not fall.
         overfit: learning rate of Adam, steps, and the share of the first loss that must be left.
+        overfit_term: the term that is looked at.
         exempt: names of promises that do not apply.
         without_gradient: weights whose gradient is 0 by the mathematics.
     """
@@ -68,6 +69,7 @@ class Case:
     unpaired: bool = False
     adversarial: bool = False
     overfit: tuple[float, int, float] = (1e-2, 150, 0.5)
+    overfit_term: str = "reconstruction"
     exempt: frozenset = field(default_factory=frozenset)
     without_gradient: tuple[str, ...] = ()
 
@@ -130,6 +132,24 @@ def _images(**kwargs):
             **kwargs,
         ),
     }
+
+
+def _pixel_cnn(seed):
+    """A small network; its objective has no noise."""
+    return kg.PixelCNN(
+        (4, 3, 1),
+        filters=4,
+        num_blocks=1,
+        gated=True,
+        first_kernel_size=3,
+        condition_shape=(2,),
+        seed=seed,
+    )
+
+
+def _pixel_rnn(seed):
+    """The same with memories over diagonals."""
+    return kg.PixelRNN((4, 3, 1), units=4, first_kernel_size=3, seed=seed)
 
 
 CASES = [
@@ -221,6 +241,38 @@ CASES = [
         exempt=frozenset({"overfit"}),
         # A critic's offset cancels in the difference of its means.
         without_gradient=("outputs/bias",),
+    ),
+    Case(
+        "made with several masks",
+        lambda seed: kg.MADE((6,), hidden_dims=(12, 12), num_masks=2, ordering="random", seed=seed),
+        (6,),
+        lambda seed: kg.MADE((6,), hidden_dims=(12, 12), direct=True, seed=seed),
+        overfit_term="nll",
+    ),
+    Case(
+        "conditional nade over random orders",
+        lambda seed: kg.NADE(
+            (6,), hidden_dim=8, order_agnostic=True, num_orderings=2, num_classes=3, seed=seed
+        ),
+        (6,),
+        lambda seed: kg.NADE((6,), hidden_dim=8, num_classes=3, seed=seed),
+        num_classes=3,
+        overfit_term="nll",
+    ),
+    Case(
+        "conditional gated pixelcnn",
+        lambda seed: _pixel_cnn(seed),
+        (4, 3, 1),
+        lambda seed: _pixel_cnn(seed),
+        condition_shape=(2,),
+        overfit_term="nll",
+    ),
+    Case(
+        "pixelrnn",
+        lambda seed: _pixel_rnn(seed),
+        (4, 3, 1),
+        lambda seed: _pixel_rnn(seed),
+        overfit_term="nll",
     ),
     Case(
         "unpaired translator",

@@ -63,7 +63,7 @@ class AutoregressiveModel(SamplesByRow, GenerativeModel):
         self, x: tf.Tensor, condition: Any, order: Any, training: bool = False
     ) -> tf.Tensor:
         head = self._likelihood_head
-        params = self.network(head.standardize(x), condition, order, training=training)
+        params = self.network(head.standardize(x), condition, order=order, training=training)
         return head.distribution(params).log_prob(x)
 
     def _log_prob(self, x: tf.Tensor, condition: Any = None, training: bool = False) -> tf.Tensor:

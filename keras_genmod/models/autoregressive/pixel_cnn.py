@@ -35,6 +35,8 @@ class PixelCNN(AutoregressiveModel):
         gated: whether the blocks have gates and two stacks, without a blind spot.
         kernel_size: odd side of the blocks' windows.
         first_kernel_size: odd side of the first layer's window.
+        position_bias: whether the first layer's features get a learned bias for each row and column, without
+            which convolutions hardly know where in the image they are. Not in the papers.
         likelihood: "bernoulli" (values 0 and 1), "categorical" (0..255), "discretized_logistic_mixture"
             (0..255), or a head.
         num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`. Conditions enter every
@@ -65,6 +67,7 @@ class PixelCNN(AutoregressiveModel):
         gated: bool = False,
         kernel_size: int = 3,
         first_kernel_size: int = 7,
+        position_bias: bool = True,
         likelihood: Any = "bernoulli",
         **kwargs: Any,
     ) -> None:
@@ -74,6 +77,7 @@ class PixelCNN(AutoregressiveModel):
         self.gated = bool(gated)
         self.kernel_size = kernel_size
         self.first_kernel_size = first_kernel_size
+        self.position_bias = bool(position_bias)
         head = get_factor_head(likelihood, self.event_shape)
         network = pixel_cnn(
             self.event_shape,
@@ -83,6 +87,7 @@ class PixelCNN(AutoregressiveModel):
             gated=self.gated,
             kernel_size=self.kernel_size,
             first_kernel_size=self.first_kernel_size,
+            position_bias=self.position_bias,
             condition=self._condition_spec,
             seed=self.seed,
             dtype=self.dtype_policy,
@@ -98,5 +103,6 @@ class PixelCNN(AutoregressiveModel):
             "gated": self.gated,
             "kernel_size": self.kernel_size,
             "first_kernel_size": self.first_kernel_size,
+            "position_bias": self.position_bias,
             "likelihood": keras.saving.serialize_keras_object(self._likelihood_head),
         }
