@@ -350,7 +350,7 @@ def test_a_pixel_sees_all_that_its_layers_reach_and_nothing_that_comes_later(kin
         for pixels in later_layers:
             expected = by_variables(pixels, "B", channels) @ expected
     np.testing.assert_array_equal(jacobian(network) != 0, [expected > 0] * 2)
-    assert not (expected > everything).any()
+    assert not ((expected > 0) & ~everything).any()
 
 
 def test_diagonal_memories_miss_the_last_value_of_the_row_above_only():
@@ -409,7 +409,7 @@ def test_a_condition_that_is_the_same_at_each_pixel_is_one_for_the_image(kind):
     changed[:, 0, 0] += 1.0
     moved = np.abs(for_pixels(x, changed) - for_pixels(x, repeated)).max(axis=-1)
     assert moved[:, 0, 0].min() > 1e-3
-    assert np.median(moved[:, 1, 1]) > 0
+    assert moved[:, 1:].max() > 1e-4
     changed = repeated.copy()
     changed[:, 1:] += 1.0
     first_rows = [for_pixels(x, condition)[:, 0] for condition in (changed, repeated)]

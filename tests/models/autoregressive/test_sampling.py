@@ -147,7 +147,7 @@ def test_completion_after_a_prefix_is_the_exact_conditional():
 
 
 def test_particles_bring_any_mask_to_the_conditional():
-    model = with_random_weights(kg.NADE((5,), hidden_dim=4, seed=0), 1.5)
+    model = with_random_weights(kg.FVSBN((5,), seed=0), 1.2)
     x = np.array([[0, 1, 0, 0, 1]], "float32")
     mask = np.array([0, 1, 0, 0, 1], bool)
     many = np.repeat(x, 3000, axis=0)

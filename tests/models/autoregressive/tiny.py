@@ -26,7 +26,7 @@ MODELS = {
         (2, 2, 3), filters=6, num_blocks=1, gated=True, **PIXELS
     ),
     "conditional gated pixelcnn": lambda: kg.PixelCNN(
-        (3, 3, 1), filters=4, num_blocks=1, gated=True, condition_shape=(3, 3, 2), **PIXELS
+        (3, 3, 1), filters=10, num_blocks=1, gated=True, condition_shape=(3, 3, 2), **PIXELS
     ),
     "row lstm": lambda: kg.PixelRNN((3, 3, 1), kind="row", units=4, num_layers=2, **PIXELS),
     "row lstm of colours": lambda: kg.PixelRNN((2, 2, 3), kind="row", units=4, **PIXELS),
