@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from keras_genmod.core.conditions import ConditionSpec
 
-__all__ = ["AutoregressiveNetwork", "Emit", "generate_naively"]
+__all__ = ["AutoregressiveNetwork", "Emit", "encode_condition", "encoded_size", "generate_naively"]
 
 # (number of the variable: int32 scalar, its raw parameters [B, P]) -> its value, float32 [B].
 Emit = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -99,29 +99,6 @@ class AutoregressiveNetwork(keras.layers.Layer):
         """
         raise TypeError(f"{type(self).__name__} must define `generate`.")
 
-    def _encoded(self, condition: Any, sides: tuple[int, ...] | None = None) -> tf.Tensor | None:
-        """The condition as float vectors `[B, E]`, or `[B, H, W, E]` where it has the image's `sides`."""
-        if condition is None:
-            return None
-        if self.condition.num_classes is not None:
-            return tf.one_hot(condition, self.condition.num_classes, dtype=self.compute_dtype)
-        condition = tf.cast(condition, self.compute_dtype)
-        if self._is_spatial(sides):
-            return condition
-        return tf.reshape(condition, [-1, math.prod(self.condition.shape)])
-
-    def _encoded_size(self, sides: tuple[int, ...] | None = None) -> int | None:
-        """Channels of the encoded condition, None where there is no condition."""
-        if not self.condition:
-            return None
-        if self.condition.num_classes is not None:
-            return self.condition.num_classes
-        return self.condition.shape[-1] if self._is_spatial(sides) else math.prod(self.condition.shape)
-
-    def _is_spatial(self, sides: tuple[int, ...] | None) -> bool:
-        shape = self.condition.shape
-        return sides is not None and len(shape) == 3 and shape[:2] == tuple(sides)
-
     def _by_variable(self, params: tf.Tensor) -> tf.Tensor:
         """Parameters as `call` gives them to `[B, P, D]`."""
         channels = self.event_shape[-1]
@@ -135,6 +112,31 @@ class AutoregressiveNetwork(keras.layers.Layer):
         params = tf.reshape(params, [-1, self.params_per_dim, self.num_variables // channels, channels])
         params = tf.transpose(params, [0, 2, 1, 3])
         return tf.reshape(params, [-1, *self.event_shape[:-1], self.params_per_dim * channels])
+
+
+def encode_condition(
+    spec: ConditionSpec, condition: Any, dtype: Any, sides: tuple[int, ...] | None = None
+) -> tf.Tensor | None:
+    """The condition as float vectors `[B, E]`, or `[B, H, W, E]` where it has the image's `sides`."""
+    if condition is None:
+        return None
+    if spec.num_classes is not None:
+        return tf.one_hot(condition, spec.num_classes, dtype=dtype)
+    condition = tf.cast(condition, dtype)
+    return condition if _is_spatial(spec, sides) else tf.reshape(condition, [-1, math.prod(spec.shape)])
+
+
+def encoded_size(spec: ConditionSpec, sides: tuple[int, ...] | None = None) -> int | None:
+    """Channels E of the encoded condition, None where there is no condition."""
+    if not spec:
+        return None
+    if spec.num_classes is not None:
+        return spec.num_classes
+    return spec.shape[-1] if _is_spatial(spec, sides) else math.prod(spec.shape)
+
+
+def _is_spatial(spec: ConditionSpec, sides: tuple[int, ...] | None) -> bool:
+    return sides is not None and len(spec.shape) == 3 and spec.shape[:2] == tuple(sides)
 
 
 def generate_naively(

@@ -12,7 +12,13 @@ import tensorflow as tf
 
 from keras_genmod.core.noise import fresh_seed
 from keras_genmod.layers.masked_dense import MaskedDense
-from keras_genmod.networks.autoregressive import AutoregressiveNetwork, Emit, Standardize
+from keras_genmod.networks.autoregressive import (
+    AutoregressiveNetwork,
+    Emit,
+    Standardize,
+    encode_condition,
+    encoded_size,
+)
 from keras_genmod.networks.building import initializers
 
 __all__ = ["MaskedDenseNetwork", "NADENetwork", "OrderedNetwork"]
@@ -145,7 +151,7 @@ class MaskedDenseNetwork(OrderedNetwork):
         layer = keras.layers.Dense(
             units, use_bias=False, kernel_initializer=kernel, dtype=self.dtype_policy, name=name
         )
-        layer.build((None, self._encoded_size()))
+        layer.build((None, encoded_size(self.condition)))
         return layer
 
     def _spread(self, units: int) -> np.ndarray:
@@ -169,7 +175,7 @@ class MaskedDenseNetwork(OrderedNetwork):
     ) -> tf.Tensor:
         """The raw parameters of all variables."""
         order = 0 if order is None else order
-        condition = self._encoded(condition)
+        condition = encode_condition(self.condition, condition, self.compute_dtype)
         x = self._flat(x)
         # The place of each variable in the order, from 1 on.
         places = tf.math.invert_permutation(self.variables_in_order(order)) + 1
@@ -206,7 +212,7 @@ class MaskedDenseNetwork(OrderedNetwork):
         Cost: about one unmasked pass, in D steps one after the other.
         """
         order = 0 if order is None else order
-        condition = self._encoded(condition)
+        condition = encode_condition(self.condition, condition, self.compute_dtype)
         variables = self.variables_in_order(order)
         size, num_params = self.num_variables, self.params_per_dim
         layers = [layer for layer in (*self.layers, self.output_layer) if layer is not None]
@@ -310,9 +316,9 @@ class NADENetwork(OrderedNetwork):
         self.output_bias = weight("output_bias", size, params_per_dim)
         self.condition_kernel = self.output_condition_kernel = None
         if self.condition:
-            self.condition_kernel = weight("condition_kernel", self._encoded_size(), hidden_dim)
+            self.condition_kernel = weight("condition_kernel", encoded_size(self.condition), hidden_dim)
             self.output_condition_kernel = weight(
-                "output_condition_kernel", self._encoded_size(), size * params_per_dim
+                "output_condition_kernel", encoded_size(self.condition), size * params_per_dim
             )
         self.built = True
 
@@ -346,7 +352,7 @@ class NADENetwork(OrderedNetwork):
         Variables are taken in blocks: within one, the sums over earlier variables of the block are a product
         with a lower triangle of their values, which costs less than adding one at a time.
         """
-        condition = self._encoded(condition)
+        condition = encode_condition(self.condition, condition, self.compute_dtype)
         variables = self.variables_in_order(order)
         x = tf.gather(self._flat(x), variables, axis=1)
         kernel = tf.gather(self._weight(self.kernel), variables)
@@ -392,7 +398,7 @@ class NADENetwork(OrderedNetwork):
 
         Cost: O(H) a variable.
         """
-        condition = self._encoded(condition)
+        condition = encode_condition(self.condition, condition, self.compute_dtype)
         variables = self.variables_in_order(order)
         kernel, outputs = self._weight(self.kernel), self._output_weights()
         mask_kernel = None if self.mask_kernel is None else self._weight(self.mask_kernel)

@@ -13,7 +13,13 @@ from keras_genmod.layers.pixel_blocks import GatedPixelBlock, PixelResidualBlock
 from keras_genmod.layers.pixel_lstm import DiagonalBiLSTM, PixelLSTMBlock, RowLSTM
 from keras_genmod.layers.position_bias import PositionBias
 from keras_genmod.layers.raster import RasterLayer, channel_groups
-from keras_genmod.networks.autoregressive import AutoregressiveNetwork, Emit, Standardize
+from keras_genmod.networks.autoregressive import (
+    AutoregressiveNetwork,
+    Emit,
+    Standardize,
+    encode_condition,
+    encoded_size,
+)
 from keras_genmod.networks.building import initializers
 
 __all__ = ["RasterNetwork", "pixel_cnn", "pixel_rnn"]
@@ -55,7 +61,7 @@ class RasterNetwork(AutoregressiveNetwork):
         self, x: tf.Tensor, condition: Any = None, order: Any = None, training: bool = False
     ) -> tf.Tensor:
         """The raw parameters of all pixels, `[B, H, W, P * C]`."""
-        condition = self._encoded(condition, self.event_shape[:2])
+        condition = encode_condition(self.condition, condition, self.compute_dtype, self.event_shape[:2])
         h = tf.cast(x, self.compute_dtype)
         for layer in self.body:
             h = layer(h, condition)
@@ -82,7 +88,7 @@ class RasterNetwork(AutoregressiveNetwork):
         every weight at most C times for C colours.
         """
         height, width, channels = self.event_shape
-        condition = self._encoded(condition, (height, width))
+        condition = encode_condition(self.condition, condition, self.compute_dtype, (height, width))
         walkers = [layer.walker(num_rows, width, condition) for layer in (*self.body, *self.heads)]
         num_body = len(self.body)
 
@@ -296,12 +302,8 @@ class _Parts:
         self.hidden = channel_groups(filters, channels) if channels > 1 else None
         self.kernels = initializers("glorot_uniform", seed)
         self.recurrent = initializers("glorot_normal", seed)
-        self.options = {"condition_size": self._condition_size(), "dtype": dtype}
-
-    def _condition_size(self) -> int | None:
-        return AutoregressiveNetwork(self.event_shape, 1, condition=self.condition)._encoded_size(
-            self.event_shape[:2]
-        )
+        size = encoded_size(self.condition, self.event_shape[:2])
+        self.options = {"condition_size": size, "dtype": dtype}
 
     def several(self, number: int) -> list:
         return [next(self.kernels) for _ in range(number)]

@@ -57,6 +57,10 @@ class AutoregressiveModel(SamplesByRow, GenerativeModel):
         """The network's order for this training step."""
         return None
 
+    def _order_from(self, mask: np.ndarray) -> tf.Tensor | None:
+        """An order in which the given values `[B, *event_shape]` come first, if the model knows one."""
+        return None
+
     # ---- densities --------------------------------------------------------------------------------
 
     def _log_prob_of_order(
@@ -186,7 +190,9 @@ class AutoregressiveModel(SamplesByRow, GenerativeModel):
         $$ w = \prod_{d\ \text{given}} p(x_d \mid x_{<d}) $$
 
         (sequential importance weights with one resampling at the end): as their number grows, the result
-        becomes a draw from p(rest | given). A temperature other than 1 does not enter the weights.
+        becomes a draw from p(rest | given). A temperature other than 1 does not enter the weights. Of several
+        orders the first is used; a `NADE` over random orders takes one that begins with the given values, if
+        all rows have the same mask, so that its draw is exact for any mask.
 
         Args:
             x: data `[B, *event_shape]`; what stands at places that are not given does not matter.
@@ -212,11 +218,15 @@ class AutoregressiveModel(SamplesByRow, GenerativeModel):
         # What is not given may be anything, NaN too.
         x = self._as_rows(np.where(mask, np.asarray(x), 0))
         condition = self._condition_spec.rows(condition, num_rows)
+        order = self._order_from(mask)
+        if order is not None:
+            # All candidates would have the same weight.
+            num_particles = 1
         seeds = row_seeds(self._sampling_seed(seed), 0, num_rows * num_particles)
         many = [
             None if rows is None else tf.repeat(rows, num_particles, axis=0) for rows in (condition, x, mask)
         ]
-        drawn = self._generated((seeds, *many), temperature, jit_compile)
+        drawn = self._generated((seeds, *many), temperature, jit_compile, order)
         if num_particles == 1:
             return drawn
         graph = self._graphs.get("given_log_prob", lambda rows: self._given_log_prob(*rows))
@@ -250,7 +260,9 @@ class AutoregressiveModel(SamplesByRow, GenerativeModel):
         log_probs = tf.where(mask, factors.log_prob(x), 0.0)
         return tf.reduce_sum(log_probs, axis=list(range(1, x.shape.rank)))
 
-    def _generated(self, rows: tuple, temperature: float, jit_compile: bool) -> tf.Tensor:
+    def _generated(
+        self, rows: tuple, temperature: float, jit_compile: bool, order: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """Examples from `(seeds, condition, given x, mask)`, in bounded memory."""
         uniforms = self._graphs.get("uniforms", self._uniforms)
         loop = self._graphs.get(
@@ -262,7 +274,7 @@ class AutoregressiveModel(SamplesByRow, GenerativeModel):
         def draw(rows: tuple) -> tf.Tensor:
             seeds, *others = rows
             # Outside of the compiled loop: XLA has other generators.
-            return loop(uniforms(seeds), *others)
+            return loop(uniforms(seeds), *others, order)
 
         return map_rows(draw, rows, batch_size=ROWS_PER_PASS)
 
@@ -283,6 +295,7 @@ class AutoregressiveModel(SamplesByRow, GenerativeModel):
         condition: Any = None,
         given: tf.Tensor | None = None,
         mask: tf.Tensor | None = None,
+        order: Any = None,
         *,
         temperature: float = 1.0,
         naive: bool = False,
@@ -300,7 +313,7 @@ class AutoregressiveModel(SamplesByRow, GenerativeModel):
         generate = (lambda *a, **k: generate_naively(network, *a, **k)) if naive else network.generate
         options = {"standardize": head.standardize, "condition": condition}
         if network.num_orders == 1 or given is not None:
-            return generate(emit, num_rows, **options)
+            return generate(emit, num_rows, order=order, **options)
         # A draw from a mixture: each row has its order.
         chosen = tf.cast(uniforms[-1, :, 0] * network.num_orders, tf.int32)
         chosen = tf.reshape(chosen, [-1, *[1] * len(self.event_shape)])

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_genmod.core.checks import check_integer
@@ -108,6 +109,14 @@ class NADE(AutoregressiveModel):
         if not self.order_agnostic:
             return None
         return tf.argsort(tf.random.stateless_uniform([self.network.num_variables], seed))
+
+    def _order_from(self, mask: np.ndarray) -> tf.Tensor | None:
+        """The given variables first, then the others: one of the D! orders that training has seen."""
+        if not self.order_agnostic or not np.all(mask == mask[:1]):
+            return None
+        order = np.asarray(self.network.variables_in_order())
+        given = mask[0].ravel()[order]
+        return tf.constant(np.concatenate([order[given], order[~given]]), tf.int32)
 
     def get_config(self) -> dict:
         """The constructor arguments."""

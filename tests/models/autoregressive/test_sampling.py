@@ -159,6 +159,24 @@ def test_particles_bring_any_mask_to_the_conditional():
     assert abs(chi_square(weighted, exact)) < 4
 
 
+def test_a_nade_over_random_orders_conditions_on_any_mask():
+    model = with_random_weights(
+        kg.NADE((5,), hidden_dim=4, order_agnostic=True, num_orderings=3, seed=0), 1.2
+    )
+    x = np.array([[0, 1, 0, 0, 1]], "float32")
+    mask = np.array([0, 1, 0, 0, 1], bool)
+    drawn = np.asarray(model.inpaint(np.repeat(x, 4000, axis=0), mask, seed=1))
+    order = model._order_from(mask[None])
+    assert sorted(order.numpy()[:2]) == [1, 4]
+    probabilities = np.exp(np.asarray(model._log_prob_of_order(events(5), None, order), "float64"))
+    fits = np.all((events(5) == x) | ~mask, axis=1)
+    assert abs(chi_square(drawn, np.where(fits, probabilities, 0.0) / probabilities[fits].sum())) < 4
+    # Rows with masks of their own are drawn in the first order.
+    each = np.stack([mask, ~mask])
+    kept = np.asarray(model.inpaint(np.repeat(x, 2, axis=0), each, seed=1))
+    np.testing.assert_array_equal(kept[each], np.repeat(x, 2, axis=0)[each])
+
+
 def test_bad_input_is_refused():
     model = with_random_weights(MODELS["pixelcnn"]())
     x = np.zeros((2, 3, 3, 1), "float32")
