@@ -59,7 +59,7 @@ def main():
 
     classes = np.repeat(np.arange(10), 10)
     samples = model.sample(100, condition=classes, seed=1)
-    kg.write_png(OUTPUT / "samples.png", kg.image_grid(np.asarray(samples), 10))
+    kg.write_png(OUTPUT / "samples.png", kg.image_grid(np.asarray(samples), 10, scale=4))
 
     shown = np.concatenate([np.flatnonzero(labels["test"] == digit)[:1] for digit in range(10)])
     upper = np.zeros((8, 8, 1))
@@ -69,7 +69,8 @@ def main():
         np.asarray(model.inpaint(test[shown], upper, condition=labels["test"][shown], seed=seed))
         for seed in range(4)
     ]
-    kg.write_png(OUTPUT / "completions.png", kg.image_grid(np.concatenate(rows).astype("float32"), 10))
+    picture = np.concatenate(rows).astype("float32")
+    kg.write_png(OUTPUT / "completions.png", kg.image_grid(picture, 10, padding=2, scale=4))
     print(f"\n  {OUTPUT / 'samples.png'}: a row a class")
     print(f"  {OUTPUT / 'completions.png'}: digits, their upper halves, four completions of each")
 

@@ -29,8 +29,8 @@ import keras_genmod as kg
 # By name: the model for an event shape, batch size, learning rate at the start.
 MODELS = {
     "fvsbn": (lambda shape: kg.FVSBN(shape, seed=0), 100, 1e-3),
-    "nade": (lambda shape: kg.NADE(shape, hidden_dim=500, ordering="random", seed=0), 100, 1e-3),
-    "made_500": (lambda shape: kg.MADE(shape, hidden_dims=(500,), ordering="random", seed=0), 100, 1e-3),
+    "nade": (lambda shape: kg.NADE(shape, hidden_dim=500, ordering="random", seed=0), 25, 1e-3),
+    "made_500": (lambda shape: kg.MADE(shape, hidden_dims=(500,), ordering="random", seed=0), 50, 1e-3),
     "made_8000": (lambda shape: kg.MADE(shape, hidden_dims=(8000,), ordering="random", seed=0), 200, 1e-3),
     "made_8000_8000": (
         lambda shape: kg.MADE(shape, hidden_dims=(8000, 8000), num_masks=32, ordering="random", seed=0),
@@ -115,7 +115,7 @@ def main():
     error = nats.std() / math.sqrt(len(nats))
     if "mnist" in arguments.data:
         samples = np.asarray(model.sample(64, seed=0)).reshape(-1, 28, 28, 1)
-        kg.write_png(output / "samples.png", kg.image_grid(samples, 8))
+        kg.write_png(output / "samples.png", kg.image_grid(samples, 8, scale=2))
     row = {
         "data": arguments.data,
         "model": arguments.model,

@@ -80,6 +80,16 @@ def test_gated_blocks_are_their_equations(kind, grouped):
         np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("channels", [1, FILTERS])
+def test_first_gated_block_adds_no_image_to_its_features_even_where_that_would_fit(channels):
+    x = image(channels)
+    block = filled(GatedPixelBlock(FILTERS, 3, "A"), channels=channels)
+    across = by_loops(block.across, by_loops(block.vertical, x))
+    expected = by_loops(block.out, gated(by_loops(block.horizontal, x) + across))
+    np.testing.assert_allclose(block(x)[..., FILTERS:], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(walked([block], x)[0], expected, rtol=1e-4, atol=1e-5)
+
+
 def test_initialisers_go_to_the_kernels_in_their_order():
     ones, zeros = keras.initializers.Ones(), keras.initializers.Zeros()
     block = PixelResidualBlock(4, kernel_initializers=[ones, zeros, ones])
