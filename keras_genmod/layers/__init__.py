@@ -7,15 +7,17 @@ from keras_genmod.layers.corruption import (
     MaskingCorruption,
     SaltAndPepperCorruption,
 )
+from keras_genmod.layers.diagonal_lstm import DiagonalBiLSTM
 from keras_genmod.layers.dropout import Dropout
 from keras_genmod.layers.masked_conv import MaskedConv2D
 from keras_genmod.layers.masked_dense import MaskedDense
 from keras_genmod.layers.minibatch_stddev import MinibatchStddev
 from keras_genmod.layers.normalization import BatchNormalization, ConditionalBatchNormalization
 from keras_genmod.layers.pixel_blocks import GatedPixelBlock, PixelResidualBlock
-from keras_genmod.layers.pixel_lstm import DiagonalBiLSTM, PixelLSTMBlock, RowLSTM
+from keras_genmod.layers.pixel_lstm import PixelLSTMBlock
 from keras_genmod.layers.position_bias import PositionBias
 from keras_genmod.layers.raster import RasterLayer, Walker
+from keras_genmod.layers.row_lstm import RowLSTM
 
 __all__ = [
     "BatchNormalization",

@@ -12,8 +12,10 @@ from keras_genmod.networks.defaults import (
 from keras_genmod.networks.dense import dense_network
 from keras_genmod.networks.discriminators import conv_discriminator, dense_discriminator
 from keras_genmod.networks.generators import conv_generator, dense_generator
-from keras_genmod.networks.masked_dense import MaskedDenseNetwork, NADENetwork
-from keras_genmod.networks.raster import RasterNetwork, pixel_cnn, pixel_rnn
+from keras_genmod.networks.masked_dense import MaskedDenseNetwork
+from keras_genmod.networks.nade import NADENetwork
+from keras_genmod.networks.pixel_networks import pixel_cnn, pixel_rnn
+from keras_genmod.networks.raster import RasterNetwork
 
 __all__ = [
     "AutoregressiveNetwork",

@@ -1,4 +1,4 @@
-"""Networks over images in raster scan: PixelCNN and PixelRNN."""
+"""Networks over images in raster scan, and the walk through them."""
 
 from __future__ import annotations
 
@@ -9,20 +9,16 @@ import tensorflow as tf
 
 from keras_genmod.core.conditions import ConditionSpec
 from keras_genmod.layers.masked_conv import MaskedConv2D
-from keras_genmod.layers.pixel_blocks import GatedPixelBlock, PixelResidualBlock
-from keras_genmod.layers.pixel_lstm import DiagonalBiLSTM, PixelLSTMBlock, RowLSTM
-from keras_genmod.layers.position_bias import PositionBias
-from keras_genmod.layers.raster import RasterLayer, channel_groups
+from keras_genmod.layers.pixel_blocks import GatedPixelBlock
+from keras_genmod.layers.raster import RasterLayer
 from keras_genmod.networks.autoregressive import (
     AutoregressiveNetwork,
     Emit,
     Standardize,
     encode_condition,
-    encoded_size,
 )
-from keras_genmod.networks.building import initializers
 
-__all__ = ["RasterNetwork", "pixel_cnn", "pixel_rnn"]
+__all__ = ["RasterNetwork"]
 
 
 class RasterNetwork(AutoregressiveNetwork):
@@ -160,191 +156,3 @@ class RasterNetwork(AutoregressiveNetwork):
 
 def _static(num_rows: Any) -> int | None:
     return num_rows if isinstance(num_rows, int) else None
-
-
-def pixel_cnn(
-    event_shape: Sequence[int],
-    params_per_dim: int = 1,
-    *,
-    filters: int = 128,
-    num_blocks: int = 5,
-    gated: bool = False,
-    kernel_size: int = 3,
-    first_kernel_size: int = 7,
-    position_bias: bool = True,
-    condition: ConditionSpec | None = None,
-    seed: int | None = None,
-    dtype: Any = None,
-) -> RasterNetwork:
-    """The network of PixelCNN: a masked convolution, blocks, two 1x1 convolutions and the outputs.
-
-    Args:
-        event_shape: `(height, width, channels)`.
-        params_per_dim: raw parameters of one variable.
-        filters: channels of the blocks and of the 1x1 convolutions.
-        num_blocks: how many blocks follow the first layer.
-        gated: whether the blocks are gated ones with two stacks.
-        kernel_size: odd side of the blocks' windows.
-        first_kernel_size: odd side of the first layer's window.
-        position_bias: whether a `PositionBias` follows the first layer.
-        condition: what the network is conditioned on; it enters every layer.
-        seed: of the initial weights.
-        dtype: type or policy of the layers.
-    """
-    parts = _Parts(event_shape, filters, condition, seed, dtype)
-    if gated:
-        kinds = [("A", first_kernel_size), *[("B", kernel_size)] * num_blocks]
-        body = [
-            GatedPixelBlock(
-                filters,
-                size,
-                mask_type,
-                groups=parts.hidden,
-                input_groups=parts.colours,
-                kernel_initializers=parts.several(4),
-                name=f"block_{number}",
-                **parts.options,
-            )
-            for number, (mask_type, size) in enumerate(kinds)
-        ]
-    else:
-        body = [parts.first_layer(first_kernel_size)]
-        body += [
-            PixelResidualBlock(
-                filters,
-                kernel_size,
-                groups=parts.hidden,
-                kernel_initializers=parts.several(3),
-                name=f"block_{number}",
-                **parts.options,
-            )
-            for number in range(1, num_blocks + 1)
-        ]
-    if position_bias:
-        body.insert(1, PositionBias(name="position", dtype=dtype))
-    return parts.network(body, params_per_dim, "pixel_cnn")
-
-
-def pixel_rnn(
-    event_shape: Sequence[int],
-    params_per_dim: int = 1,
-    *,
-    kind: str = "diagonal",
-    units: int = 32,
-    num_layers: int = 1,
-    first_kernel_size: int = 7,
-    condition: ConditionSpec | None = None,
-    seed: int | None = None,
-    dtype: Any = None,
-) -> RasterNetwork:
-    """The network of PixelRNN: a masked convolution, recurrent layers with residual connections, outputs.
-
-    Args:
-        event_shape: `(height, width, channels)`.
-        params_per_dim: raw parameters of one variable.
-        kind: "row" or "diagonal".
-        units: features of the recurrent states; the layers between have twice as many.
-        num_layers: how many recurrent layers.
-        first_kernel_size: odd side of the first layer's window.
-        condition: what the network is conditioned on; it enters every layer.
-        seed: of the initial weights.
-        dtype: type or policy of the layers.
-    """
-    parts = _Parts(event_shape, 2 * units, condition, seed, dtype)
-    layer = {"row": RowLSTM, "diagonal": DiagonalBiLSTM}[kind]
-    inner = None if parts.hidden is None else channel_groups(units, event_shape[-1])
-    body = [parts.first_layer(first_kernel_size)]
-    body += [
-        PixelLSTMBlock(
-            layer(
-                units,
-                input_groups=parts.hidden,
-                groups=inner,
-                kernel_initializer=next(parts.kernels),
-                recurrent_initializer=next(parts.recurrent),
-                name="memory",
-                **parts.options,
-            ),
-            MaskedConv2D(
-                2 * units,
-                1,
-                input_groups=inner,
-                output_groups=parts.hidden,
-                kernel_initializer=next(parts.kernels),
-                name="widen",
-                **parts.options,
-            ),
-            name=f"block_{number}",
-            dtype=dtype,
-        )
-        for number in range(1, num_layers + 1)
-    ]
-    return parts.network(body, params_per_dim, "pixel_rnn")
-
-
-class _Parts:
-    """What both builders need: colours, initialisers, options of every layer, first and last layers."""
-
-    def __init__(
-        self,
-        event_shape: Sequence[int],
-        filters: int,
-        condition: ConditionSpec | None,
-        seed: int | None,
-        dtype: Any,
-    ) -> None:
-        self.event_shape, self.filters = tuple(event_shape), filters
-        self.condition = condition or ConditionSpec()
-        self.dtype = dtype
-        channels = self.event_shape[-1]
-        # With one colour there are no groups, and so no masks within a pixel.
-        self.colours = tuple(range(channels)) if channels > 1 else None
-        self.hidden = channel_groups(filters, channels) if channels > 1 else None
-        self.kernels = initializers("glorot_uniform", seed)
-        self.recurrent = initializers("glorot_normal", seed)
-        size = encoded_size(self.condition, self.event_shape[:2])
-        self.options = {"condition_size": size, "dtype": dtype}
-
-    def several(self, number: int) -> list:
-        return [next(self.kernels) for _ in range(number)]
-
-    def first_layer(self, kernel_size: int) -> MaskedConv2D:
-        return MaskedConv2D(
-            self.filters,
-            kernel_size,
-            "A",
-            input_groups=self.colours,
-            output_groups=self.hidden,
-            kernel_initializer=next(self.kernels),
-            name="first",
-            **self.options,
-        )
-
-    def network(self, body: list, params_per_dim: int, name: str) -> RasterNetwork:
-        channels = self.event_shape[-1]
-        outputs = None if self.colours is None else self.colours * params_per_dim
-        heads = [
-            MaskedConv2D(
-                filters,
-                1,
-                input_groups=self.hidden,
-                output_groups=groups,
-                kernel_initializer=next(self.kernels),
-                name=layer_name,
-                **self.options,
-            )
-            for layer_name, filters, groups in (
-                ("head_1", self.filters, self.hidden),
-                ("head_2", self.filters, self.hidden),
-                ("outputs", channels * params_per_dim, outputs),
-            )
-        ]
-        return RasterNetwork(
-            self.event_shape,
-            params_per_dim,
-            body,
-            heads,
-            condition=self.condition,
-            name=name,
-            dtype=self.dtype,
-        )

@@ -41,7 +41,8 @@ from keras_genmod.core.noise import as_seed, row_seeds
 from keras_genmod.core.rows import as_graph
 from keras_genmod.layers.masked_conv import MaskedConv2D
 from keras_genmod.networks.autoregressive import AutoregressiveNetwork
-from keras_genmod.networks.masked_dense import MaskedDenseNetwork, NADENetwork
+from keras_genmod.networks.masked_dense import MaskedDenseNetwork
+from keras_genmod.networks.nade import NADENetwork
 from keras_genmod.serving import c_api_script, runner
 from keras_genmod.serving.export import export_saved_model
 from tests.benchmarks.common import hardware, median, print_table, run_python, write_report

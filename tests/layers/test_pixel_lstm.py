@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from keras_genmod.layers import DiagonalBiLSTM, MaskedConv2D, PixelLSTMBlock, RowLSTM
-from keras_genmod.layers.pixel_lstm import _skewed, _straight
+from keras_genmod.layers.diagonal_lstm import _skewed, _straight
 from tests.layers.test_masked_conv import by_loops, conditions, filled, image, jacobian, walked
 
 UNITS = 3

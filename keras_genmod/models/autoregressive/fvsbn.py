@@ -13,7 +13,8 @@ from typing import Any
 
 from keras_genmod.core.registration import register
 from keras_genmod.distributions.heads import BernoulliHead
-from keras_genmod.models.autoregressive.autoregressive_model import AutoregressiveModel, check_ordering
+from keras_genmod.models.autoregressive.autoregressive_model import AutoregressiveModel
+from keras_genmod.models.autoregressive.factors import check_ordering
 from keras_genmod.networks.masked_dense import MaskedDenseNetwork
 
 __all__ = ["FVSBN"]

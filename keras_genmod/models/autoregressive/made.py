@@ -18,11 +18,8 @@ import tensorflow as tf
 
 from keras_genmod.core.checks import check_integer, check_integers
 from keras_genmod.core.registration import register
-from keras_genmod.models.autoregressive.autoregressive_model import (
-    AutoregressiveModel,
-    check_ordering,
-    get_factor_head,
-)
+from keras_genmod.models.autoregressive.autoregressive_model import AutoregressiveModel
+from keras_genmod.models.autoregressive.factors import check_ordering, get_factor_head
 from keras_genmod.networks.masked_dense import MaskedDenseNetwork
 
 __all__ = ["MADE"]

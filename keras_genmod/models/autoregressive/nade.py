@@ -20,12 +20,9 @@ import tensorflow as tf
 
 from keras_genmod.core.checks import check_integer
 from keras_genmod.core.registration import register
-from keras_genmod.models.autoregressive.autoregressive_model import (
-    AutoregressiveModel,
-    check_ordering,
-    get_factor_head,
-)
-from keras_genmod.networks.masked_dense import NADENetwork
+from keras_genmod.models.autoregressive.autoregressive_model import AutoregressiveModel
+from keras_genmod.models.autoregressive.factors import check_ordering, get_factor_head
+from keras_genmod.networks.nade import NADENetwork
 
 __all__ = ["NADE"]
 

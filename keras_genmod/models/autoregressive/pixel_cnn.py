@@ -18,8 +18,9 @@ import keras
 
 from keras_genmod.core.checks import check_integer, check_shape_tuple
 from keras_genmod.core.registration import register
-from keras_genmod.models.autoregressive.autoregressive_model import AutoregressiveModel, get_factor_head
-from keras_genmod.networks.raster import pixel_cnn
+from keras_genmod.models.autoregressive.autoregressive_model import AutoregressiveModel
+from keras_genmod.models.autoregressive.factors import get_factor_head
+from keras_genmod.networks.pixel_networks import pixel_cnn
 
 __all__ = ["PixelCNN"]
 

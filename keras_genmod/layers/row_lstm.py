@@ -1,0 +1,91 @@
+"""The Row LSTM of PixelRNN."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from keras_genmod.core.registration import register
+from keras_genmod.layers.pixel_lstm import PixelLSTM, lstm_cell
+from keras_genmod.layers.raster import Nest, Walker
+
+__all__ = ["RowLSTM"]
+
+
+@register
+class RowLSTM(PixelLSTM):
+    r"""A memory that runs down the rows, each pixel hearing the three above it.
+
+    $$ [o_r, f_r, i_r, g_r] = K^{ss} * h_{r-1} + K^{is} * x_r, \quad
+       c_r = \sigma(f_r) \odot c_{r-1} + \sigma(i_r) \odot \tanh(g_r), \quad
+       h_r = \sigma(o_r) \odot \tanh(c_r) $$
+
+    Both convolutions run along the row, three wide; $K^{is}$ is masked (type "B"). A pixel sees a triangle
+    above it, and one pixel to its left for each layer.
+
+    Args:
+        units: features of the state.
+        input_groups, groups: colour of each input and of each state feature; see `MaskedConv2D`.
+        condition_size: channels of the condition, added to the gates.
+        kernel_initializer, recurrent_initializer: of $K^{is}$ and $K^{ss}$.
+
+    Cost: 7 products of `units` x 4 `units` a pixel; as many steps as rows, one after the other.
+
+    Reference: Pixel Recurrent Neural Networks, van den Oord, Kalchbrenner and Kavukcuoglu, 2016.
+    """
+
+    _input_kernel = (1, 3)
+
+    def _recurrent_shape(self) -> tuple[int, ...]:
+        return (1, 3, self.units, 4 * self.units)
+
+    def call(self, inputs: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
+        """The states h of all pixels of whole images."""
+        gates = tf.transpose(self.input_to_state(inputs, condition), [1, 0, 2, 3])
+        kernel = self._weight(self.recurrent_kernel)
+        zeros = tf.zeros_like(gates[0, ..., : self.units])
+
+        def step(state: tuple, row: tf.Tensor) -> tuple:
+            h, c = state
+            return lstm_cell(row + _along_row(h, kernel), c)
+
+        h, _ = tf.scan(step, gates, (zeros, zeros))
+        return tf.transpose(h, [1, 0, 2, 3])
+
+    def walker(self, batch_size: Any, width: int, condition: tf.Tensor | None = None) -> Walker:
+        """The walker of this layer."""
+        return _RowWalker(self, batch_size, width, condition)
+
+
+def _along_row(h: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """A convolution along rows `[B, W, C]`."""
+    return tf.nn.conv2d(h[:, None], kernel, 1, "SAME")[:, 0]
+
+
+class _RowWalker(Walker):
+    def __init__(self, layer: RowLSTM, batch_size: Any, width: int, condition: Any) -> None:
+        self.inputs = layer.input_to_state.walker(batch_size, width, condition)
+        self.kernel = layer._weight(layer.recurrent_kernel)
+        self.shape = [width, batch_size, layer.units]
+
+    def start(self) -> Nest:
+        zeros = tf.zeros(self.shape, self.kernel.dtype)
+        return zeros, zeros
+
+    def start_row(self, rows: Nest, row: tf.Tensor, above: Any) -> tuple[Nest, Nest, Any]:
+        h, c = rows
+        heard = tf.transpose(_along_row(tf.transpose(h, [1, 0, 2]), self.kernel), [1, 0, 2])
+        return rows, (heard, c, self.inputs.start_row((), row)[1]), above
+
+    def start_columns(self) -> Nest:
+        return self.inputs.start_columns()
+
+    def step(self, context: Nest, columns: Nest, inputs: tf.Tensor) -> tuple[tf.Tensor, Nest, Nest]:
+        heard, c, own_context = context
+        gates, columns, _ = self.inputs.step(own_context, columns, inputs)
+        h, c = lstm_cell(gates + heard, c)
+        return h, columns, (h, c)
+
+    def end_row(self, rows: Nest, kept: Nest) -> Nest:
+        return kept

@@ -1,0 +1,230 @@
+"""Ancestral sampling and inpainting: variables drawn one after the other, each given those before it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_genmod.core.checks import check_integer, check_number, check_rows, describe
+from keras_genmod.core.noise import row_seeds
+from keras_genmod.core.rows import map_rows
+from keras_genmod.networks.autoregressive import generate_naively
+from keras_genmod.training.row_wise import ROWS_PER_PASS, SamplesByRow
+
+__all__ = ["AncestralSampling"]
+
+
+class AncestralSampling(SamplesByRow):
+    """The part of `AutoregressiveModel` that draws: from uniform numbers, so that each way gives the same."""
+
+    def sample(
+        self,
+        num_samples: int,
+        *,
+        condition: Any = None,
+        seed: Any = None,
+        temperature: float = 1.0,
+        jit_compile: bool = False,
+    ) -> tf.Tensor:
+        """New examples, `[num_samples, *event_shape]`, drawn exactly from the model.
+
+        Args:
+            num_samples: how many.
+            condition: one for all or one per sample.
+            seed: integer or two integers; None draws anew at every call.
+            temperature: T above 0; each factor is drawn from p^(1/T) instead (below 1: closer to its
+                mode; see the head for what that means for mixtures).
+            jit_compile: whether XLA compiles the loop, once for each number of samples: some seconds, and
+                several times faster from then on.
+
+        Cost: about one pass through the network, cut into as many steps as there are variables (`H * W` for
+        images); for each of the network's orders where it holds several.
+        """
+        check_integer("num_samples", num_samples)
+        temperature = check_number("temperature", temperature, above=0.0)
+        seeds = row_seeds(self._sampling_seed(seed), 0, num_samples)
+        condition = self._condition_spec.rows(condition, num_samples)
+        return self._generated((seeds, condition, None, None), temperature, jit_compile)
+
+    def inpaint(
+        self,
+        x: Any,
+        mask: Any,
+        *,
+        condition: Any = None,
+        seed: Any = None,
+        temperature: float = 1.0,
+        num_particles: int = 1,
+        jit_compile: bool = False,
+    ) -> tf.Tensor:
+        r"""Examples with the given values, and the others drawn, `[B, *event_shape]`.
+
+        Variables are drawn in the model's order, each given those before it. Where the given values come
+        first in that order (the upper half of an image), that is an exact draw from p(rest | given). With
+        any other mask a drawn value does not know of the given ones that come later. `num_particles` mends
+        that: so many candidates are drawn for each row, and one is chosen by the weights
+
+        $$ w = \prod_{d\ \text{given}} p(x_d \mid x_{<d}) $$
+
+        (sequential importance weights with one resampling at the end): as their number grows, the result
+        becomes a draw from p(rest | given). A temperature other than 1 does not enter the weights. Of several
+        orders the first is used; a `NADE` over random orders takes one that begins with the given values, if
+        all rows have the same mask, so that its draw is exact for any mask.
+
+        Args:
+            x: data `[B, *event_shape]`; what stands at places that are not given does not matter.
+            mask: 1 where a value is given, 0 where it is to be drawn; `event_shape` for all rows or
+                `[B, *event_shape]`.
+            condition: one for all or one per row.
+            seed: integer or two integers; None draws anew at every call.
+            temperature: as in `sample`.
+            num_particles: candidates for each row.
+            jit_compile: as in `sample`.
+
+        Raises:
+            ValueError: for a mask of another shape, or with values other than 0 and 1.
+
+        Cost: that of sampling `num_particles` examples a row, and one pass for their weights.
+        """
+        temperature = check_number("temperature", temperature, above=0.0)
+        num_particles = check_integer("num_particles", num_particles)
+        x = x if tf.is_tensor(x) else np.asarray(x)
+        check_rows("x", x, self.event_shape)
+        num_rows = x.shape[0]
+        mask = self._check_mask(mask, num_rows)
+        # What is not given may be anything, NaN too.
+        x = self._as_rows(np.where(mask, np.asarray(x), 0))
+        condition = self._condition_spec.rows(condition, num_rows)
+        order = self._order_from(mask)
+        if order is not None:
+            # All candidates would have the same weight.
+            num_particles = 1
+        seeds = row_seeds(self._sampling_seed(seed), 0, num_rows * num_particles)
+        many = [
+            None if rows is None else tf.repeat(rows, num_particles, axis=0) for rows in (condition, x, mask)
+        ]
+        drawn = self._generated((seeds, *many), temperature, jit_compile, order)
+        if num_particles == 1:
+            return drawn
+        graph = self._graphs.get("given_log_prob", lambda rows: self._given_log_prob(*rows))
+        weights = map_rows(graph, (drawn, many[2], many[0]), batch_size=self._rows_per_pass)
+        choices = self._graphs.get("choices", _choices)(
+            tf.reshape(weights, [num_rows, num_particles]), seeds[::num_particles]
+        )
+        drawn = tf.reshape(drawn, [num_rows, num_particles, *self.event_shape])
+        return tf.gather(drawn, choices, batch_dims=1)
+
+    def _check_mask(self, mask: Any, num_rows: int) -> np.ndarray:
+        mask = np.asarray(mask)
+        if mask.shape == self.event_shape:
+            mask = np.broadcast_to(mask, (num_rows, *self.event_shape))
+        if mask.shape != (num_rows, *self.event_shape):
+            raise ValueError(
+                f"`mask` must have shape {self.event_shape}, or {(num_rows, *self.event_shape)} with one for "
+                f"each row; received {describe(mask)}. Reshape it, or broadcast it over the channels."
+            )
+        if mask.dtype != bool and not np.isin(mask, (0, 1)).all():
+            raise ValueError(
+                "`mask` must hold 1 where a value is given and 0 where it is to be drawn; received other "
+                f"values in {describe(mask)}. Compare first, for example `mask > 0.5`."
+            )
+        return mask.astype(bool)
+
+    def _given_log_prob(self, x: tf.Tensor, mask: tf.Tensor, condition: Any) -> tf.Tensor:
+        """The sum of log p(x_d | x_<d) over the given variables, `[B]`, in the network's first order."""
+        head = self._likelihood_head
+        factors = head.distribution(self.network(head.standardize(x), condition)).distribution
+        log_probs = tf.where(mask, factors.log_prob(x), 0.0)
+        return tf.reduce_sum(log_probs, axis=list(range(1, x.shape.rank)))
+
+    def _generated(
+        self, rows: tuple, temperature: float, jit_compile: bool, order: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """Examples from `(seeds, condition, given x, mask)`, in bounded memory."""
+        uniforms = self._graphs.get("uniforms", self._uniforms)
+        loop = self._graphs.get(
+            ("sample", temperature, jit_compile),
+            lambda *arguments: self._generate(*arguments, temperature=temperature),
+            jit_compile=jit_compile,
+        )
+
+        def draw(rows: tuple) -> tf.Tensor:
+            seeds, *others = rows
+            # Outside of the compiled loop: XLA has other generators.
+            return loop(uniforms(seeds), *others, order)
+
+        return map_rows(draw, rows, batch_size=ROWS_PER_PASS)
+
+    def _uniforms(self, seeds: tf.Tensor) -> tf.Tensor:
+        """Numbers in [0, 1) for each row from its own seed, `[D, B, U]`; the last chooses the order."""
+        num_uniforms = self._likelihood_head.uniforms_per_dim
+        size = math.prod(self.event_shape) + 1
+
+        def one(seed: tf.Tensor) -> tf.Tensor:
+            return tf.random.stateless_uniform([size, num_uniforms], seed)
+
+        uniforms = tf.map_fn(one, seeds, fn_output_signature=tf.TensorSpec([size, num_uniforms], tf.float32))
+        return tf.transpose(uniforms, [1, 0, 2])
+
+    def _generate(
+        self,
+        uniforms: tf.Tensor,
+        condition: Any = None,
+        given: tf.Tensor | None = None,
+        mask: tf.Tensor | None = None,
+        order: Any = None,
+        *,
+        temperature: float = 1.0,
+        naive: bool = False,
+    ) -> tf.Tensor:
+        """Examples from uniform numbers: the same whichever way they are computed."""
+        head, network = self._likelihood_head, self.network
+        num_rows = uniforms.shape[1] or tf.shape(uniforms)[1]
+        if given is not None:
+            given, mask = (tf.transpose(tf.reshape(t, [num_rows, -1])) for t in (given, mask))
+
+        def emit(variable: tf.Tensor, params: tf.Tensor) -> tf.Tensor:
+            value = head.draw(params, uniforms[variable], temperature)
+            return value if given is None else tf.where(mask[variable], given[variable], value)
+
+        generate = (lambda *a, **k: generate_naively(network, *a, **k)) if naive else network.generate
+        options = {"standardize": head.standardize, "condition": condition}
+        if network.num_orders == 1 or given is not None:
+            return generate(emit, num_rows, order=order, **options)
+        # A draw from a mixture: each row has its order.
+        chosen = tf.cast(uniforms[-1, :, 0] * network.num_orders, tf.int32)
+        chosen = tf.reshape(chosen, [-1, *[1] * len(self.event_shape)])
+
+        def body(order: tf.Tensor, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            drawn = generate(emit, num_rows, order=order, **options)
+            return order + 1, tf.where(chosen == order, drawn, x)
+
+        start = tf.zeros([num_rows, *self.event_shape])
+        _, x = tf.while_loop(
+            lambda order, _: order < network.num_orders,
+            body,
+            (0, start),
+            maximum_iterations=network.num_orders,
+        )
+        return x
+
+    def _sample_rows(self, seeds: tf.Tensor, condition: Any = None) -> tf.Tensor:
+        return self._generate(self._uniforms(seeds), condition)
+
+    def _order_from(self, mask: np.ndarray) -> tf.Tensor | None:
+        """An order in which the given values `[B, *event_shape]` come first, if the model knows one."""
+        return None
+
+
+def _choices(log_weights: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+    """One of the candidates `[B, K]` of each row, by its weight and the row's own seed."""
+    uniforms = tf.map_fn(
+        lambda seed: tf.random.stateless_uniform([], seed + 1), seeds, fn_output_signature=tf.float32
+    )
+    shares = tf.cumsum(tf.nn.softmax(log_weights), axis=1)
+    return tf.minimum(
+        tf.reduce_sum(tf.cast(shares <= uniforms[:, None], tf.int32), axis=1), log_weights.shape[1] - 1
+    )

@@ -1,0 +1,79 @@
+"""Dense networks over variables that come in an order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_genmod.core.noise import fresh_seed
+from keras_genmod.networks.autoregressive import AutoregressiveNetwork
+
+__all__ = ["OrderedNetwork"]
+
+
+class OrderedNetwork(AutoregressiveNetwork):
+    """Base of dense networks that hold one or several orders of the variables.
+
+    Args:
+        event_shape, params_per_dim, condition: as in `AutoregressiveNetwork`.
+        ordering: "natural", "random", or the numbers of the variables, the first to be drawn in front.
+        num_orders: how many orders (or masks) the network holds. With a random ordering they differ.
+        seed: of orders and initial weights.
+    """
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        params_per_dim: int,
+        *,
+        ordering: Any = "natural",
+        num_orders: int = 1,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(event_shape, params_per_dim, **kwargs)
+        self.num_orders = num_orders
+        self._generator = np.random.default_rng(fresh_seed() if seed is None else seed)
+        size = self.num_variables
+        if isinstance(ordering, str):
+            orders = [np.arange(size) for _ in range(num_orders)]
+            if ordering == "random":
+                orders = [self._generator.permutation(size) for _ in range(num_orders)]
+        else:
+            orders = [np.asarray(ordering)] * num_orders
+        # Weights, so that a file holds them and all workers have the chief's.
+        self.orders = self._integers("orders", np.stack(orders))
+
+    def _integers(self, name: str, values: np.ndarray) -> keras.Variable:
+        return self.add_weight(
+            shape=values.shape,
+            initializer=lambda shape, dtype: tf.constant(values, dtype),
+            dtype="int32",
+            trainable=False,
+            autocast=False,
+            aggregation="only_first_replica",
+            name=name,
+        )
+
+    def variables_in_order(self, order: Any = None) -> tf.Tensor:
+        """The numbers of the variables, int32 `[D]`; `order` is the number of one of the orders held."""
+        return tf.convert_to_tensor(self.orders)[0 if order is None else order]
+
+    def _weight(self, variable: keras.Variable) -> tf.Tensor:
+        return tf.cast(tf.convert_to_tensor(variable), self.compute_dtype)
+
+    def _flat(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.cast(tf.reshape(x, [-1, self.num_variables]), self.compute_dtype)
+
+    def _event(self, values: tf.TensorArray, variables: tf.Tensor) -> tf.Tensor:
+        """Values in the order in which they were drawn to events `[B, *event_shape]`."""
+        x = tf.gather(values.stack(), tf.math.invert_permutation(variables))
+        return tf.reshape(tf.transpose(x), [-1, *self.event_shape])
+
+    def _values(self, num_rows: Any) -> tf.TensorArray:
+        rows = num_rows if isinstance(num_rows, int) else None
+        return tf.TensorArray(tf.float32, self.num_variables, element_shape=[rows])
