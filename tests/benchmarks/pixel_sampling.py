@@ -166,21 +166,26 @@ def seen_weights(layer: MaskedConv2D) -> tf.Tensor:
 
 def multiply_only(weights: Sequence[tf.Tensor], num_pixels: int, batch: int) -> tf.Tensor:
     """One product with each of the weights for each pixel, each of the result before it."""
+    inputs, outputs = ([weight.shape[axis] for weight in weights] for axis in (-2, -1))
+    # What the product after each takes; after the last comes the first of the next pixel.
+    taken = [*inputs[1:], inputs[0]]
 
-    def fitted(x: tf.Tensor, size: int) -> tf.Tensor:
-        """So many columns, by repetition or by cutting; nothing of x without use, or XLA would drop it."""
-        if x.shape[1] > size:
-            return x[:, :size] + tf.reduce_mean(x, axis=1, keepdims=True)
-        return x if x.shape[1] == size else tf.tile(x, [1, -(-size // x.shape[1])])[:, :size]
+    def body(step: tf.Tensor, x: tf.Tensor, sums: list) -> tuple[tf.Tensor, tf.Tensor, list]:
+        sums = list(sums)
+        for index, (weight, size) in enumerate(zip(weights, taken, strict=True)):
+            x = tf.matmul(x, weight[step] if weight.shape.rank == 3 else weight)
+            if x.shape[1] > size:
+                # Added up as a sampler does, or XLA would not compute what is cut off.
+                sums[index] += x
+            x = tf.tile(x, [1, -(-size // x.shape[1])])[:, :size]
+        return step + 1, tf.sigmoid(x), sums
 
-    def body(step: tf.Tensor, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        for weight in weights:
-            matrix = weight[step] if weight.shape.rank == 3 else weight
-            x = tf.matmul(fitted(x, matrix.shape[0]), matrix)
-        return step + 1, tf.sigmoid(fitted(x, 1))
-
-    start = tf.ones([batch, 1])
-    return tf.while_loop(lambda step, _: step < num_pixels, body, (0, start), parallel_iterations=1)[1]
+    start = tf.ones([batch, inputs[0]])
+    sums = [tf.zeros([batch, size]) for size in outputs]
+    _, x, sums = tf.while_loop(
+        lambda step, *_: step < num_pixels, body, (0, start, sums), parallel_iterations=1
+    )
+    return tf.add_n([tf.reduce_sum(each) for each in (x, *sums)])
 
 
 # ---- one model ------------------------------------------------------------------------------------
