@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -276,10 +277,13 @@ def pushed(rows: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
 
 
 def _odd_pair(kernel_size: Any) -> tuple[int, int]:
-    pair = (kernel_size, kernel_size) if isinstance(kernel_size, int) else tuple(kernel_size)
-    if len(pair) != 2 or any(not isinstance(side, int) or side < 1 or side % 2 == 0 for side in pair):
+    pair = (kernel_size, kernel_size) if np.ndim(kernel_size) == 0 else tuple(kernel_size)
+    odd = [
+        isinstance(side, numbers.Integral) and not isinstance(side, bool) and side % 2 == 1 for side in pair
+    ]
+    if len(pair) != 2 or not all(odd) or min(pair) < 1:
         raise ValueError(
-            f"`kernel_size` must be an odd positive integer or a pair of them; "
+            "`kernel_size` must be an odd positive integer or a pair of them; "
             f"received {describe(kernel_size)}."
         )
-    return pair
+    return int(pair[0]), int(pair[1])

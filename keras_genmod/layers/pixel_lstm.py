@@ -109,9 +109,11 @@ class PixelLSTMBlock(RasterLayer):
         )
 
     def build(self, input_shape) -> None:
-        """Builds both layers."""
-        self.memory.build(input_shape)
-        self.widen.build(self.memory.compute_output_shape(input_shape))
+        """Builds both layers; a file's are built already."""
+        if not self.memory.built:
+            self.memory.build(input_shape)
+        if not self.widen.built:
+            self.widen.build(self.memory.compute_output_shape(input_shape))
 
     def call(self, inputs: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
         """The block over whole images."""

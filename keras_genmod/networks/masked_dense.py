@@ -45,6 +45,8 @@ class MaskedDenseNetwork(OrderedNetwork):
     ) -> None:
         super().__init__(event_shape, params_per_dim, seed=seed, **kwargs)
         self.hidden_dims = tuple(hidden_dims)
+        if not self.hidden_dims and not direct:
+            raise ValueError("A network without hidden layers must be `direct`; received neither.")
         self.activation = keras.activations.get(activation)
         kernels = initializers("glorot_uniform", seed)
         num_variables = self.num_variables

@@ -70,7 +70,8 @@ class NADENetwork(OrderedNetwork):
 
     def variables_in_order(self, order: Any = None) -> tf.Tensor:
         """The numbers of the variables; `order` may also be such a permutation itself."""
-        if order is not None and tf.is_tensor(order) and order.shape.rank == 1:
+        order = None if order is None else tf.convert_to_tensor(order, tf.int32)
+        if order is not None and order.shape.rank == 1:
             return order
         return super().variables_in_order(order)
 

@@ -45,12 +45,16 @@ class RasterNetwork(AutoregressiveNetwork):
         super().__init__(event_shape, params_per_dim, condition=condition, **kwargs)
         self.body = list(body)
         self.heads = list(heads)
+        # Of two stacks the horizontal one, last in the channels, goes to the heads.
+        self._stack_filters = next((x.filters for x in self.body if isinstance(x, GatedPixelBlock)), None)
         shape = (None, *self.event_shape)
-        for layer in (*self.body, *self.heads):
-            if layer is self.heads[0] and isinstance(self.body[-1], GatedPixelBlock):
-                shape = (*shape[:-1], self.body[-1].filters)
+        for layer in self.body:
             layer.build(shape)
             shape = layer.compute_output_shape(shape)
+        shape = (*shape[:-1], self._stack_filters or shape[-1])
+        for conv in self.heads:
+            conv.build(shape)
+            shape = conv.compute_output_shape(shape)
         self.built = True
 
     def call(
@@ -61,8 +65,8 @@ class RasterNetwork(AutoregressiveNetwork):
         h = tf.cast(x, self.compute_dtype)
         for layer in self.body:
             h = layer(h, condition)
-        if isinstance(self.body[-1], GatedPixelBlock):
-            h = h[..., self.body[-1].filters :]
+        if self._stack_filters is not None:
+            h = h[..., self._stack_filters :]
         for conv in self.heads:
             h = conv(tf.nn.relu(h), condition)
         return h

@@ -25,6 +25,7 @@ turns, in one process but for the C API's, and figures are medians.
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import tempfile
 import time
@@ -299,7 +300,7 @@ def measure_growth(batch: int, rounds: int, naive_pixels: int | None, plot: str 
         best = naive[-1] if whole else min(naive, key=lambda measured: measured.seconds)
         seconds = [best.seconds]
         for jit_compile in (False, True):
-            draw = lambda jit=jit_compile, model=model: model.sample(batch, seed=SEED, jit_compile=jit)  # noqa: E731
+            draw = functools.partial(model.sample, batch, seed=SEED, jit_compile=jit_compile)
             timed(draw)
             seconds.append(median([timed(draw)[1] for _ in range(rounds)]))
         for name, value in zip(names, seconds, strict=True):

@@ -23,8 +23,11 @@ KILLED = """
 import sys, time
 import tensorflow as tf
 from keras_genmod.serving import Endpoint, export_saved_model
+traced = []
 def double(x):
-    if tf.executing_eagerly():
+    traced.append(x)
+    # The first two traces make the signature, the next one computes the example's answer.
+    if len(traced) == 3:
         print("recording", flush=True)
         time.sleep(600)
     return {"y": 2.0 * x}
@@ -73,7 +76,8 @@ def test_examples_are_the_answers_of_the_model_in_memory(exported):
     x, scale = (np.float32(exported.examples["encode"][name]) for name in ("x", "scale"))
     np.testing.assert_array_equal(examples["encode"].inputs["x"], x, strict=True)
     z = exported.model(x).numpy() * scale
-    np.testing.assert_array_equal(examples["encode"].outputs["z"], z, strict=True)
+    # Computed as a graph, which may add in another order.
+    np.testing.assert_allclose(examples["encode"].outputs["z"], z, rtol=1e-5, atol=1e-7, strict=True)
     noise = tf.random.stateless_normal([6, 4], [1, 2]).numpy()
     np.testing.assert_array_equal(examples["sample"].outputs["x"], noise, strict=True)
 

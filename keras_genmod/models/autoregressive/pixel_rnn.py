@@ -1,7 +1,9 @@
 r"""PixelRNN: memories that run over an image, to the factors of all its pixels.
 
 $p(x)$ is the product over pixels in raster scan, as in `PixelCNN`; the layers are recurrent, so that each
-pixel may depend on all of the image before it (`DiagonalBiLSTM`) or on a triangle above it (`RowLSTM`).
+pixel may depend on almost all of the image before it (`DiagonalBiLSTM`) or on a triangle above it
+(`RowLSTM`). Almost: the features of a pixel do not hold its own value, so what the memories say of the row
+above ends before its last pixel, which only the first layer's window sees.
 
 Reference: Pixel Recurrent Neural Networks, van den Oord, Kalchbrenner and Kavukcuoglu, 2016.
 """
