@@ -17,7 +17,14 @@ import tensorflow as tf
 
 from keras_genmod.core.conditions import ConditionSpec
 
-__all__ = ["AutoregressiveNetwork", "Emit", "encode_condition", "encoded_size", "generate_naively"]
+__all__ = [
+    "AutoregressiveNetwork",
+    "Emit",
+    "encode_condition",
+    "encoded_size",
+    "generate_naively",
+    "known_size",
+]
 
 # (number of the variable: int32 scalar, its raw parameters [B, P]) -> its value, float32 [B].
 Emit = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -137,6 +144,11 @@ def encoded_size(spec: ConditionSpec, sides: tuple[int, ...] | None = None) -> i
 
 def _is_spatial(spec: ConditionSpec, sides: tuple[int, ...] | None) -> bool:
     return sides is not None and len(spec.shape) == 3 and spec.shape[:2] == tuple(sides)
+
+
+def known_size(num_rows: Any) -> int | None:
+    """The number of rows as a static size, None where only the running graph knows it."""
+    return num_rows if isinstance(num_rows, int) else None
 
 
 def generate_naively(

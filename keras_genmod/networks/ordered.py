@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_genmod.core.noise import fresh_seed
-from keras_genmod.networks.autoregressive import AutoregressiveNetwork
+from keras_genmod.networks.autoregressive import AutoregressiveNetwork, known_size
 
 __all__ = ["OrderedNetwork"]
 
@@ -75,5 +75,4 @@ class OrderedNetwork(AutoregressiveNetwork):
         return tf.reshape(tf.transpose(x), [-1, *self.event_shape])
 
     def _values(self, num_rows: Any) -> tf.TensorArray:
-        rows = num_rows if isinstance(num_rows, int) else None
-        return tf.TensorArray(tf.float32, self.num_variables, element_shape=[rows])
+        return tf.TensorArray(tf.float32, self.num_variables, element_shape=[known_size(num_rows)])

@@ -16,6 +16,7 @@ from keras_genmod.networks.autoregressive import (
     Emit,
     Standardize,
     encode_condition,
+    known_size,
 )
 
 __all__ = ["RasterNetwork"]
@@ -144,7 +145,7 @@ class RasterNetwork(AutoregressiveNetwork):
             ]
             return row + 1, new_states, image.write(row, values)
 
-        image = tf.TensorArray(tf.float32, height, element_shape=[width, _static(num_rows), channels])
+        image = tf.TensorArray(tf.float32, height, element_shape=[width, known_size(num_rows), channels])
         *_, image = tf.while_loop(
             lambda row, *_: row < height,
             row_body,
@@ -156,7 +157,3 @@ class RasterNetwork(AutoregressiveNetwork):
 
     def _inputs(self, standardize: Standardize, values: list[tf.Tensor]) -> tf.Tensor:
         return tf.cast(standardize(tf.stack(values, axis=-1)), self.compute_dtype)
-
-
-def _static(num_rows: Any) -> int | None:
-    return num_rows if isinstance(num_rows, int) else None
