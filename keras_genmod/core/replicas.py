@@ -11,6 +11,7 @@ import tensorflow as tf
 
 __all__ = [
     "assign_equally",
+    "gather_rows",
     "in_multi_worker",
     "is_chief",
     "num_replicas",
@@ -42,6 +43,14 @@ def sum_over_replicas(value: Any) -> Any:
     if context is None:
         return value
     return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
+
+
+def gather_rows(value: Any) -> Any:
+    """The rows `[B, ...]` of all replicas one behind the other, differentiable: the batch as a whole."""
+    context = _replica_context()
+    if context is None:
+        return value
+    return context.all_gather(value, axis=0)
 
 
 def in_multi_worker(strategy: tf.distribute.Strategy | None = None) -> bool:
@@ -79,7 +88,4 @@ def assign_equally(variable: Any, update: Any, *, rows: Any) -> None:
         update: function `(old_value, rows) -> new_value`.
         rows: tensor `[B, ...]` of this replica.
     """
-    context = _replica_context()
-    if context is not None:
-        rows = context.all_gather(rows, axis=0)
-    variable.assign(update(tf.convert_to_tensor(variable), rows))
+    variable.assign(update(tf.convert_to_tensor(variable), gather_rows(rows)))

@@ -2,5 +2,6 @@
 
 from keras_genmod.data.binarization import binarize, dynamic_binarization, stochastic_binarize
 from keras_genmod.data.sets import load
+from keras_genmod.data.sprites import Sprites
 
-__all__ = ["binarize", "dynamic_binarization", "load", "stochastic_binarize"]
+__all__ = ["Sprites", "binarize", "dynamic_binarization", "load", "stochastic_binarize"]

@@ -15,12 +15,12 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import keras
 import numpy as np
 
 from keras_genmod.core.checks import check_choice
+from keras_genmod.core.optional import optional_module
 
 __all__ = ["load"]
 
@@ -199,22 +199,11 @@ def _check_sha256(what: str, data: bytes | np.ndarray, expected: str) -> None:
         )
 
 
-def _sklearn_datasets() -> ModuleType:
-    try:
-        import sklearn.datasets
-    except ImportError as error:
-        raise ImportError(
-            "This data set comes with scikit-learn, which is not installed. "
-            "Install it: pip install scikit-learn."
-        ) from error
-    return sklearn.datasets
-
-
 # --- digits ---
 
 
 def _digits() -> Arrays:
-    digits = _sklearn_datasets().load_digits()
+    digits = optional_module("sklearn.datasets", what="This data set").load_digits()
     images = digits.images.astype(np.uint8)[..., None]
     rows = {"train": slice(0, 1297), "valid": slice(1297, 1497), "test": slice(1497, None)}
     return _split(images, digits.target, rows)
@@ -304,7 +293,7 @@ def _arrange_faces(file: Arrays) -> Arrays:
 
 
 def _fetch_faces(folder: Path) -> Path:
-    fetch_olivetti_faces = _sklearn_datasets().fetch_olivetti_faces
+    fetch_olivetti_faces = optional_module("sklearn.datasets", what="This data set").fetch_olivetti_faces
     try:
         faces = fetch_olivetti_faces(data_home=str(folder))
     except OSError as error:

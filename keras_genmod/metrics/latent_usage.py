@@ -59,15 +59,17 @@ class LatentUsage(TransientMetric):
         # Rows: sums of the means, of their squares, of the divergences, and the number of examples.
         self.sums = self.add_variable((4, latent_dim), "zeros", dtype="float64", name="sums")
 
-    def update_state(self, means: tf.Tensor, kl: tf.Tensor) -> None:
+    def update_state(self, means: tf.Tensor, kl: tf.Tensor | None = None) -> None:
         """Adds a batch.
 
         Args:
             means: posterior means `[B, latent_dim]`.
-            kl: divergence of each dimension from the prior `[B, latent_dim]`, nats.
+            kl: divergence of each dimension from the prior `[B, latent_dim]`, nats; None where it is no
+                sum over dimensions.
         """
         # In float64 from the start: a variance is a small difference of large squares.
-        means, kl = tf.cast(means, tf.float64), tf.cast(kl, tf.float64)
+        means = tf.cast(means, tf.float64)
+        kl = means * np.nan if kl is None else tf.cast(kl, tf.float64)
         rows = [
             tf.reduce_sum(means, axis=0),
             tf.reduce_sum(tf.square(means), axis=0),
@@ -86,7 +88,10 @@ class LatentUsage(TransientMetric):
         return self._moments()[0].numpy()
 
     def kl_per_latent(self) -> np.ndarray:
-        """Mean divergence of each dimension from the prior, `[latent_dim]` nats."""
+        """Mean divergence of each dimension from the prior, `[latent_dim]` nats.
+
+        NaN where the divergence is no sum over dimensions.
+        """
         return self._moments()[1].numpy()
 
     def result(self) -> tf.Tensor:

@@ -132,5 +132,18 @@ def fit_request(
                 f"{what} must have the input `{name}` of type {spec.dtype.name} and shape {spec.shape}; "
                 f"received {array.dtype} of shape {array.shape}. Convert it."
             )
-        arrays[name] = array.astype(dtype)
+        arrays[name] = _cast(f"{what} must have the input `{name}`", array, dtype)
     return arrays
+
+
+def _cast(what: str, array: np.ndarray, dtype: type[np.generic]) -> np.ndarray:
+    """The array in a type of its kind; an error where numbers would wrap around or become infinite."""
+    with np.errstate(over="ignore"):
+        cast = array.astype(dtype)
+    wrong = cast != array if np.issubdtype(dtype, np.integer) else np.isinf(cast) & ~np.isinf(array)
+    if wrong.any():
+        raise ValueError(
+            f"{what} within the range of {np.dtype(dtype).name}; received {array[wrong][0]}. "
+            "Give numbers that the type can hold."
+        )
+    return cast

@@ -14,6 +14,7 @@ import numpy as np
 __all__ = ["Example", "read_examples", "write_examples"]
 
 _FILE = Path("assets.extra", "keras_genmod_examples.npz")
+_FLAGS = ("batched", "default")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,19 +26,22 @@ class Example:
         batched: Whether the signature is row-wise.
         inputs: Input name -> array.
         outputs: Output name -> array, computed by the model in memory.
+        default: Whether the signature is also the one named `serving_default`.
     """
 
     signature: str
     batched: bool
     inputs: dict[str, np.ndarray]
     outputs: dict[str, np.ndarray]
+    default: bool = False
 
 
 def write_examples(path: str | os.PathLike, examples: Iterable[Example]) -> None:
     """Write `examples`, one per signature, into the SavedModel at `path`."""
     arrays = {}
     for example in examples:
-        arrays[f"{example.signature}/batched"] = np.asarray(example.batched)
+        for flag in _FLAGS:
+            arrays[f"{example.signature}/{flag}"] = np.asarray(getattr(example, flag))
         for role in ("inputs", "outputs"):
             for name, value in getattr(example, role).items():
                 arrays[f"{example.signature}/{role}/{name}"] = value
@@ -63,8 +67,8 @@ def read_examples(path: str | os.PathLike) -> list[Example]:
         for key, value in arrays.items():
             signature, role, *name = key.split("/")
             example = examples.setdefault(signature, {"inputs": {}, "outputs": {}})
-            if role == "batched":
-                example["batched"] = bool(value)
+            if role in _FLAGS:
+                example[role] = bool(value)
             else:
                 example[role][name[0]] = value
     return [Example(signature, **fields) for signature, fields in examples.items()]

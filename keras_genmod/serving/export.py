@@ -22,6 +22,7 @@ from keras_genmod.core.files import replacing_directory
 from keras_genmod.serving.endpoints import SERVED_DTYPES, Endpoint, fit_request, is_name
 from keras_genmod.serving.examples import Example, write_examples
 from keras_genmod.serving.purity import check_pure
+from keras_genmod.serving.warmup import import_prediction_log, write_warmup
 
 __all__ = ["export_saved_model"]
 
@@ -37,6 +38,7 @@ def export_saved_model(
     *,
     overwrite: bool = False,
     examples: Mapping[str, Mapping[str, Any]] | None = None,
+    warmup: bool = False,
     verbose: bool = False,
 ) -> None:
     """Write `endpoints` as the signatures of a SavedModel, all or nothing.
@@ -54,13 +56,18 @@ def export_saved_model(
         examples: Signature name -> input name -> array, a request for every endpoint, of two different
             rows or more where the endpoint is batched. The endpoints answer them here, eagerly, and
             `serving.verify` compares.
+        warmup: Whether the examples also become warm-up records for TensorFlow Serving (see
+            `serving.write_warmup`), which then appear together with the SavedModel.
         verbose: Whether to print what was written, and let TensorFlow log it.
 
     Raises:
         ValueError: An argument is not as described, a signature is not pure, or `filepath` exists or
             cannot be written to. Nothing is left at `filepath`, and an existing SavedModel stays.
+        ImportError: `warmup` without the package `tensorflow-serving-api`.
+        RuntimeError: `warmup`, and the export does not answer its examples.
 
-    Cost: each endpoint is traced twice here and once by TensorFlow, and runs on its example.
+    Cost: each endpoint is traced twice here and once by TensorFlow, and runs on its example. `warmup` loads
+    the export in a process of its own.
 
     Example:
         >>> import tempfile
@@ -72,6 +79,13 @@ def export_saved_model(
     """
     _check_endpoints(endpoints, default)
     requests = _check_examples(endpoints, examples)
+    if warmup:
+        import_prediction_log()
+        if not requests:
+            raise ValueError(
+                "`warmup` needs requests to record; received no `examples`. Give them, or call "
+                "`serving.write_warmup` with requests afterwards."
+            )
     _check_filepath(filepath)
     with replacing_directory(filepath, overwrite) as folder, _quiet(verbose):
         archive = keras.export.ExportArchive()
@@ -82,7 +96,10 @@ def export_saved_model(
             archive.add_endpoint(name, _trace(name, endpoints[name]))
         archive.write_out(str(folder), verbose=False)  # it would print the temporary name
         if requests:
-            write_examples(folder, [_answer(name, endpoints[name], requests[name]) for name in requests])
+            answers = [_answer(name, endpoints[name], requests[name], name == default) for name in requests]
+            write_examples(folder, answers)
+        if warmup:
+            write_warmup(folder)
     if verbose:
         print(f"Saved {os.fspath(filepath)!r}: signatures {', '.join(endpoints)}; default {default}.")
 
@@ -161,14 +178,14 @@ def _trace(signature: str, endpoint: Endpoint) -> tf.types.experimental.GenericF
     return traced
 
 
-def _answer(signature: str, endpoint: Endpoint, request: dict[str, np.ndarray]) -> Example:
+def _answer(signature: str, endpoint: Endpoint, request: dict[str, np.ndarray], default: bool) -> Example:
     """The endpoint's own answer, by a trace of its own: what depends on Python's state gives another one.
 
     Not eagerly: a sampling loop over pixels would take a minute.
     """
     answer = _trace(signature, endpoint)(*[tf.constant(request[name]) for name in endpoint.inputs])
     outputs = {name: tensor.numpy() for name, tensor in answer.items()}
-    return Example(signature, endpoint.batched, request, outputs)
+    return Example(signature, endpoint.batched, request, outputs, default)
 
 
 def _call(signature: str, endpoint: Endpoint, tensors: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:

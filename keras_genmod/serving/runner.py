@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from keras_genmod.serving import c_api_script
 from keras_genmod.serving.endpoints import fit_request
 
-__all__ = ["call", "run"]
+__all__ = ["call", "fit_requests", "run"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,14 +61,8 @@ def run(
     """
     signatures = _read_signatures(path)
     calls, arrays = [], {}
-    for number, (name, inputs) in enumerate(requests):
-        if name not in signatures:
-            raise ValueError(
-                f"The signature must be one of {', '.join(sorted(signatures))}; received {name!r}. "
-                "Choose one of them, or export it."
-            )
+    for number, (name, given) in enumerate(_fit_requests(signatures, requests)):
         signature = signatures[name]
-        given = fit_request(f"A request to `{name}`", signature.inputs, inputs)
         arrays |= {f"{number}/{key}": array for key, array in given.items()}
         calls.append((name, {key: spec.name for key, spec in signature.inputs.items()}, signature.outputs))
     answers = _run_script(path, calls, arrays)
@@ -76,6 +70,33 @@ def run(
         {output: answers[f"{number}/{output}"] for output in outputs}
         for number, (_, _, outputs) in enumerate(calls)
     ]
+
+
+def fit_requests(
+    path: str | os.PathLike, requests: Iterable[tuple[str, Mapping[str, Any]]]
+) -> list[tuple[str, dict[str, np.ndarray]]]:
+    """The requests with inputs as arrays of the types that the signatures take; raises as `run` does."""
+    return _fit_requests(_read_signatures(path), requests)
+
+
+def _fit_requests(
+    signatures: Mapping[str, _Signature], requests: Iterable[tuple[str, Mapping[str, Any]]]
+) -> list[tuple[str, dict[str, np.ndarray]]]:
+    fitted = []
+    for request in requests:
+        if not isinstance(request, Sequence) or len(request) != 2 or not isinstance(request[1], Mapping):
+            raise ValueError(
+                "A request must be a pair of a signature's name and its inputs, name -> array; "
+                f"received {request!r}. Write `('encode', {{'x': x}})`."
+            )
+        name, inputs = request
+        if name not in signatures:
+            raise ValueError(
+                f"The signature must be one of {', '.join(sorted(signatures))}; received {name!r}. "
+                "Choose one of them, or export it."
+            )
+        fitted.append((name, fit_request(f"A request to `{name}`", signatures[name].inputs, inputs)))
+    return fitted
 
 
 def _run_script(path: str | os.PathLike, calls: list, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -61,3 +61,19 @@ def test_requests_are_converted_within_their_kind_only():
         fit_request("It", specs, {"n": 2, "x": np.int64([1, 2, 3])})
     with pytest.raises(ValueError, match=r"inputs \['n', 'x'\]; received \['x', 'y'\]"):
         fit_request("It", specs, {"x": 0, "y": 0})
+
+
+def test_numbers_that_a_type_cannot_hold_are_refused():
+    specs = {"x": ROWS, "n": tf.TensorSpec([], tf.int32), "u": tf.TensorSpec([None], tf.uint8)}
+    fine = {"x": [[np.inf, np.nan, 3e38]], "n": -(2**31), "u": np.uint64([0, 255])}
+    arrays = fit_request("It", specs, fine)
+    np.testing.assert_array_equal(arrays["x"], np.float32(fine["x"]), strict=True)
+    np.testing.assert_array_equal(arrays["n"], np.int32(-(2**31)), strict=True)
+    np.testing.assert_array_equal(arrays["u"], np.uint8([0, 255]), strict=True)
+    for change, message in [
+        ({"n": 2**31}, "It must have the input `n` within the range of int32; received 2147483648"),
+        ({"u": np.uint64([3, 256])}, "`u` within the range of uint8; received 256"),
+        ({"x": [[0.0, 0.0, -1e39]]}, r"`x` within the range of float32; received -1e\+39"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            fit_request("It", specs, fine | change)

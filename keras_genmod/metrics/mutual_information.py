@@ -1,0 +1,228 @@
+r"""What codes tell about known factors and about each other, in nats.
+
+Codes are what an encoder makes of examples, factors the discrete causes that the examples were drawn with,
+such as the shape and the place of a sprite. Of a code $z_j$ in equal bins and a factor $v_k$,
+$I(z_j; v_k) = \sum_{z, v} p(z, v) \ln \frac{p(z, v)}{p(z) p(v)}$ with the shares $p$ of examples.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from keras_genmod.core.checks import ValueRange, check_integer, describe
+
+__all__ = [
+    "check_codes",
+    "check_factors",
+    "gaussian_total_correlation",
+    "mutual_information",
+    "mutual_information_gap",
+]
+
+_NUMBERS = ValueRange()
+_WHOLE_NUMBERS = ValueRange(integer=True, advice="Number the values of each factor: 0, 1, 2, ...")
+
+
+def check_codes(codes: Any, *, min_rows: int = 2, min_dim: int = 1) -> np.ndarray:
+    """Returns codes as a finite float64 array `[N, L]`, always a copy."""
+    array = np.asarray(codes)
+    if array.ndim != 2:
+        raise ValueError(
+            f"`codes` must have shape [num_examples, code_dim]; received {describe(codes)}. "
+            "Flatten the code of each example."
+        )
+    if array.shape[1] < min_dim:
+        raise ValueError(
+            f"`codes` must have at least {min_dim} dimensions to compare; received shape {array.shape}. "
+            "Pass all dimensions of the code together."
+        )
+    if len(array) < min_rows:
+        raise ValueError(
+            f"`codes` must hold at least {min_rows} examples; received {len(array)}. Encode more examples."
+        )
+    _NUMBERS.check("codes", array)
+    return array.astype(np.float64)
+
+
+def check_factors(factors: Any, num_rows: int, *, min_factors: int = 1) -> np.ndarray:
+    """Returns factors as float64 whole numbers `[num_rows, F]`, two values or more in each column."""
+    array = np.asarray(factors)
+    if array.ndim != 2:
+        raise ValueError(
+            f"`factors` must have shape [num_examples, num_factors]; received {describe(factors)}. "
+            "Put the factors side by side with `np.stack(factors, axis=1)`."
+        )
+    if len(array) != num_rows:
+        raise ValueError(
+            f"`factors` must have a row for each of the {num_rows} rows of `codes`; received {len(array)} "
+            "rows. Encode the examples that the factors belong to, in their order."
+        )
+    if array.shape[1] < min_factors:
+        raise ValueError(
+            f"`factors` must have at least {min_factors} columns; received shape {array.shape}. "
+            "Pass all factors together."
+        )
+    _WHOLE_NUMBERS.check("factors", array)
+    array = array.astype(np.float64)
+    constant = np.flatnonzero(np.ptp(array, axis=0) == 0)
+    if len(constant):
+        raise ValueError(
+            f"`factors` must have two values or more in each column; received {array[0, constant[0]]:g} in "
+            f"all rows of column {constant[0]}. Leave out that column, or pass examples in which it varies."
+        )
+    return array
+
+
+def mutual_information(codes: Any, factors: Any, *, num_bins: int = 20) -> np.ndarray:
+    r"""Mutual information of each code dimension with each factor, from counts.
+
+    A code dimension is cut into `num_bins` bins of equal width between its least and its largest value.
+
+    The figure of N examples is too large, for an independent pair by about
+    `(num_bins - 1) * (num_values - 1) / (2 * N)` nats (fewer where bins are empty).
+
+    Args:
+        codes: `[N, L]`.
+        factors: whole numbers `[N, F]`.
+        num_bins: bins of a code dimension. Below a factor's number of values it caps the information.
+
+    Returns:
+        Float64 `[L, F]`, nats, at least 0.
+
+    Raises:
+        ValueError: for other shapes, values that are not finite, factors that are not whole numbers or have
+            one value only, fewer than two bins, or fewer examples than bins.
+
+    Cost: N L F.
+
+    Reference: Challenging common assumptions in the unsupervised learning of disentangled representations,
+    Locatello et al., 2019 (the bins).
+
+    >>> information = mutual_information([[0.1], [0.2], [0.8], [0.9]], [[0], [0], [1], [1]], num_bins=2)
+    >>> information / np.log(2)
+    array([[1.]])
+    """
+    return _information(*_check(codes, factors, num_bins))
+
+
+def mutual_information_gap(codes: Any, factors: Any, *, num_bins: int = 20) -> float:
+    r"""MIG: whether each factor is told by one code dimension, and by no second one.
+
+    $\frac{1}{F} \sum_k \frac{1}{H(v_k)} (I(z_{j_k}; v_k) - \max_{j \ne j_k} I(z_j; v_k))$, where $j_k$ is the
+    dimension that tells most of factor k: 1 if it tells all of it and every other dimension nothing, 0 if two
+    dimensions tell as much. One dimension may tell several factors without loss.
+
+    The information is that of `mutual_information`: of codes in bins, as in Locatello et al., where Chen et
+    al. integrate over the posterior. Compare figures of equal numbers of examples and bins only.
+
+    Args:
+        codes: `[N, L]`, L at least 2; means of posteriors, as a rule.
+        factors: whole numbers `[N, F]`.
+        num_bins: bins of a code dimension; at least as many as the factors have values.
+
+    Returns:
+        The gap, in [0, 1].
+
+    Raises:
+        ValueError: as `mutual_information`, or for a single code dimension.
+
+    Cost: N L F.
+
+    Reference: Isolating sources of disentanglement in variational autoencoders, Chen, Li, Grosse and
+    Duvenaud, 2018; Challenging common assumptions in the unsupervised learning of disentangled
+    representations, Locatello et al., 2019.
+
+    >>> factors = np.indices((3, 4)).reshape(2, 12).T  # all pairs of values of two factors
+    >>> round(mutual_information_gap(factors, factors, num_bins=4), 6)
+    1.0
+    >>> round(mutual_information_gap(factors @ [[1, 1], [1, -1]], factors, num_bins=12), 6)
+    0.0
+    """
+    codes, factors, num_bins = _check(codes, factors, num_bins, min_dim=2)
+    second, first = np.sort(_information(codes, factors, num_bins), axis=0)[-2:]
+    entropies = [_entropy(np.unique(column, return_counts=True)[1]) for column in factors.T]
+    return float(np.mean((first - second) / entropies))
+
+
+def _check(
+    codes: Any, factors: Any, num_bins: Any, *, min_dim: int = 1
+) -> tuple[np.ndarray, np.ndarray, int]:
+    num_bins = check_integer("num_bins", num_bins, minimum=2)
+    codes = check_codes(codes, min_dim=min_dim)
+    if len(codes) < num_bins:
+        raise ValueError(
+            f"`codes` must hold at least as many examples as there are bins, {num_bins}; received "
+            f"{len(codes)}. Encode more examples, or lower `num_bins`."
+        )
+    return codes, check_factors(factors, len(codes)), num_bins
+
+
+def _information(codes: np.ndarray, factors: np.ndarray, num_bins: int) -> np.ndarray:
+    """The table `[L, F]` of checked arguments."""
+    codes = codes - codes.min(axis=0)
+    # A dimension that never moves has one bin.
+    width = np.where(codes.max(axis=0) > 0, codes.max(axis=0), 1.0)
+    # The largest value belongs to the last bin, not to one of its own.
+    bins = np.minimum((codes / width * num_bins).astype(np.int64), num_bins - 1)
+    information = np.empty((codes.shape[1], factors.shape[1]))
+    for k, factor in enumerate(factors.T):
+        values, index = np.unique(factor, return_inverse=True)
+        for j, code in enumerate(bins.T):
+            pairs = np.bincount(code * len(values) + index, minlength=num_bins * len(values))
+            pairs = pairs.reshape(num_bins, len(values))
+            information[j, k] = _entropy(pairs.sum(axis=0)) + _entropy(pairs.sum(axis=1)) - _entropy(pairs)
+    # Of independent counts rounding may leave a little less than nothing.
+    return np.maximum(information, 0.0)
+
+
+def _entropy(counts: np.ndarray) -> float:
+    """Entropy of the shares that counts of any shape stand for, nats."""
+    shares = counts[counts > 0] / counts.sum()
+    return float(-np.sum(shares * np.log(shares)))
+
+
+def gaussian_total_correlation(codes: Any) -> float:
+    r"""Total correlation of the Gaussian with the codes' covariance: how far the dimensions depend linearly.
+
+    $KL(\mathcal{N}(\mu, C) \| \prod_j \mathcal{N}(\mu_j, C_{jj})) = \frac{1}{2} (\sum_j \ln C_{jj} -
+    \ln \det C)$. It needs no factors. It is 0 for uncorrelated codes, also where they depend on each other in
+    another way, and does not change with the scale of a dimension. Dimensions that never move count for
+    nothing. Of N independent codes it is about $L (L - 1) / (4 N)$.
+
+    Args:
+        codes: `[N, L]`, N above L; means or draws of posteriors.
+
+    Returns:
+        Nats, at least 0; infinite if one dimension is a linear function of the others.
+
+    Raises:
+        ValueError: for other shapes, values that are not finite, or no more examples than dimensions.
+
+    Cost: N L^2 + L^3.
+
+    Reference: Information theoretical analysis of multivariate correlation, Watanabe, 1960; Challenging
+    common assumptions in the unsupervised learning of disentangled representations, Locatello et al., 2019.
+
+    >>> codes = [[1, 1], [-1, -1], [1, 0], [-1, 0]]  # squared correlation 1/2
+    >>> round(gaussian_total_correlation(codes), 4)  # ln(2) / 2
+    0.3466
+    """
+    codes = check_codes(codes)
+    if len(codes) <= codes.shape[1]:
+        raise ValueError(
+            f"`codes` must hold more examples than dimensions, {codes.shape[1]}, for a covariance that is "
+            f"not singular; received {len(codes)}. Encode more examples."
+        )
+    codes = codes[:, np.ptp(codes, axis=0) > 0]
+    if codes.shape[1] < 2:
+        return 0.0
+    # Of dimensions of unit length the covariance is the correlation, and the sum of logarithms is 0.
+    codes -= codes.mean(axis=0)
+    codes /= np.linalg.norm(codes, axis=0)
+    # Their squares are the eigenvalues of the correlation.
+    roots = np.linalg.svd(codes, compute_uv=False)
+    if roots[-1] <= np.finfo(np.float64).eps * len(codes) * roots[0]:
+        return float("inf")
+    return max(-float(np.sum(np.log(roots))), 0.0)

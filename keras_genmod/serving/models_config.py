@@ -1,0 +1,221 @@
+"""The file that tells a model server which models to serve, from where, and which of their versions.
+
+It is a `ModelServerConfig` message of TensorFlow Serving in protocol buffers' text format, given to the
+server as `--model_config_file`.
+
+Reference: TensorFlow Serving's guide "Tensorflow Serving Configuration".
+"""
+
+import os
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+from keras_genmod.core.checks import check_integer
+from keras_genmod.core.files import replacing_file
+
+__all__ = ["write_models_config"]
+
+# Names stand in URLs, as in /v1/models/<name>/labels/<label>:predict.
+_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+
+
+def write_models_config(
+    path: str | os.PathLike,
+    models: Mapping[str, str | os.PathLike],
+    *,
+    versions: Mapping[str, Collection[int] | str] | None = None,
+    num_latest: Mapping[str, int] | None = None,
+    labels: Mapping[str, Mapping[str, int]] | None = None,
+    mounted_at: str | None = None,
+) -> None:
+    """Write the configuration of a model server that serves several models, or chosen versions.
+
+    A model of which `versions` and `num_latest` say nothing is served in its latest version, and in each
+    later one from when it appears. A server can be told to read the file again
+    (`--model_config_file_poll_wait_seconds=60`); it then serves what the new file says and nothing else.
+
+    Clients may ask for a label instead of a version, so that the version behind "stable" can change
+    without them. A server that is started with labels needs
+    `--allow_version_labels_for_unavailable_models=true`, since nothing is loaded yet.
+
+    Args:
+        path: The file to write; an existing one is replaced.
+        models: Model name -> folder that holds its version folders, such as "serving/vae". Names consist of
+            letters, digits, `_`, `-` and `.`.
+        versions: Model name -> the versions to serve, or "all".
+        num_latest: Model name -> how many of the latest versions to serve.
+        labels: Model name -> label -> version. Each version must be among those that are served.
+        mounted_at: Where the server finds the folder of `path`, such as "/models" in a container. The
+            folders of the models must then lie below it. By default the server sees the same paths.
+
+    Raises:
+        ValueError: An argument is not as described, or a version to be served is no SavedModel: the server
+            would not load it. Nothing is written then.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     version = Path(folder, "vae", "3")
+        ...     version.mkdir(parents=True)
+        ...     (version / "saved_model.pb").touch()  # in place of `model.export(version)`
+        ...     config = Path(folder, "models.config")
+        ...     write_models_config(config, {"vae": f"{folder}/vae"}, mounted_at="/models")
+        ...     print(config.read_text())
+        model_config_list {
+          config {
+            name: "vae"
+            base_path: "/models/vae"
+            model_platform: "tensorflow"
+          }
+        }
+    """
+    if not isinstance(models, Mapping) or not models:
+        raise ValueError(
+            f"`models` must be a non-empty dict, model name -> folder of its versions; received {models!r}. "
+            "Give one entry for each model, such as {'vae': 'serving/vae'}."
+        )
+    choices = {"versions": versions or {}, "num_latest": num_latest or {}, "labels": labels or {}}
+    for argument, choice in choices.items():
+        if not isinstance(choice, Mapping) or not set(choice) <= set(models):
+            raise ValueError(
+                f"`{argument}` must be a dict with names of {list(models)} as keys; received {choice!r}. "
+                "Use the names in `models`."
+            )
+    lines = []
+    for name, folder in models.items():
+        _check_name("A model's name", name)
+        chosen = {argument: choice.get(name) for argument, choice in choices.items()}
+        base_path = _base_path(path, folder, mounted_at)
+        lines += ["config {", *_indent(_model_lines(name, folder, base_path, **chosen)), "}"]
+    with replacing_file(path) as temporary:
+        text = "\n".join(["model_config_list {", *_indent(lines), "}", ""])
+        temporary.write_text(text, encoding="ascii")
+
+
+def _model_lines(
+    name: str,
+    folder: str | os.PathLike,
+    base_path: str,
+    versions: Collection[int] | str | None,
+    num_latest: int | None,
+    labels: Mapping[str, int] | None,
+) -> Iterator[str]:
+    """The fields of one model, after checking them against what is in its folder."""
+    existing = _version_folders(folder)
+    served, policy = _policy(name, existing, versions, num_latest)
+    for version in served:
+        if not (existing[version] / "saved_model.pb").is_file():
+            raise ValueError(
+                f"Each version of {name!r} that is served must hold `saved_model.pb`; received "
+                f"{str(existing[version])!r} without one, which a server fails to load. Export the model "
+                "there, remove the folder, or choose other `versions`."
+            )
+    yield f"name: {_quote(name)}"
+    yield f"base_path: {_quote(base_path)}"
+    yield 'model_platform: "tensorflow"'
+    if policy:
+        yield from ["model_version_policy {", *_indent(policy), "}"]
+    if labels is None:
+        return
+    if not isinstance(labels, Mapping):
+        raise ValueError(
+            f"`labels` of {name!r} must be a dict, label -> version; received {labels!r}. "
+            "Write them as {'stable': 1}."
+        )
+    for label, version in labels.items():
+        _check_name("A label", label)
+        if check_integer(f"The version of {label!r}", version, minimum=0) not in served:
+            raise ValueError(
+                f"A label of {name!r} must stand for one of the versions that are served, {served}; received "
+                f"{label!r} for {version!r}. Choose one of them, or add it to `versions`."
+            )
+        yield from ["version_labels {", *_indent([f"key: {_quote(label)}", f"value: {version}"]), "}"]
+
+
+def _policy(
+    name: str, existing: Mapping[int, Path], versions: Collection[int] | str | None, num_latest: int | None
+) -> tuple[list[int], list[str]]:
+    """The versions that are served as things stand, and the lines of the policy."""
+    if versions is not None and num_latest is not None:
+        raise ValueError(
+            f"{name!r} must have one choice of versions; received `versions` ({versions!r}) and `num_latest` "
+            f"({num_latest!r}) for it. Remove one."
+        )
+    if num_latest is not None:
+        check_integer(f"num_latest[{name!r}]", num_latest)
+        return sorted(existing)[-num_latest:], ["latest {", *_indent([f"num_versions: {num_latest}"]), "}"]
+    if versions is None:
+        return [max(existing)], []
+    if isinstance(versions, str) and versions == "all":
+        return sorted(existing), ["all {", "}"]
+    if isinstance(versions, str) or not isinstance(versions, Collection):
+        raise ValueError(
+            f"`versions` of {name!r} must be a list of versions or 'all'; received {versions!r}. "
+            "Give whole numbers, such as [1, 2]."
+        )
+    chosen = sorted({check_integer(f"versions[{name!r}]", version, minimum=0) for version in versions})
+    if not chosen or not set(chosen) <= set(existing):
+        raise ValueError(
+            f"`versions` of {name!r} must be some of {sorted(existing)}, the version folders that there are; "
+            f"received {versions!r}. Export the missing ones, or choose others."
+        )
+    return chosen, ["specific {", *_indent([f"versions: {version}" for version in chosen]), "}"]
+
+
+def _version_folders(folder: str | os.PathLike) -> dict[int, Path]:
+    """Version -> path: what the server takes for a version."""
+    folder = Path(folder)
+    found = {}
+    if folder.is_dir():
+        found = {int(path.name): path for path in folder.iterdir() if re.fullmatch("[0-9]+", path.name)}
+    if not found:
+        advice = "Export to a whole number in it, such as 'serving/vae/1'."
+        if (folder / "saved_model.pb").is_file():
+            advice = "It is itself an export: give its parent, and name it by a whole number."
+        raise ValueError(
+            f"The folder of a model must exist and hold versions, folders named by whole numbers; received "
+            f"{str(folder)!r}. {advice}"
+        )
+    return found
+
+
+def _base_path(path: str | os.PathLike, folder: str | os.PathLike, mounted_at: str | None) -> str:
+    """The model's folder as the server sees it: absolute, or the server refuses the file."""
+    absolute = Path(os.path.abspath(folder))
+    if mounted_at is None:
+        return str(absolute)
+    if not PurePosixPath(mounted_at).is_absolute():
+        raise ValueError(
+            f"`mounted_at` must be an absolute path; received {mounted_at!r}. Give the path on the server, "
+            "such as '/models'."
+        )
+    root = Path(os.path.abspath(path)).parent
+    if not absolute.is_relative_to(root):
+        raise ValueError(
+            f"With `mounted_at`, each model's folder must lie below that of `path`, {str(root)!r}; received "
+            f"{str(absolute)!r}. Write the file to a folder above all models."
+        )
+    return str(PurePosixPath(mounted_at, *absolute.relative_to(root).parts))
+
+
+def _check_name(what: str, name: object) -> None:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ValueError(
+            f"{what} must consist of letters, digits, `_`, `-` and `.`, since it stands in URLs; "
+            f"received {name!r}. Choose another."
+        )
+
+
+def _indent(lines: Iterable[str]) -> list[str]:
+    return [f"  {line}" for line in lines]
+
+
+def _quote(text: str) -> str:
+    """A string of the text format, in ASCII: other bytes become octal escapes."""
+    escapes = {'"': r"\"", "\\": r"\\"}
+    characters = (
+        escapes.get(chr(byte), chr(byte) if 32 <= byte < 127 else f"\\{byte:03o}")
+        for byte in os.fsencode(text)
+    )
+    return f'"{"".join(characters)}"'
