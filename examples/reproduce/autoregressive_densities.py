@@ -37,7 +37,11 @@ MODELS = {
         200,
         3e-4,
     ),
-    "pixel_cnn": (lambda shape: kg.PixelCNN(shape, filters=48, num_blocks=6, seed=0), 32, 5e-3),
+    "pixel_cnn": (
+        lambda shape: kg.PixelCNN(shape, filters=64, num_blocks=6, kernel_size=5, seed=0),
+        32,
+        3e-3,
+    ),
     "gated_pixel_cnn": (
         lambda shape: kg.PixelCNN(shape, filters=32, num_blocks=5, gated=True, seed=0),
         32,

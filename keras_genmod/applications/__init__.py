@@ -4,10 +4,12 @@ from keras_genmod.applications.arithmetic import latent_arithmetic
 from keras_genmod.applications.classifiers import ClassifierExtractor, classifier_extractor, predict_classes
 from keras_genmod.applications.extractors import inception_extractor
 from keras_genmod.applications.interpolation import interpolate, lerp, slerp
+from keras_genmod.applications.latent_sampler import LatentSampler
 from keras_genmod.applications.traversal import traverse
 
 __all__ = [
     "ClassifierExtractor",
+    "LatentSampler",
     "classifier_extractor",
     "inception_extractor",
     "interpolate",

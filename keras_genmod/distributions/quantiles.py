@@ -7,8 +7,15 @@ is 1 - 2^-24. Both ends give finite draws here.
 from __future__ import annotations
 
 import tensorflow as tf
+import tensorflow_probability as tfp
 
-__all__ = ["categorical_quantile", "continuous_bernoulli_quantile", "logistic_quantile", "normal_quantile"]
+__all__ = [
+    "categorical_quantile",
+    "continuous_bernoulli_quantile",
+    "logistic_quantile",
+    "normal_quantile",
+    "student_t_quantile",
+]
 
 # The distance of the largest float32 below one from one; as the lower end it keeps both tails alike.
 _EDGE = 2.0**-24
@@ -17,6 +24,11 @@ _EDGE = 2.0**-24
 def normal_quantile(uniforms: tf.Tensor) -> tf.Tensor:
     """The standard normal quantile; at 0 that of 2^-24, which is -5.29."""
     return tf.math.ndtri(tf.clip_by_value(uniforms, _EDGE, 1.0 - _EDGE))
+
+
+def student_t_quantile(df: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
+    """The quantile of Student's t with `df` degrees of freedom; at 0 that of 2^-24."""
+    return tfp.distributions.StudentT(df, 0.0, 1.0).quantile(tf.clip_by_value(uniforms, _EDGE, 1.0 - _EDGE))
 
 
 def logistic_quantile(uniforms: tf.Tensor) -> tf.Tensor:

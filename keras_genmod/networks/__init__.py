@@ -16,6 +16,7 @@ from keras_genmod.networks.masked_dense import MaskedDenseNetwork
 from keras_genmod.networks.nade import NADENetwork
 from keras_genmod.networks.pixel_networks import pixel_cnn, pixel_rnn
 from keras_genmod.networks.raster import RasterNetwork
+from keras_genmod.networks.residual import residual_decoder, residual_encoder
 
 __all__ = [
     "AutoregressiveNetwork",
@@ -37,4 +38,6 @@ __all__ = [
     "output_range",
     "pixel_cnn",
     "pixel_rnn",
+    "residual_decoder",
+    "residual_encoder",
 ]

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_genmod.core.checks import ValueRange, check_integer
+from keras_genmod.core.checks import ValueRange
 from keras_genmod.distributions.heads import BernoulliHead, get_head
 from keras_genmod.networks.defaults import check_network, default_decoder, default_encoder
 from keras_genmod.serving.endpoints import Endpoint
@@ -25,13 +25,11 @@ class EncoderDecoder(GenerativeModel):
 
     Args:
         event_shape: shape of one example.
-        latent_dim: number of latent dimensions.
-        encoder: network from `x` (`[x, condition]`) to the raw parameters of the code; None takes
-            `networks.default_encoder`.
-        decoder: network from `z` (`[z, condition]`) to the raw parameters of the likelihood; None takes
-            `networks.default_decoder`.
-        likelihood: "bernoulli", "continuous_bernoulli", "gaussian" or a head.
-        code_size: raw parameters of the code, and what they are for.
+        encoder: network from `x` (`[x, condition]`) to the raw parameters of the code; None takes the
+            default one. Whole-number data reaches it scaled to [-1, 1].
+        decoder: network from `z` (`[z, condition]`) to the raw parameters of the likelihood; None takes the
+            default one.
+        likelihood: a name that `distributions.get_head` knows, or a head.
         num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`.
     """
 
@@ -41,27 +39,25 @@ class EncoderDecoder(GenerativeModel):
         self,
         event_shape: Sequence[int],
         *,
-        latent_dim: int,
         encoder: keras.Model | None,
         decoder: keras.Model | None,
         likelihood: Any,
-        code_size: tuple[int, str],
         **kwargs: Any,
     ) -> None:
         super().__init__(event_shape, **kwargs)
-        self.latent_dim = check_integer("latent_dim", latent_dim)
         self._likelihood_head = head = get_head(likelihood, self.event_shape)
-        if encoder is None:
-            encoder = default_encoder(self.event_shape, code_size[:1], **self._network_options(0))
-        if decoder is None:
-            decoder = default_decoder((self.latent_dim,), head.params_shape, **self._network_options(1))
         condition = [self._condition_spec.keras_input()] if self._condition_spec else []
-        x, z = keras.Input(self.event_shape), keras.Input((self.latent_dim,))
-        check_network("encoder", encoder, [x, *condition], code_size[:1], code_size[1])
+        if encoder is None:
+            encoder = self._default_encoder()
+        code_shape, meaning = self._expected_code(encoder)
+        check_network("encoder", encoder, [keras.Input(self.event_shape), *condition], code_shape, meaning)
+        input_shape = self._decoder_input_shape(code_shape)
+        if decoder is None:
+            decoder = self._default_decoder(input_shape, head.params_shape)
         check_network(
             "decoder",
             decoder,
-            [z, *condition],
+            [keras.Input(input_shape), *condition],
             head.params_shape,
             f"the parameters of {type(head).__name__}",
         )
@@ -70,11 +66,32 @@ class EncoderDecoder(GenerativeModel):
         self._warned_of_grey = False
         self.built = True
 
+    # ---- networks -------------------------------------------------------------------------------
+
+    def _expected_code(self, encoder: keras.layers.Layer) -> tuple[tuple[int, ...], str]:
+        """The shape of what the encoder must give, and what it is for."""
+        return (self.latent_dim,), "the code"
+
+    def _decoder_input_shape(self, code_shape: tuple[int, ...]) -> tuple[int, ...]:
+        return self._latent_shape()
+
+    def _default_encoder(self) -> keras.Model:
+        code_shape, _ = self._expected_code(None)
+        return default_encoder(self.event_shape, code_shape, **self._network_options(0))
+
+    def _default_decoder(self, input_shape: tuple[int, ...], params_shape: tuple[int, ...]) -> keras.Model:
+        return default_decoder(input_shape, params_shape, **self._network_options(1))
+
     # ---- what a family writes -------------------------------------------------------------------
 
     def _code(self, x: tf.Tensor, condition: Any = None, training: bool = False) -> tf.Tensor:
-        """The code of `x`, `[B, latent_dim]`: what `encode` gives."""
+        """The code of `x`, `[B, *latent]`: what `encode` gives."""
         raise TypeError(f"{type(self).__name__} must define `_code`.")
+
+    def _encoder_inputs(self, x: Any, condition: Any) -> Any:
+        """What the encoder is called on: data on the scale of the head, with its condition."""
+        x = self._likelihood_head.standardize(tf.cast(x, tf.float32))
+        return self._with_condition(x, condition)
 
     # ---- distributions --------------------------------------------------------------------------
 
@@ -128,6 +145,10 @@ class EncoderDecoder(GenerativeModel):
             condition: one for all or one per row.
         """
         return self._map_rows("reconstruct", self.call, x, condition)
+
+    def _reconstruction_error(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
+        """-log p(x|z) at the code of `x`, `[B]` nats."""
+        return -self.likelihood(self._code(x, condition), condition=condition).log_prob(x)
 
     def _mean(self, z: tf.Tensor, condition: Any = None) -> tf.Tensor:
         return self.likelihood(z, condition=condition).mean()
@@ -183,7 +204,6 @@ class EncoderDecoder(GenerativeModel):
         """The constructor arguments, the networks included."""
         return {
             **super().get_config(),
-            "latent_dim": self.latent_dim,
             "encoder": keras.saving.serialize_keras_object(self.encoder),
             "decoder": keras.saving.serialize_keras_object(self.decoder),
             "likelihood": keras.saving.serialize_keras_object(self._likelihood_head),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_genmod.core.checks import check_integer
+from keras_genmod.core.checks import ValueRange, check_integer
 from keras_genmod.core.replicas import is_chief
 from keras_genmod.serving.endpoints import Endpoint
 from keras_genmod.serving.export import export_saved_model
@@ -40,6 +40,7 @@ class Exportable:
         overwrite: bool = False,
         max_samples: int = 1024,
         num_samples: int = 16,
+        warmup: bool = False,
         **kwargs: Any,
     ) -> None:
         """Writes a SavedModel that TensorFlow Serving loads, one signature per endpoint.
@@ -56,6 +57,8 @@ class Exportable:
             verbose: whether to list the signatures.
             overwrite: whether to replace an existing folder.
             max_samples, num_samples: as in `endpoints`.
+            warmup: whether to write warm-up records for TensorFlow Serving too; needs
+                `keras_genmod[serving]`.
             **kwargs: for other formats.
 
         Raises:
@@ -79,6 +82,7 @@ class Exportable:
             overwrite=overwrite,
             examples={name: model._example(endpoint) for name, endpoint in endpoints.items()},
             verbose=bool(verbose),
+            warmup=warmup,
         )
 
     def _on_one_device(self) -> Any:
@@ -117,17 +121,20 @@ class Exportable:
                 example[name] = np.asarray(num_rows, np.int32)
             elif name == "condition" and self.num_classes is not None:
                 example[name] = generator.integers(0, self.num_classes, shape).astype(np.int32)
+            elif name == "z":
+                z = _example_values(self._latent_range(), generator, shape)
+                example[name] = z.astype(spec.dtype.as_numpy_dtype)
             elif spec.dtype.is_integer:
                 example[name] = generator.integers(0, 2**31 - 1, shape).astype(np.int32)
             elif name == "x":
-                example[name] = self._example_data(generator, shape)
+                example[name] = _example_values(self.value_range(), generator, shape).astype(np.float32)
             else:
                 example[name] = generator.uniform(size=shape).astype(np.float32)
         return example
 
-    def _example_data(self, generator: np.random.Generator, shape: list[int]) -> np.ndarray:
-        """Data in the model's value range."""
-        accepted = self.value_range()
-        low, high = max(accepted.low, -1.0), min(accepted.high, 1.0)
-        data = generator.uniform(low, high, shape)
-        return (np.round(data) if accepted.integer else data).astype(np.float32)
+
+def _example_values(accepted: ValueRange, generator: np.random.Generator, shape: list[int]) -> np.ndarray:
+    """Random values that are accepted, near 0."""
+    low, high = max(accepted.low, -1.0), min(accepted.high, 1.0)
+    values = generator.uniform(low, high, shape)
+    return np.round(values) if accepted.integer else values

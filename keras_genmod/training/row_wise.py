@@ -24,6 +24,16 @@ class RowWise:
 
     # A family whose pass takes much memory a row lowers it.
     _rows_per_pass = ROWS_PER_PASS
+    # Latent vectors, but for families whose codes are whole numbers.
+    _latent_dtype = tf.float32
+
+    def _latent_shape(self) -> tuple[int, ...]:
+        """Shape of the latent variables of one example."""
+        return (self.latent_dim,)
+
+    def _latent_range(self) -> ValueRange:
+        """The values of latent variables."""
+        return ValueRange()
 
     def _with_condition(self, x: tf.Tensor, condition: Any) -> Any:
         """The argument of a network: `x`, or `[x, condition]` with one condition a row."""
@@ -40,19 +50,19 @@ class RowWise:
         return map_rows(graph, (x, condition), batch_size=self._rows_per_pass)
 
     def _as_rows(self, x: Any, latent: bool = False) -> tf.Tensor:
-        """Data or latent vectors as a checked float32 tensor."""
+        """Data or latent variables as a checked tensor."""
         symbolic = tf.is_tensor(x) and not hasattr(x, "numpy")
         x = x if tf.is_tensor(x) else np.asarray(x)
-        name, shape = ("z", (self.latent_dim,)) if latent else ("x", self.event_shape)
+        name, shape = ("z", self._latent_shape()) if latent else ("x", self.event_shape)
         check_rows(name, x, shape)
         if not symbolic:
-            accepted = ValueRange() if latent else self.value_range()
+            accepted = self._latent_range() if latent else self.value_range()
             accepted.check(name, np.asarray(x))
-        return tf.cast(x, tf.float32)
+        return tf.cast(x, self._latent_dtype if latent else tf.float32)
 
     def _latent_specs(self) -> dict[str, tf.TensorSpec]:
-        """Latent vectors as inputs of an endpoint, with the condition if the model has one."""
-        z = tf.TensorSpec([None, self.latent_dim], tf.float32, name="z")
+        """Latent variables as inputs of an endpoint, with the condition if the model has one."""
+        z = tf.TensorSpec([None, *self._latent_shape()], self._latent_dtype, name="z")
         return {"z": z, **self._condition_specs()}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 import keras_genmod as kg
 from keras_genmod.core.registration import register
@@ -39,6 +40,42 @@ class NoiselessGAN(kg.GAN):
     def shared_forward(self, x, *, condition=None, training=False, seed=None):
         z = tf.reshape(x, [tf.shape(x)[0], -1])[:, : self.latent_dim]
         return tf.cast(self.generator(self._with_condition(z, condition), training=training), tf.float32)
+
+
+class _AtItsMean(tfp.distributions.Normal):
+    """A normal distribution whose draws are its mean."""
+
+    def _sample_n(self, n, seed=None):
+        return tf.broadcast_to(self.loc, tf.concat([[n], tf.shape(self.loc)], axis=0))
+
+
+@register
+class NoiselessPosterior(kg.distributions.GaussianHead):
+    """A diagonal posterior whose draws are its means: a deterministic objective, whatever the variant."""
+
+    def __init__(self, *, scale="predicted", **kwargs):
+        super().__init__(scale, **kwargs)
+
+    def distribution(self, params):
+        loc, scale = self._loc_and_scale(self._float32(params))
+        return self._over_event(_AtItsMean(loc, scale))
+
+
+@register
+class NoiselessPrior(kg.distributions.Prior):
+    """The standard normal distribution, whose draws are 0."""
+
+    def distribution(self, posterior=None):
+        zeros = tf.zeros([self.latent_dim])
+        return tfp.distributions.Independent(_AtItsMean(zeros, tf.ones_like(zeros)), 1)
+
+
+@register
+class NoiselessFactorVAE(kg.FactorVAE):
+    """A FactorVAE whose second draws are the mirrored first ones."""
+
+    def _permuted(self, z, seed):
+        return -z
 
 
 @dataclass(frozen=True)
@@ -97,6 +134,27 @@ def _dense(**kwargs):
         "encoder": dense_network((6,), (kwargs.pop("code"),), hidden_dims=(8,), seed=3, **kwargs),
         "decoder": dense_network((2,), (6,), hidden_dims=(8,), seed=4, **kwargs),
     }
+
+
+def _rows(model, code=4, **options):
+    """A row's functions and event shape for a variant of the VAE."""
+
+    def build(seed):
+        return model((6,), seed=seed, **options, **_dense(code=code))
+
+    def noiseless(seed):
+        cls = NoiselessFactorVAE if model is kg.FactorVAE else model
+        own = {name: value for name, value in options.items() if name not in ("posterior", "prior")}
+        fixed = {"posterior": NoiselessPosterior(), "prior": NoiselessPrior()}
+        return cls((6,), seed=seed, **own, **fixed, **_dense(code=4))
+
+    return build, (6,), noiseless
+
+
+# A statistic of a whole batch is not that of its parts, and sees each example once, whatever its weight.
+_BY_BATCH = frozenset({"micro_batches", "repetition"})
+# One that compares examples with each other changes when each is there twice.
+_BY_PAIRS = _BY_BATCH | {"identical_shards"}
 
 
 def _players(event_shape, **kwargs):
@@ -199,6 +257,41 @@ CASES = [
         (8, 8, 1),
         lambda seed: NoiselessVAE((8, 8, 1), latent_dim=2, seed=seed),
         overfit=(3e-3, 150, 0.5),
+    ),
+    Case(
+        "vae with full covariance and a mixture",
+        *_rows(kg.VAE, code=5, posterior="full_covariance", prior="gaussian_mixture", free_bits=0.1),
+        overfit=(2e-2, 300, 0.75),
+    ),
+    Case(
+        "doubly reparameterized iwae with a vampprior",
+        *_rows(kg.IWAE, num_importance_samples=3, doubly_reparameterized=True, prior="vamp"),
+        overfit=(2e-2, 300, 0.75),
+        overfit_term="negative_bound",
+    ),
+    Case(
+        "beta_tcvae",
+        *_rows(kg.BetaTCVAE, beta=2.0, num_examples=100),
+        overfit=(2e-2, 300, 0.75),
+        exempt=_BY_BATCH,
+    ),
+    Case(
+        "dip_vae", *_rows(kg.DIPVAE, kind="I", off_diagonal=0.1), overfit=(2e-2, 300, 0.75), exempt=_BY_BATCH
+    ),
+    Case("info_vae", *_rows(kg.InfoVAE, alpha=0.5), overfit=(2e-2, 300, 0.75), exempt=_BY_PAIRS),
+    Case("wae", *_rows(kg.WAE), overfit=(2e-2, 300, 0.85), exempt=_BY_PAIRS),
+    Case(
+        "factor_vae",
+        *_rows(kg.FactorVAE),
+        adversarial=True,
+        exempt=frozenset({"overfit"}),
+    ),
+    Case(
+        "vq_vae",
+        lambda seed: kg.VQVAE((6,), num_codes=8, code_dim=2, num_latents=3, seed=seed),
+        (6,),
+        lambda seed: kg.VQVAE((6,), num_codes=8, code_dim=2, num_latents=3, revival_threshold=0.0, seed=seed),
+        exempt=_BY_BATCH,
     ),
     Case(
         "gan",

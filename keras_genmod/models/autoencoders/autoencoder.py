@@ -17,7 +17,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_genmod.core.checks import check_number
+from keras_genmod.core.checks import check_integer, check_number
 from keras_genmod.core.registration import register
 from keras_genmod.layers.corruption import Corruption
 from keras_genmod.serving.endpoints import Endpoint
@@ -69,20 +69,13 @@ class Autoencoder(EncoderDecoder):
         sparsity: float = 0.0,
         **kwargs: Any,
     ) -> None:
+        self.latent_dim = check_integer("latent_dim", latent_dim)
         self.denoising = Corruption.of(denoising)
         self.sparsity = check_number("sparsity", sparsity, minimum=0.0)
-        super().__init__(
-            event_shape,
-            latent_dim=latent_dim,
-            encoder=encoder,
-            decoder=decoder,
-            likelihood=likelihood,
-            code_size=(latent_dim, "the code"),
-            **kwargs,
-        )
+        super().__init__(event_shape, encoder=encoder, decoder=decoder, likelihood=likelihood, **kwargs)
 
     def _code(self, x: tf.Tensor, condition: Any = None, training: bool = False) -> tf.Tensor:
-        return tf.cast(self.encoder(self._with_condition(x, condition), training=training), tf.float32)
+        return tf.cast(self.encoder(self._encoder_inputs(x, condition), training=training), tf.float32)
 
     def loss_terms(
         self, x: Any, *, condition: Any = None, training: bool = False, seed: Any = None
@@ -109,10 +102,6 @@ class Autoencoder(EncoderDecoder):
         """
         return self._map_rows("anomaly_score", self._reconstruction_error, x, condition)
 
-    def _reconstruction_error(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
-        z = self._code(x, condition)
-        return -self.likelihood(z, condition=condition).log_prob(x)
-
     def endpoints(self, *, max_samples: int = 1024, num_samples: int = 16) -> dict[str, Endpoint]:
         """Name -> endpoint: `reconstruct`, `encode`, `decode`, `anomaly_score`.
 
@@ -125,4 +114,9 @@ class Autoencoder(EncoderDecoder):
     def get_config(self) -> dict:
         """The constructor arguments, the networks included."""
         denoising = self.denoising and keras.saving.serialize_keras_object(self.denoising)
-        return {**super().get_config(), "denoising": denoising, "sparsity": self.sparsity}
+        return {
+            **super().get_config(),
+            "latent_dim": self.latent_dim,
+            "denoising": denoising,
+            "sparsity": self.sparsity,
+        }

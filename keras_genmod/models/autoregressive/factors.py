@@ -10,7 +10,8 @@ import numpy as np
 
 from keras_genmod.core.checks import describe
 from keras_genmod.distributions.head import Head
-from keras_genmod.distributions.heads import GaussianHead, get_head
+from keras_genmod.distributions.heads import get_head
+from keras_genmod.distributions.real_heads import GaussianHead
 
 __all__ = ["check_ordering", "get_factor_head"]
 

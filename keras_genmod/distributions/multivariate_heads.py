@@ -1,0 +1,109 @@
+"""The heads for real values that depend on each other: multivariate normal distributions."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from keras_genmod.core.checks import check_integer
+from keras_genmod.core.registration import register
+from keras_genmod.distributions.head import Head
+from keras_genmod.distributions.real_heads import positive
+
+__all__ = ["FullCovarianceGaussianHead", "LowRankGaussianHead"]
+
+tfd = tfp.distributions
+tfb = tfp.bijectors
+
+
+@register
+class FullCovarianceGaussianHead(Head):
+    r"""A normal vector with any covariance: $N(\mu, L L^T)$ with a lower triangular $L$.
+
+    Args:
+        event_shape: `(size,)`; images have too many pairs of values for it (see `LowRankGaussianHead`).
+
+    The network gives `size` means and `size * (size + 1) / 2` entries of $L$ (in the order of
+    `tfp.math.fill_triangular`), whose diagonal goes through softplus(raw + log(e - 1)) + 1e-5. Raw zeros are
+    the standard normal distribution.
+
+    Cost: a density takes size^2 operations.
+
+    Example:
+        >>> FullCovarianceGaussianHead(event_shape=(3,)).params_size
+        9
+    """
+
+    def set_event_shape(self, event_shape: Any) -> None:
+        """Fixes the size of the vector."""
+        super().set_event_shape(event_shape)
+        if len(self.event_shape) != 1:
+            raise ValueError(
+                f"A full covariance is for vectors, event_shape=(size,); received {self.event_shape}. "
+                "Use `LowRankGaussianHead` for images."
+            )
+
+    @property
+    def params_shape(self) -> tuple[int, ...]:
+        """Means and the entries of the triangle."""
+        (size,) = self.event_shape
+        return (size + size * (size + 1) // 2,)
+
+    def distribution(self, params: tf.Tensor) -> tfd.Distribution:
+        """Normal distributions with the means and triangles `params`."""
+        (size,) = self.event_shape
+        loc, triangle = tf.split(self._float32(params), [size, -1], axis=-1)
+        raw = tfp.math.fill_triangular(triangle)
+        tril = tf.linalg.set_diag(raw, positive(tf.linalg.diag_part(raw)))
+        return tfd.MultivariateNormalTriL(loc, tril)
+
+
+@register
+class LowRankGaussianHead(Head):
+    r"""Normal values with a covariance of low rank beside the diagonal: $N(\mu, D + U U^T)$.
+
+    $D$ is diagonal and $U$ has `rank` columns, so that each column is one way in which the whole event
+    may vary, such as all its pixels growing lighter together.
+
+    Args:
+        rank: number of columns of $U$.
+        event_shape: shape of one event.
+
+    The network gives `2 + rank` numbers a dimension: mean, raw variance (softplus as in `GaussianHead`),
+    and its row of $U$.
+
+    Cost: a density takes size * rank^2 operations.
+
+    Reference: Stochastic Segmentation Networks, Monteiro et al., 2020 (the parameterisation, for images).
+
+    Example:
+        >>> LowRankGaussianHead(rank=5, event_shape=(4, 4, 1)).params_shape
+        (4, 4, 7)
+    """
+
+    def __init__(self, rank: int = 10, *, event_shape: Any = None, **kwargs) -> None:
+        self.rank = check_integer("rank", rank)
+        super().__init__(event_shape=event_shape, **kwargs)
+
+    @property
+    def params_per_dim(self) -> int:
+        """Mean, raw variance, and a row of the low-rank factor."""
+        return 2 + self.rank
+
+    def distribution(self, params: tf.Tensor) -> tfd.Distribution:
+        """Normal distributions with means, variances and factors `params`."""
+        size = math.prod(self.event_shape)
+        parts = self._split_dims(self._float32(params))
+        parts = tf.reshape(parts, [tf.shape(parts)[0], size, self.params_per_dim])
+        loc, raw, factor = tf.split(parts, [1, 1, self.rank], axis=-1)
+        flat = tfd.MultivariateNormalDiagPlusLowRankCovariance(loc[..., 0], positive(raw[..., 0]), factor)
+        if len(self.event_shape) == 1:
+            return flat
+        return tfd.TransformedDistribution(flat, tfb.Reshape(self.event_shape, (size,)))
+
+    def get_config(self) -> dict:
+        """The constructor arguments."""
+        return {**super().get_config(), "rank": self.rank}

@@ -1,0 +1,214 @@
+r"""The vector-quantised variational autoencoder: codes that are numbers of vectors in a codebook.
+
+$$ L = -\log p(x \mid e_{k(z)}) + \beta \, \lVert z - sg(e_{k(z)}) \rVert^2, \quad z = f(x) $$
+
+Each vector $z$ that the encoder gives is replaced by the nearest code. The gradient of the reconstruction
+passes from the code to $z$ as it is ("straight through"), the second term keeps $z$ near its code, and the
+codebook follows by moving averages.
+
+References: Neural Discrete Representation Learning, van den Oord, Vinyals and Kavukcuoglu, 2017; Jukebox: A
+Generative Model for Music, Dhariwal et al., 2020 (codes without use start anew).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from keras_genmod.core.checks import ValueRange, check_integer, check_number
+from keras_genmod.core.registration import register
+from keras_genmod.layers.vector_quantizer import VectorQuantizer
+from keras_genmod.metrics.code_usage import CodeUsage
+from keras_genmod.networks.defaults import default_decoder, default_encoder
+from keras_genmod.networks.residual import residual_decoder, residual_encoder
+from keras_genmod.serving.endpoints import Endpoint
+from keras_genmod.training.encoder_decoder import EncoderDecoder
+
+__all__ = ["VQVAE"]
+
+
+@register
+class VQVAE(EncoderDecoder):
+    r"""An autoencoder whose code is an array of whole numbers 0..num_codes-1.
+
+    Images get convolutions that halve the sides twice, so that 28x28 pixels become 7x7 codes; vectors get
+    dense networks and `num_latents` codes. A prior over the codes, which drawing new examples needs, is not
+    part of it.
+
+    Args:
+        event_shape: shape of one example.
+        num_codes: size K of the codebook.
+        code_dim: width D of a code's vector.
+        num_latents: codes of one example, for vectors without an `encoder`.
+        encoder: network from `x` (`[x, condition]`) to vectors `[..., D]`, such as `[h, w, D]`.
+        decoder: network from those (`[z, condition]`) to the raw parameters of the likelihood.
+        likelihood: as in `VAE`.
+        commitment: weight $\beta$ of the second term.
+        ema_decay, revival_threshold: of the codebook, see `layers.VectorQuantizer`.
+        num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`.
+
+    Logs: `loss`, `reconstruction` (nats per example), `commitment` (the squared distance, summed over the
+    codes of an example), `perplexity` (how many codes are used, see `metrics.CodeUsage`).
+
+    Cost: one pass through encoder and decoder, and K D for each code.
+
+    Example:
+        >>> import numpy as np
+        >>> model = VQVAE((4,), num_codes=8, code_dim=2, num_latents=3, seed=0)
+        >>> model.compile()
+        >>> _ = model.fit(np.eye(4, dtype="float32"), epochs=1, verbose=0)
+        >>> codes = model.encode(np.eye(4))
+        >>> codes.shape, model.decode(codes).shape
+        (TensorShape([4, 3]), TensorShape([4, 4]))
+    """
+
+    _latent_dtype = tf.int32
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        *,
+        num_codes: int = 512,
+        code_dim: int = 64,
+        num_latents: int = 16,
+        encoder: keras.Model | None = None,
+        decoder: keras.Model | None = None,
+        likelihood: Any = "bernoulli",
+        commitment: float = 0.25,
+        ema_decay: float = 0.99,
+        revival_threshold: float = 0.1,
+        **kwargs: Any,
+    ) -> None:
+        self.num_codes = check_integer("num_codes", num_codes, minimum=2)
+        self.code_dim = check_integer("code_dim", code_dim)
+        self.num_latents = check_integer("num_latents", num_latents)
+        self.commitment = check_number("commitment", commitment, minimum=0.0)
+        super().__init__(event_shape, encoder=encoder, decoder=decoder, likelihood=likelihood, **kwargs)
+        self._quantizer = VectorQuantizer(
+            num_codes,
+            ema_decay=ema_decay,
+            revival_threshold=revival_threshold,
+            seed=self.seed,
+            name="quantizer",
+        )
+        self._quantizer.build((None, self.code_dim))
+        self.code_usage = CodeUsage(num_codes)
+
+    # ---- networks and shapes --------------------------------------------------------------------
+
+    def _default_encoder(self) -> keras.Model:
+        options = self._network_options(0)
+        if len(self.event_shape) == 3:
+            return residual_encoder(self.event_shape, self.code_dim, name="encoder", **options)
+        return default_encoder(self.event_shape, (self.num_latents, self.code_dim), **options)
+
+    def _default_decoder(self, input_shape: tuple[int, ...], params_shape: tuple[int, ...]) -> keras.Model:
+        options = self._network_options(1)
+        if len(self.event_shape) == 3:
+            return residual_decoder(input_shape, params_shape, name="decoder", **options)
+        return default_decoder(input_shape, params_shape, **options)
+
+    def _expected_code(self, encoder: keras.layers.Layer) -> tuple[tuple[int, ...], str]:
+        """As many vectors as the encoder gives, each of `code_dim`."""
+        condition = [self._condition_spec.keras_input()] if self._condition_spec else []
+        x = keras.Input(self.event_shape)
+        shape = tuple(encoder([x, *condition] if condition else x).shape[1:])
+        leading = shape[:-1] if len(shape) > 1 else (self.num_latents,)
+        return (*leading, self.code_dim), f"vectors of code_dim={self.code_dim}"
+
+    def _decoder_input_shape(self, code_shape: tuple[int, ...]) -> tuple[int, ...]:
+        self._code_shape = code_shape
+        return code_shape
+
+    def _latent_shape(self) -> tuple[int, ...]:
+        return self._code_shape[:-1]
+
+    def _latent_range(self) -> ValueRange:
+        return ValueRange(0.0, self.num_codes - 1.0, integer=True, advice="Codes are what `encode` gives.")
+
+    # ---- codes ----------------------------------------------------------------------------------
+
+    def codebook(self) -> tf.Tensor:
+        """The vectors of the codes, `[num_codes, code_dim]`."""
+        return self._quantizer.codebook()
+
+    def _vectors(self, x: tf.Tensor, condition: Any, training: bool) -> tf.Tensor:
+        return tf.cast(self.encoder(self._encoder_inputs(x, condition), training=training), tf.float32)
+
+    def _code(self, x: tf.Tensor, condition: Any = None, training: bool = False) -> tf.Tensor:
+        return self._quantizer(self._vectors(x, condition, training))
+
+    def likelihood(
+        self, z: Any, *, condition: Any = None, training: bool = False
+    ) -> tfp.distributions.Distribution:
+        """The distribution p(x|z) of codes.
+
+        Args:
+            z: codes, whole numbers `[B, *latent_shape]`.
+            condition: one for all or one per row.
+            training: whether layers act as in training.
+        """
+        return super().likelihood(
+            self._quantizer.lookup(tf.cast(z, tf.int32)), condition=condition, training=training
+        )
+
+    # ---- objective ------------------------------------------------------------------------------
+
+    def loss_terms(
+        self, x: Any, *, condition: Any = None, training: bool = False, seed: Any = None
+    ) -> dict[str, tf.Tensor]:
+        """`reconstruction` and `commitment`; in training the codebook moves."""
+        z = self._vectors(x, condition, training)
+        numbers = self._quantizer(z)
+        codes = self._quantizer.lookup(numbers)
+        if training:
+            self._quantizer.update(z, numbers, seed)
+        self.code_usage.update_state(numbers)
+        through = z + tf.stop_gradient(codes - z)
+        likelihood = super().likelihood(through, condition=condition, training=training)
+        distances = tf.math.squared_difference(z, tf.stop_gradient(codes))
+        return {
+            "reconstruction": -likelihood.log_prob(x),
+            "commitment": tf.reduce_sum(tf.reshape(distances, [-1, math.prod(self._code_shape)]), axis=1),
+        }
+
+    def term_weights(self) -> dict[str, Any]:
+        """The weight of the second term."""
+        return {"commitment": self.commitment}
+
+    # ---- capabilities ---------------------------------------------------------------------------
+
+    def anomaly_score(self, x: Any, *, condition: Any = None) -> tf.Tensor:
+        """The reconstruction error of each example, `[B]` nats; larger is stranger.
+
+        Args:
+            x: data `[B, *event_shape]`.
+            condition: one for all or one per row.
+        """
+        return self._map_rows("anomaly_score", self._reconstruction_error, x, condition)
+
+    def endpoints(self, *, max_samples: int = 1024, num_samples: int = 16) -> dict[str, Endpoint]:
+        """Name -> endpoint: `reconstruct`, `encode`, `decode`, `anomaly_score`.
+
+        Args:
+            max_samples, num_samples: not used by this family.
+        """
+        score = Endpoint(lambda *inputs: {"score": self._reconstruction_error(*inputs)}, self._input_specs())
+        return {**super().endpoints(), "anomaly_score": score}
+
+    def get_config(self) -> dict:
+        """The constructor arguments, the networks included."""
+        return {
+            **super().get_config(),
+            "num_codes": self.num_codes,
+            "code_dim": self.code_dim,
+            "num_latents": self.num_latents,
+            "commitment": self.commitment,
+            "ema_decay": self._quantizer.ema_decay,
+            "revival_threshold": self._quantizer.revival_threshold,
+        }
