@@ -127,8 +127,10 @@ class VectorQuantizer(keras.layers.Layer):
         sums = tf.math.unsorted_segment_sum(
             tf.concat([ones, flat], axis=1), tf.reshape(numbers, [-1]), self.num_codes
         )
-        drawn = tf.random.stateless_uniform([self.num_codes], seed, maxval=tf.shape(flat)[0], dtype=tf.int32)
-        candidates = tf.gather(flat, drawn)
+        # A replica may have no rows at the end of an epoch; the first one always has some, and its are taken.
+        count = tf.maximum(tf.shape(flat)[0], 1)
+        drawn = tf.random.stateless_uniform([self.num_codes], seed, maxval=count, dtype=tf.int32)
+        candidates = tf.gather(tf.pad(flat, [[0, 1], [0, 0]]), drawn)
         assign_equally(self.clusters, self._moved, rows=tf.concat([sums, candidates], axis=1)[None])
 
     def _moved(self, clusters: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
