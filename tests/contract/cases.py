@@ -291,7 +291,8 @@ CASES = [
         lambda seed: kg.VQVAE((6,), num_codes=8, code_dim=2, num_latents=3, seed=seed),
         (6,),
         lambda seed: kg.VQVAE((6,), num_codes=8, code_dim=2, num_latents=3, revival_threshold=0.0, seed=seed),
-        exempt=_BY_BATCH,
+        # The codebook moves with each part of a batch, and the further the more vectors there are.
+        exempt=frozenset({"micro_batches", "identical_shards"}),
     ),
     Case(
         "gan",
