@@ -15,125 +15,69 @@ al., 2015), with one of 500 about 94.5 (read off the paper's figure 2 by karpath
 Mushrooms: NADE 9.81, MADE 9.68 (MADE paper).
 """
 
-import argparse
-import csv
-import math
-import time
-from pathlib import Path
-
-import keras
-import numpy as np
+from density_training import Setting, parser, run
 
 import keras_genmod as kg
 
-# By name: the model for an event shape, batch size, learning rate at the start.
-MODELS = {
-    "fvsbn": (lambda shape: kg.FVSBN(shape, seed=0), 100, 1e-3),
-    "nade": (lambda shape: kg.NADE(shape, hidden_dim=500, ordering="random", seed=0), 25, 1e-3),
-    "made_500": (lambda shape: kg.MADE(shape, hidden_dims=(500,), ordering="random", seed=0), 50, 1e-3),
-    "made_8000": (lambda shape: kg.MADE(shape, hidden_dims=(8000,), ordering="random", seed=0), 200, 1e-3),
-    "made_8000_8000": (
-        lambda shape: kg.MADE(shape, hidden_dims=(8000, 8000), num_masks=32, ordering="random", seed=0),
-        200,
-        3e-4,
+
+def fvsbn(x):
+    return kg.FVSBN(x.shape[1:], seed=0)
+
+
+def nade(x, **options):
+    return kg.NADE(x.shape[1:], seed=0, **options)
+
+
+def made(x, **options):
+    return kg.MADE(x.shape[1:], seed=0, **options)
+
+
+def pixel_cnn(x, **options):
+    return kg.PixelCNN(x.shape[1:], seed=0, **options)
+
+
+MNIST = {
+    "fvsbn": Setting(fvsbn, 100),
+    "nade": Setting(lambda x: nade(x, hidden_dim=500, ordering="random"), 25),
+    "made_500": Setting(lambda x: made(x, hidden_dims=(500,), ordering="random"), 50),
+    "made_8000": Setting(lambda x: made(x, hidden_dims=(8000,), ordering="random"), 200),
+    "made_8000_8000": Setting(
+        lambda x: made(x, hidden_dims=(8000, 8000), num_masks=32, ordering="random"), 200, 3e-4
     ),
-    "pixel_cnn": (
-        lambda shape: kg.PixelCNN(shape, filters=64, num_blocks=6, kernel_size=5, seed=0),
-        32,
-        3e-3,
+    "pixel_cnn": Setting(
+        lambda x: pixel_cnn(x, filters=64, num_blocks=6, kernel_size=5), 32, 3e-3, 0.1, images=True
     ),
-    "gated_pixel_cnn": (
-        lambda shape: kg.PixelCNN(shape, filters=32, num_blocks=5, gated=True, seed=0),
-        32,
-        3e-3,
+    "gated_pixel_cnn": Setting(
+        lambda x: pixel_cnn(x, filters=32, num_blocks=5, gated=True), 32, 3e-3, images=True
     ),
-    "pixel_rnn": (lambda shape: kg.PixelRNN(shape, units=16, seed=0), 20, 3e-3),
+    "pixel_rnn": Setting(lambda x: kg.PixelRNN(x.shape[1:], units=16, seed=0), 20, 3e-3, images=True),
 }
-
-
-class CosineOverTime(keras.callbacks.Callback):
-    """The learning rate falls along a half cosine to 0 at the end of the given time, and training stops."""
-
-    def __init__(self, minutes):
-        super().__init__()
-        self.seconds = 60 * minutes
-
-    def on_train_begin(self, logs=None):
-        self.start = time.perf_counter()
-        self.rate = float(self.model.optimizer.learning_rate)
-
-    def elapsed(self):
-        return min(1.0, (time.perf_counter() - self.start) / self.seconds)
-
-    def on_train_batch_end(self, batch, logs=None):
-        share = self.elapsed()
-        self.model.optimizer.learning_rate.assign(0.5 * self.rate * (1 + math.cos(math.pi * share)))
-        if share == 1.0:
-            self.model.stop_training = True
+DNA = {
+    "fvsbn": Setting(fvsbn, 20),
+    "nade": Setting(lambda x: nade(x, hidden_dim=50), 20),
+    "made": Setting(lambda x: made(x, hidden_dims=(50,), direct=True), 20, weight_decay=0.3),
+}
+MUSHROOMS = {
+    "fvsbn": Setting(fvsbn, 20),
+    "nade": Setting(lambda x: nade(x, hidden_dim=500), 20),
+    "made": Setting(lambda x: made(x, hidden_dims=(500,), direct=True), 20, weight_decay=0.1),
+}
+SETTINGS = {"binarized_mnist": MNIST, "dna": DNA, "mushrooms": MUSHROOMS}
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("model", choices=MODELS)
-    parser.add_argument("--data", default="binarized_mnist", choices=["binarized_mnist", "dna", "mushrooms"])
-    parser.add_argument("--minutes", type=float, default=55)
-    parser.add_argument("--learning-rate", type=float)
-    parser.add_argument("--validation-every", type=int, default=1, help="epochs")
-    parser.add_argument("--output", default="reproduce_output/autoregressive")
-    arguments = parser.parse_args()
-    output = Path(arguments.output) / f"{arguments.data}_{arguments.model}"
-    output.mkdir(parents=True, exist_ok=True)
-
-    sets = kg.data.load(arguments.data)
-    build, batch_size, rate = MODELS[arguments.model]
-    images = arguments.model.startswith("pixel") or arguments.model.startswith("gated")
-    train, valid, test = (
-        sets[split].astype("float32").reshape(len(sets[split]), *((28, 28, 1) if images else (-1,)))
-        for split in ("train", "valid", "test")
+    command = parser(__doc__, MNIST | DNA, output="reproduce_output/autoregressive")
+    command.add_argument("--data", default="binarized_mnist", choices=SETTINGS)
+    arguments = command.parse_args()
+    settings = SETTINGS[arguments.data]
+    if arguments.model not in settings:
+        command.error(f"the models of {arguments.data} are {', '.join(settings)}")
+    run(
+        arguments,
+        settings[arguments.model],
+        kg.data.load(arguments.data),
+        measure=lambda model, x: ("test nll (exact)", -model.log_prob(x)),
     )
-    if len(train) < 10_000:
-        batch_size = 20
-    model = build(train.shape[1:])
-    model.compile(keras.optimizers.Adam(arguments.learning_rate or rate))
-    best = output / "best.weights.h5"
-    start = time.perf_counter()
-    history = model.fit(
-        train,
-        validation_data=valid,
-        validation_freq=arguments.validation_every,
-        batch_size=batch_size,
-        epochs=10_000,
-        verbose=2,
-        callbacks=[
-            CosineOverTime(arguments.minutes),
-            keras.callbacks.ModelCheckpoint(
-                best, "val_loss", mode="min", save_best_only=True, save_weights_only=True
-            ),
-            keras.callbacks.CSVLogger(output / "curve.csv"),
-        ],
-    ).history
-    minutes = (time.perf_counter() - start) / 60
-    model.load_weights(best)
-    model.save(output / "model.keras")
-    nats = np.asarray(model.log_prob(test), "float64")
-    error = nats.std() / math.sqrt(len(nats))
-    if "mnist" in arguments.data:
-        samples = np.asarray(model.sample(64, seed=0)).reshape(-1, 28, 28, 1)
-        kg.write_png(output / "samples.png", kg.image_grid(samples, 8, scale=2))
-    row = {
-        "data": arguments.data,
-        "model": arguments.model,
-        "test nll (exact)": f"{-nats.mean():.2f} +- {error:.2f}",
-        "valid nll": f"{min(history['val_loss']):.2f}",
-        "weights": f"{sum(math.prod(w.shape) for w in model.trainable_weights):,}",
-        "epochs": len(history["loss"]),
-        "minutes": f"{minutes:.0f}",
-    }
-    with open(output / "result.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, row)
-        writer.writeheader()
-        writer.writerow(row)
-    print(", ".join(f"{name}: {value}" for name, value in row.items()), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,147 @@
+"""What the scripts of published likelihoods share: training for a given time, and the row that is printed.
+
+A script gives its settings by name; `run` trains one, selects the epoch on the validation set, looks at the
+test set once and writes the curve, the model, samples and the row.
+"""
+
+import argparse
+import csv
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+import keras_genmod as kg
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A model and how it is trained.
+
+    Args:
+        build: from the training examples to the model.
+        batch_size: examples a step.
+        learning_rate: of Adam at the start.
+        weight_decay: decoupled, as in AdamW.
+        images: whether examples are [28, 28, 1] and not flat.
+    """
+
+    build: Callable
+    batch_size: int
+    learning_rate: float = 1e-3
+    weight_decay: float | None = None
+    images: bool = False
+
+
+class CosineOverTime(keras.callbacks.Callback):
+    """The learning rate falls along a half cosine to 0 at the end of the given time, and training stops."""
+
+    def __init__(self, minutes):
+        super().__init__()
+        self.seconds = 60 * minutes
+
+    def on_train_begin(self, logs=None):
+        self.start = time.perf_counter()
+        self.rate = float(self.model.optimizer.learning_rate)
+
+    def elapsed(self):
+        return min(1.0, (time.perf_counter() - self.start) / self.seconds)
+
+    def on_train_batch_end(self, batch, logs=None):
+        share = self.elapsed()
+        self.model.optimizer.learning_rate.assign(0.5 * self.rate * (1 + math.cos(math.pi * share)))
+        if share == 1.0:
+            self.model.stop_training = True
+
+
+class NegativeBound(keras.callbacks.Callback):
+    """Logs `val_nll`: the validation loss with the divergence's full weight, whatever its schedule says."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        if "val_loss" in logs:
+            terms = ("val_reconstruction", "val_kl")
+            logs["val_nll"] = sum(logs[term] for term in terms) if terms[0] in logs else logs["val_loss"]
+
+
+def parser(description, models, *, output):
+    """The command line that all these scripts have."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("model", choices=models)
+    parser.add_argument("--minutes", type=float, default=55)
+    parser.add_argument("--learning-rate", type=float)
+    parser.add_argument("--weight-decay", type=float, help="decoupled (AdamW)")
+    parser.add_argument("--validation-every", type=int, default=1, help="epochs")
+    parser.add_argument("--output", default=output)
+    return parser
+
+
+def run(arguments, setting, sets, *, measure, train=None):
+    """Trains a setting on `sets` and prints its row.
+
+    Args:
+        arguments: of the command line; `arguments.data` names the data.
+        setting: the model and how it is trained.
+        sets: "train", "valid" and "test" as arrays.
+        measure: from the trained model and the test examples to the name of the figure and its value for
+            each example, nats.
+        train: function of the training examples to what is trained on, such as examples binarised anew;
+            None trains on the examples.
+    """
+    output = Path(arguments.output) / f"{arguments.data}_{arguments.model}"
+    output.mkdir(parents=True, exist_ok=True)
+    shape = (28, 28, 1) if setting.images else (-1,)
+    x = {name: values.astype("float32").reshape(len(values), *shape) for name, values in sets.items()}
+    model = setting.build(x["train"])
+    rate, decay = (
+        chosen if given is None else given
+        for given, chosen in (
+            (arguments.learning_rate, setting.learning_rate),
+            (arguments.weight_decay, setting.weight_decay),
+        )
+    )
+    model.compile(keras.optimizers.Adam(rate, weight_decay=decay))
+    best = output / "best.weights.h5"
+    start = time.perf_counter()
+    selected = keras.callbacks.ModelCheckpoint(
+        best, "val_nll", mode="min", save_best_only=True, save_weights_only=True
+    )
+    history = model.fit(
+        x["train"] if train is None else train(x["train"], setting.batch_size),
+        validation_data=x["valid"],
+        validation_freq=arguments.validation_every,
+        batch_size=setting.batch_size if train is None else None,
+        epochs=10_000,
+        verbose=2,
+        callbacks=[
+            CosineOverTime(arguments.minutes),
+            NegativeBound(),
+            selected,
+            keras.callbacks.CSVLogger(output / "curve.csv"),
+        ],
+    ).history
+    minutes = (time.perf_counter() - start) / 60
+    model.load_weights(best)
+    model.save(output / "model.keras")
+    if x["train"][0].size == 784:
+        samples = np.asarray(model.sample(64, seed=0)).reshape(-1, 28, 28, 1)
+        kg.write_png(output / "samples.png", kg.image_grid(samples, 8, scale=2))
+    figure, nats = measure(model, x["test"])
+    nats = np.asarray(nats, "float64")
+    row = {
+        "data": arguments.data,
+        "model": arguments.model,
+        figure: f"{nats.mean():.2f} +- {nats.std() / math.sqrt(len(nats)):.2f}",
+        "valid nll": f"{selected.best:.2f}",
+        "weights": f"{sum(math.prod(w.shape) for w in model.trainable_weights):,}",
+        "epochs": len(history["loss"]),
+        "minutes": f"{minutes:.0f}",
+    }
+    with open(output / "result.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, row)
+        writer.writeheader()
+        writer.writerow(row)
+    print(", ".join(f"{name}: {value}" for name, value in row.items()), flush=True)

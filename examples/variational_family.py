@@ -1,0 +1,111 @@
+"""One data set, the whole variational family: `python examples/variational_family.py`.
+
+Trains each variant on the same digits with the same networks and compares what users ask of them: how
+probable unseen digits are, how many latents are in use, how good samples look, and how well digits are
+rebuilt. `variational_family_output/samples.png` has one row of samples for each; the last rows are an
+autoencoder without a prior, once decoded from normal noise, once from a density fitted to its codes
+(`LatentSampler`). `vq_vae.png` shows digits above what a VQ-VAE makes of their four codes.
+`--gallery` also renews the pictures in `examples/gallery/`.
+"""
+
+import quiet_start  # isort: skip
+
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+
+import keras_genmod as kg
+
+OUTPUT = Path("variational_family_output")
+GALLERY = Path(__file__).parent / "gallery"
+LATENT_DIM = 8
+EPOCHS = 40
+
+
+def variants(train):
+    """Name -> model, each with the default networks."""
+    common = {"latent_dim": LATENT_DIM, "seed": 1}
+    shape = (8, 8, 1)
+    vamp = kg.distributions.VampPrior(50, pseudo_inputs=train[:50])
+    rise = kg.training.LinearSchedule(20.0, steps=2_000)
+    return {
+        "VAE": kg.VAE(shape, **common),
+        "VAE, full covariance": kg.VAE(shape, posterior="full_covariance", **common),
+        "VAE, mixture prior": kg.VAE(shape, prior="gaussian_mixture", **common),
+        "VAE, VampPrior": kg.VAE(shape, prior=vamp, **common),
+        "VAE, free bits": kg.VAE(shape, free_bits=0.5, **common),
+        "VAE, capacity": kg.VAE(shape, beta=10.0, capacity=rise, **common),
+        "IWAE, 20 draws": kg.IWAE(shape, num_importance_samples=20, **common),
+        "beta-TCVAE": kg.BetaTCVAE(shape, beta=4.0, num_examples=len(train), **common),
+        "DIP-VAE II": kg.DIPVAE(shape, kind="II", off_diagonal=5.0, **common),
+        "FactorVAE": kg.FactorVAE(shape, gamma=5.0, **common),
+        "InfoVAE": kg.InfoVAE(shape, mmd_weight=100.0, **common),
+        "WAE": kg.WAE(shape, likelihood="bernoulli", mmd_weight=100.0, **common),
+    }
+
+
+def main():
+    digits = kg.data.load("digits")
+    train, test = (kg.data.binarize(digits[split] / 16) for split in ("train", "test"))
+    rows = [test[:16]]
+    print(f"{'':<28}{'log p(x)':>10}{'active':>8}{'coverage':>10}{'rebuilt':>9}")
+    for name, model in variants(train).items():
+        samples = fit(model, train).sample(300, seed=0).numpy()
+        log_prob = f"{np.mean(model.log_prob(test, num_samples=500)):.2f}"
+        show(name, model, test, samples, log_prob, kg.metrics.active_units(model.encode(test)))
+        rows.append(samples[:16])
+
+    autoencoder = fit(kg.Autoencoder((8, 8, 1), latent_dim=LATENT_DIM, seed=1), train)
+    noise = np.random.default_rng(0).normal(size=(300, LATENT_DIM))
+    sampler = kg.applications.LatentSampler(autoencoder, seed=0).fit(train)
+    for name, samples in {
+        "autoencoder, normal noise": autoencoder.decode(noise).numpy(),
+        "autoencoder, LatentSampler": sampler.sample(300, seed=0),
+    }.items():
+        show(name, autoencoder, test, samples)
+        rows.append(samples[:16])
+    write("samples.png", kg.image_grid(np.concatenate(rows), columns=16, padding=1, scale=4))
+
+    vq_vae = fit(kg.VQVAE((8, 8, 1), num_codes=64, code_dim=16, seed=1), train)
+    codes = vq_vae.encode(test)
+    used = kg.metrics.CodeUsage(64)
+    used.update_state(codes)
+    show("VQ-VAE", vq_vae, test)
+    print(f"{'':<28}each digit in {codes[0].shape} codes of 64, perplexity {float(used.result()):.0f}")
+    pairs = np.concatenate([test[:16], vq_vae.reconstruct(test[:16])])
+    write("vq_vae.png", kg.image_grid(pairs, columns=16, padding=1, scale=4))
+    print(f"\nDone in {time.perf_counter() - quiet_start.STARTED:.0f} s.")
+
+
+def fit(model, train):
+    """The model, trained."""
+    rate = keras.optimizers.Adam(2e-3)
+    model.compile(rate, keras.optimizers.Adam(1e-4)) if isinstance(model, kg.FactorVAE) else model.compile(
+        rate
+    )
+    model.fit(train, batch_size=32, epochs=EPOCHS, verbose=0)
+    return model
+
+
+def show(name, model, test, samples=None, log_prob="", active=""):
+    """Prints a row; `coverage` is the share of test digits that have a sample among their neighbours."""
+    coverage = ""
+    if samples is not None:
+        flat = samples.reshape(len(samples), -1)
+        coverage = f"{kg.metrics.density_coverage(test.reshape(len(test), -1), flat)['coverage']:.2f}"
+    right = np.mean((np.asarray(model.reconstruct(test)) > 0.5) == test)
+    print(f"{name:<28}{log_prob:>10}{active!s:>8}{coverage:>10}{right:>9.1%}", flush=True)
+
+
+def write(name, picture):
+    folders = [OUTPUT, *[GALLERY] * ("--gallery" in sys.argv)]
+    for path in (folder / (name if folder == OUTPUT else f"variational_{name}") for folder in folders):
+        kg.write_png(path, picture)
+        print(f"Wrote {path}")
+
+
+if __name__ == "__main__":
+    main()
