@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_genmod.core.checks import ValueRange, describe
-from keras_genmod.core.registration import register
+from keras_genmod.core.checks import ValueRange
+from keras_genmod.core.registration import register, resolve
 from keras_genmod.distributions.head import Head
 from keras_genmod.distributions.multivariate_heads import LowRankGaussianHead
 from keras_genmod.distributions.quantiles import continuous_bernoulli_quantile
@@ -98,14 +97,6 @@ def get_head(likelihood: Any, event_shape: Any) -> Head:
     Raises:
         ValueError: for another name or type, or a head made for another event shape.
     """
-    if isinstance(likelihood, str) and likelihood in _HEADS:
-        likelihood = _HEADS[likelihood]()
-    elif isinstance(likelihood, dict):
-        likelihood = keras.saving.deserialize_keras_object(likelihood)
-    if not isinstance(likelihood, Head):
-        raise ValueError(
-            f"`likelihood` must be one of {', '.join(map(repr, _HEADS))} or a head such as "
-            f"`GaussianHead(scale='learned')`; received {describe(likelihood)}."
-        )
-    likelihood.set_event_shape(event_shape)
-    return likelihood
+    head = resolve("likelihood", likelihood, _HEADS, Head, "a head such as `GaussianHead(scale='learned')`")
+    head.set_event_shape(event_shape)
+    return head

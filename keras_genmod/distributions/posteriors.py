@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
-
-from keras_genmod.core.checks import describe
+from keras_genmod.core.registration import resolve
 from keras_genmod.distributions.head import Head
 from keras_genmod.distributions.multivariate_heads import FullCovarianceGaussianHead
 from keras_genmod.distributions.real_heads import GaussianHead
@@ -25,14 +23,7 @@ def get_posterior_head(posterior: Any, latent_dim: int) -> Head:
     Raises:
         ValueError: for another name or type, or a head made for another number of latent dimensions.
     """
-    if isinstance(posterior, str) and posterior in _POSTERIORS:
-        posterior = _POSTERIORS[posterior]()
-    elif isinstance(posterior, dict):
-        posterior = keras.saving.deserialize_keras_object(posterior)
-    if not isinstance(posterior, Head):
-        raise ValueError(
-            f"`posterior` must be one of {', '.join(map(repr, _POSTERIORS))} or a head of real values such "
-            f"as `LowRankGaussianHead(rank=2)`; received {describe(posterior)}."
-        )
-    posterior.set_event_shape((latent_dim,))
-    return posterior
+    other = "a head of real values such as `LowRankGaussianHead(rank=2)`"
+    head = resolve("posterior", posterior, _POSTERIORS, Head, other)
+    head.set_event_shape((latent_dim,))
+    return head

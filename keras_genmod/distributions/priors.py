@@ -14,8 +14,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_genmod.core.checks import ValueRange, check_integer, check_rows, describe
-from keras_genmod.core.registration import register
+from keras_genmod.core.checks import ValueRange, check_integer, check_rows
+from keras_genmod.core.registration import register, resolve
 from keras_genmod.distributions.gaussian_mixture import DiagonalGaussianMixture
 from keras_genmod.distributions.real_heads import positive
 
@@ -240,13 +240,4 @@ def get_prior(prior: Any) -> Prior:
     Raises:
         ValueError: for another name or type.
     """
-    if isinstance(prior, str) and prior in _PRIORS:
-        prior = _PRIORS[prior]()
-    elif isinstance(prior, dict):
-        prior = keras.saving.deserialize_keras_object(prior)
-    if not isinstance(prior, Prior):
-        raise ValueError(
-            f"`prior` must be one of {', '.join(map(repr, _PRIORS))} or a prior such as "
-            f"`VampPrior(num_components=500)`; received {describe(prior)}."
-        )
-    return prior
+    return resolve("prior", prior, _PRIORS, Prior, "a prior such as `VampPrior(num_components=500)`")

@@ -146,6 +146,15 @@ class EncoderDecoder(GenerativeModel):
         """
         return self._map_rows("reconstruct", self.call, x, condition)
 
+    def anomaly_score(self, x: Any, *, condition: Any = None) -> tf.Tensor:
+        """The reconstruction error of each example, `[B]` nats; larger is stranger.
+
+        Args:
+            x: data `[B, *event_shape]`.
+            condition: one for all or one per row.
+        """
+        return self._map_rows("anomaly_score", self._reconstruction_error, x, condition)
+
     def _reconstruction_error(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
         """-log p(x|z) at the code of `x`, `[B]` nats."""
         return -self.likelihood(self._code(x, condition), condition=condition).log_prob(x)
@@ -184,7 +193,7 @@ class EncoderDecoder(GenerativeModel):
             )
 
     def endpoints(self, *, max_samples: int = 1024, num_samples: int = 16) -> dict[str, Endpoint]:
-        """Name -> endpoint: `reconstruct`, `encode`, `decode`.
+        """Name -> endpoint: `reconstruct`, `encode`, `decode`, `anomaly_score`.
 
         Args:
             max_samples, num_samples: as in `GenerativeModel.endpoints`.
@@ -198,6 +207,7 @@ class EncoderDecoder(GenerativeModel):
             "reconstruct": Endpoint(named("reconstruction", self.call), x),
             "encode": Endpoint(named("z", self._code), x),
             "decode": Endpoint(named("x", self._mean), self._latent_specs()),
+            "anomaly_score": Endpoint(named("score", self._reconstruction_error), x),
         }
 
     def get_config(self) -> dict:

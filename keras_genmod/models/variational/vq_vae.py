@@ -26,7 +26,6 @@ from keras_genmod.layers.vector_quantizer import VectorQuantizer
 from keras_genmod.metrics.code_usage import CodeUsage
 from keras_genmod.networks.defaults import default_decoder, default_encoder
 from keras_genmod.networks.residual import residual_decoder, residual_encoder
-from keras_genmod.serving.endpoints import Endpoint
 from keras_genmod.training.encoder_decoder import EncoderDecoder
 
 __all__ = ["VQVAE"]
@@ -180,26 +179,6 @@ class VQVAE(EncoderDecoder):
     def term_weights(self) -> dict[str, Any]:
         """The weight of the second term."""
         return {"commitment": self.commitment}
-
-    # ---- capabilities ---------------------------------------------------------------------------
-
-    def anomaly_score(self, x: Any, *, condition: Any = None) -> tf.Tensor:
-        """The reconstruction error of each example, `[B]` nats; larger is stranger.
-
-        Args:
-            x: data `[B, *event_shape]`.
-            condition: one for all or one per row.
-        """
-        return self._map_rows("anomaly_score", self._reconstruction_error, x, condition)
-
-    def endpoints(self, *, max_samples: int = 1024, num_samples: int = 16) -> dict[str, Endpoint]:
-        """Name -> endpoint: `reconstruct`, `encode`, `decode`, `anomaly_score`.
-
-        Args:
-            max_samples, num_samples: not used by this family.
-        """
-        score = Endpoint(lambda *inputs: {"score": self._reconstruction_error(*inputs)}, self._input_specs())
-        return {**super().endpoints(), "anomaly_score": score}
 
     def get_config(self) -> dict:
         """The constructor arguments, the networks included."""
