@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_genmod.core.checks import check_integer
+from keras_genmod.core.checks import check_event_shape, check_integer
 from keras_genmod.core.registration import register
 from keras_genmod.distributions.head import Head
 from keras_genmod.distributions.real_heads import positive
@@ -39,12 +39,13 @@ class FullCovarianceGaussianHead(Head):
 
     def set_event_shape(self, event_shape: Any) -> None:
         """Fixes the size of the vector."""
-        super().set_event_shape(event_shape)
-        if len(self.event_shape) != 1:
+        event_shape = check_event_shape(event_shape)
+        if len(event_shape) != 1:
             raise ValueError(
-                f"A full covariance is for vectors, event_shape=(size,); received {self.event_shape}. "
+                f"A full covariance is for vectors, event_shape=(size,); received {event_shape}. "
                 "Use `LowRankGaussianHead` for images."
             )
+        super().set_event_shape(event_shape)
 
     @property
     def params_shape(self) -> tuple[int, ...]:

@@ -21,9 +21,14 @@ def get_posterior_head(posterior: Any, latent_dim: int) -> Head:
     """The head of a model's `posterior` argument: a name, a `Head` of real values, or its configuration.
 
     Raises:
-        ValueError: for another name or type, or a head made for another number of latent dimensions.
+        ValueError: for another name or type, a head of other values, or one made for another number of
+            latent dimensions.
     """
     other = "a head of real values such as `LowRankGaussianHead(rank=2)`"
     head = resolve("posterior", posterior, _POSTERIORS, Head, other)
+    if head.value_range != Head.value_range:
+        raise ValueError(
+            f"`posterior` must be {other}; received a {type(head).__name__}, of {head.value_range}."
+        )
     head.set_event_shape((latent_dim,))
     return head

@@ -118,11 +118,11 @@ class StudentTHead(_LocationScaleHead):
     Args:
         scale: as in `GaussianHead`.
         df: degrees of freedom, a number above 1 (so that there is a mean), or `"learned"`: one weight for
-            all dimensions, 1 + softplus(raw), 5 at the start.
+            all dimensions, 1 + 1e-5 + softplus(raw), 5 at the start.
         event_shape: shape of one event.
 
     At temperature T the draw's density is $p^{1/T}$, normalised: again a Student's t, with
-    $(\nu + 1) / T - 1$ degrees of freedom, which asks for $T < \nu + 1$.
+    $(\nu + 1) / T - 1$ degrees of freedom, which asks for $T < \nu + 1$: a ValueError where both are numbers.
 
     Example:
         >>> import numpy as np
@@ -153,7 +153,7 @@ class StudentTHead(_LocationScaleHead):
         r"""$\nu$, a float32 scalar."""
         if self.df != "learned":
             return tf.constant(self.df, tf.float32)
-        return 1.0 + tf.nn.softplus(tf.convert_to_tensor(self.raw_df) + math.log(math.expm1(4.0)))
+        return 1.0 + _MIN_SCALE + tf.nn.softplus(tf.convert_to_tensor(self.raw_df) + math.log(math.expm1(4.0)))
 
     def distribution(self, params: tf.Tensor) -> tfd.Distribution:
         """Student's t distributions whose locations (and scales) are `params`."""
@@ -161,6 +161,12 @@ class StudentTHead(_LocationScaleHead):
         return self._over_event(tfd.StudentT(self.degrees_of_freedom(), loc, scale))
 
     def _draw(self, params: tf.Tensor, uniforms: tf.Tensor, temperature: Any) -> tf.Tensor:
+        numbers = self.df != "learned" and not tf.is_tensor(temperature)
+        if numbers and temperature >= self.df + 1.0:
+            raise ValueError(
+                f"`temperature` must be below df + 1 = {self.df + 1.0:g}, above which Student's t has no "
+                f"tempered form; received {temperature}. Use a lower temperature."
+            )
         loc, scale = self._loc_and_scale(params)
         df = self.degrees_of_freedom()
         tempered = (df + 1.0) / temperature - 1.0

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_genmod.core.replicas import (
     assign_equally,
+    gather_rows,
     in_multi_worker,
     is_chief,
     num_replicas,
@@ -118,3 +119,40 @@ def test_one_of_several_workers_is_chief(spec, task_type, task_id, chief):
     strategy = cluster(spec, task_type, task_id)
     assert in_multi_worker(strategy)
     assert is_chief(strategy) is chief
+
+
+def test_gathered_rows_on_one_device_are_the_rows():
+    rows = tf.constant([[1.0], [2.0]])
+    assert gather_rows(rows) is rows
+
+
+@pytest.mark.parametrize(
+    "shards",
+    [
+        ([[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0], [7.0, 8.0]]),
+        ([[1.0, 2.0]], [[5.0, 6.0], [7.0, 8.0], [9.0, 0.0]]),
+        ([[1.0, 2.0], [3.0, 4.0]], np.zeros([0, 2], np.float32)),
+    ],
+    ids=["even", "uneven", "none_on_one"],
+)
+def test_rows_are_gathered_in_the_order_of_the_replicas(strategy, shards):
+    for gathered in run(strategy, gather_rows, per_replica(strategy, *shards)):
+        np.testing.assert_array_equal(gathered, np.concatenate(shards))
+
+
+@pytest.mark.parametrize("sizes", [(2, 2), (3, 1)], ids=["even", "uneven"])
+def test_the_gradient_goes_back_to_the_own_rows_from_all_losses(strategy, sizes):
+    """Of sum_i c_i r_i^2 over all rows, once on each replica with a factor of its own, 1 and 10."""
+    rows = np.float32([[1.0, -2.0], [3.0, 0.5], [-1.0, 4.0], [2.0, 7.0]])
+    coefficients = tf.constant([[1.0], [2.0], [3.0], [4.0]])
+
+    def step(rows, factor):
+        with tf.GradientTape() as tape:
+            tape.watch(rows)
+            loss = factor * tf.reduce_sum(coefficients * tf.square(gather_rows(rows)))
+        return tape.gradient(loss, rows)
+
+    shards = per_replica(strategy, rows[: sizes[0]], rows[sizes[0] :])
+    gradients = run(strategy, step, shards, per_replica(strategy, 1.0, 10.0))
+    assert [len(gradient) for gradient in gradients] == list(sizes)
+    np.testing.assert_allclose(np.concatenate(gradients), 11 * 2 * coefficients * rows, rtol=1e-6)

@@ -1,5 +1,7 @@
 """Heads: densities against formulas in float64, gradients, scales, precision, and files."""
 
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -10,8 +12,11 @@ from keras_genmod.distributions import (
     CategoricalHead,
     ContinuousBernoulliHead,
     DiscretizedLogisticMixtureHead,
+    FullCovarianceGaussianHead,
     GaussianHead,
     Head,
+    LowRankGaussianHead,
+    StudentTHead,
     get_head,
 )
 
@@ -193,6 +198,190 @@ def test_other_scales_are_refused(scale):
         GaussianHead(scale)
 
 
+# ---- Student's t ------------------------------------------------------------------------------------
+
+
+def student_t(x, df, loc, scale):
+    """log Gamma((n + 1) / 2) - log Gamma(n / 2) - log(n pi) / 2 - log s - (n + 1) / 2 log(1 + r^2 / n)."""
+    constant = math.lgamma((df + 1) / 2) - math.lgamma(df / 2) - 0.5 * math.log(df * math.pi)
+    return constant - np.log(scale) - (df + 1) / 2 * np.log1p(((x - loc) / scale) ** 2 / df)
+
+
+def raw_of(scale):
+    """The raw parameter that softplus(raw + log(e - 1)) + 1e-5 turns into this."""
+    return np.log(np.expm1(np.asarray(scale, np.float64) - 1e-5)) - np.log(np.e - 1)
+
+
+@pytest.mark.parametrize("df", [1.01, 3.0, 40.0])
+def test_student_t_of_fixed_scale(df):
+    head = StudentTHead(0.5, df=df, event_shape=(3,))
+    distribution = head.distribution(np.float32(LOC))
+    np.testing.assert_allclose(distribution.log_prob(X), student_t(X, df, LOC, 0.5).sum(-1), rtol=2e-6)
+    assert not head.weights
+
+
+def test_predicted_scale_of_student_t_stands_behind_the_locations():
+    head = StudentTHead("predicted", df=4.0, event_shape=(2, 2, 3))
+    rng = np.random.default_rng(0)
+    x, loc = rng.normal(size=(2, 4, 2, 2, 3))
+    scale = rng.uniform(0.2, 3.0, size=(4, 2, 2, 3))
+    distribution = head.distribution(np.concatenate([loc, raw_of(scale)], axis=-1).astype(np.float32))
+    expected = student_t(x, 4.0, loc, scale).sum((1, 2, 3))
+    np.testing.assert_allclose(distribution.log_prob(np.float32(x)), expected, rtol=1e-5)
+    # The variance of four degrees of freedom is twice the squared scale.
+    np.testing.assert_allclose(distribution.variance(), 2 * scale**2, rtol=1e-5)
+
+
+def test_learned_degrees_of_freedom_are_5_at_the_start():
+    head = StudentTHead("per_dimension", event_shape=(3,))
+    assert {tuple(weight.shape) for weight in head.trainable_weights} == {(), (3,)}
+    expected = student_t(X, 5.0, LOC, 1.00001).sum(-1)
+    np.testing.assert_allclose(head.distribution(np.float32(LOC)).log_prob(X), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("df", [1.2, 2.5, 60.0])
+def test_learned_degrees_of_freedom_and_their_gradient(df):
+    """1 + 1e-5 + softplus(raw + log(e^4 - 1)), so that d df / d raw = 1 - e^(1 - df), but for 1e-5."""
+    head = StudentTHead(0.5, event_shape=(3,))
+    head.raw_df.assign(np.log(np.expm1(df - 1)) - np.log(np.expm1(4)))
+    with tf.GradientTape() as tape:
+        log_prob = tf.reduce_sum(head.distribution(np.float32(LOC)).log_prob(np.float32(X)))
+    expected = student_t(X, df, LOC, 0.5).sum()
+    np.testing.assert_allclose(log_prob, expected, rtol=1e-5)
+    slope = (student_t(X, df + 1e-4, LOC, 0.5).sum() - student_t(X, df - 1e-4, LOC, 0.5).sum()) / 2e-4
+    # log Gamma in float32 has few digits of its derivative left where df is large.
+    gradient = tape.gradient(log_prob, head.raw_df.value)
+    np.testing.assert_allclose(gradient, slope * -np.expm1(1 - df), rtol=1e-3, atol=1e-4)
+
+
+def test_learned_degrees_of_freedom_stay_above_one():
+    """There is a mean, whatever the weight."""
+    head = StudentTHead(event_shape=(3,))
+    head.raw_df.assign(-100.0)
+    np.testing.assert_array_equal(head(np.float32(LOC)), np.float32(LOC))
+
+
+def test_temperatures_without_a_tempered_form_are_refused():
+    head = StudentTHead(df=3.0, event_shape=(1,))
+    params, uniforms = np.zeros((1, 1), np.float32), np.full((1, 1), 0.9, np.float32)
+    assert np.isfinite(head.draw(params, uniforms, 3.0))
+    with pytest.raises(ValueError, match="`temperature` must be below df . 1 = 4,.*received 4.0.*lower"):
+        head.draw(params, uniforms, 4.0)
+
+
+def test_outliers_cost_the_logarithm_of_their_distance():
+    """(n + 1) log 1000 more for the thousandfold distance, where a normal distribution takes 5e11."""
+    distribution = StudentTHead(df=2.0, event_shape=(1,)).distribution(np.zeros((2, 1), np.float32))
+    near, far = distribution.log_prob([[1e3], [1e6]]).numpy()
+    assert near - far == pytest.approx(3 * math.log(1e3), abs=1e-4)
+
+
+@pytest.mark.parametrize("df", [1.0, 0, -2.0, np.nan, np.inf, True, "predicted", None, [3.0]])
+def test_other_degrees_of_freedom_are_refused(df):
+    with pytest.raises(ValueError, match="`df` must be a .*number above 1.*received"):
+        StudentTHead(df=df)
+    with pytest.raises(ValueError, match="`scale` must be a .*received"):
+        StudentTHead(-1.0)
+
+
+# ---- normal vectors and images with covariances -----------------------------------------------------
+
+
+def multivariate_normal(x, loc, covariance):
+    """-((x - m)^T C^-1 (x - m) + log det(2 pi C)) / 2, for each row."""
+    centred = x - loc
+    quadratic = np.einsum("ni,nij,nj->n", centred, np.linalg.inv(covariance), centred)
+    return -0.5 * (quadratic + np.linalg.slogdet(2 * np.pi * covariance)[1])
+
+
+def softplus_scale(raw):
+    return np.logaddexp(0, raw + np.log(np.e - 1)) + 1e-5
+
+
+def low_rank_moments(params, event_shape, rank):
+    """Mean and D + U U^T, parameter k of channel c at index k C + c."""
+    rows, channels = len(params), event_shape[-1]
+    parts = params.reshape(rows, *event_shape[:-1], 2 + rank, channels)
+    parts = np.moveaxis(parts, -1, -2).reshape(rows, -1, 2 + rank).astype(np.float64)
+    factor = parts[..., 2:]
+    diagonal = softplus_scale(parts[..., 1])[..., None] * np.eye(parts.shape[1])
+    return parts[..., 0], diagonal + factor @ np.swapaxes(factor, -1, -2)
+
+
+def full_moments(params, event_shape, _):
+    """The rows of L for a vector of 3, in the order of `tfp.math.fill_triangular`."""
+    loc, (a, b, c, d, e, f) = params[:, :3].astype(np.float64), params[:, 3:].astype(np.float64).T
+    zero, positive = np.zeros_like(a), softplus_scale
+    tril = np.array([[positive(d), zero, zero], [f, positive(e), zero], [c, b, positive(a)]])
+    tril = np.moveaxis(tril, -1, 0)
+    return loc, tril @ np.swapaxes(tril, -1, -2)
+
+
+MULTIVARIATE = pytest.mark.parametrize(
+    ("make", "moments", "event_shape", "size"),
+    [
+        (FullCovarianceGaussianHead, full_moments, (3,), 9),
+        (lambda **kwargs: LowRankGaussianHead(2, **kwargs), low_rank_moments, (5,), 20),
+        (lambda **kwargs: LowRankGaussianHead(2, **kwargs), low_rank_moments, (2, 2, 3), 48),
+    ],
+    ids=["full", "low_rank_vector", "low_rank_image"],
+)
+
+
+@MULTIVARIATE
+def test_normal_density_of_the_covariance(make, moments, event_shape, size):
+    head = make(event_shape=event_shape)
+    assert head.params_size == size == math.prod(head.params_shape)
+    rng = np.random.default_rng(0)
+    params = rng.normal(size=(6, *head.params_shape)).astype(np.float32)
+    x = rng.normal(size=(6, *event_shape)).astype(np.float32)
+    loc, covariance = moments(params, event_shape, 2)
+    distribution = head.distribution(params)
+    expected = multivariate_normal(x.reshape(6, -1), loc, covariance)
+    np.testing.assert_allclose(distribution.log_prob(x), expected, rtol=1e-4)
+    np.testing.assert_allclose(head(params), loc.reshape(x.shape), rtol=1e-6)
+    assert distribution.batch_shape == [6] and distribution.event_shape == event_shape
+
+
+@MULTIVARIATE
+def test_draws_have_the_mean_and_the_covariance(make, moments, event_shape, size):
+    """An entry of the sample covariance has the variance (C_ii C_jj + C_ij^2) / n."""
+    head, count = make(event_shape=event_shape), 20_000
+    params = np.random.default_rng(1).normal(size=(1, *head.params_shape)).astype(np.float32)
+    (loc,), (covariance,) = moments(params, event_shape, 2)
+    draws = head.distribution(params).sample(count, seed=(1, 2)).numpy()
+    assert draws.shape == (count, 1, *event_shape)
+    centred = draws.reshape(count, -1) - loc
+    variances = np.diag(covariance)
+    assert np.all(abs(centred.mean(axis=0)) < 5 * np.sqrt(variances / count))
+    error = np.sqrt((np.outer(variances, variances) + covariance**2) / count)
+    assert np.all(abs(centred.T @ centred / count - covariance) < 5 * error)
+
+
+@MULTIVARIATE
+def test_raw_zeros_are_the_standard_normal_distribution(make, moments, event_shape, size):
+    head = make(event_shape=event_shape)
+    x = np.random.default_rng(2).normal(size=(4, *event_shape))
+    expected = normal(x.reshape(4, -1), 0.0, 1.0).sum(-1)
+    log_prob = head.distribution(np.zeros((4, *head.params_shape), np.float32)).log_prob(np.float32(x))
+    # The scale is 1.00001, and so is the variance of the low-rank head.
+    np.testing.assert_allclose(log_prob, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("event_shape", [(4, 4, 1), (2, 3)])
+def test_full_covariance_refuses_images(event_shape):
+    with pytest.raises(ValueError, match=r"is for vectors, event_shape=\(size,\); received \(.*LowRank"):
+        FullCovarianceGaussianHead(event_shape=event_shape)
+    with pytest.raises(ValueError, match=r"is for vectors, event_shape=\(size,\); received \(.*LowRank"):
+        get_head(FullCovarianceGaussianHead(), event_shape)
+
+
+@pytest.mark.parametrize("rank", [0, -1, 2.0, True, None, "2"])
+def test_other_ranks_are_refused(rank):
+    with pytest.raises(ValueError, match="`rank` must be an integer of at least 1; received"):
+        LowRankGaussianHead(rank)
+
+
 # ---- all heads --------------------------------------------------------------------------------------
 
 HEADS = {
@@ -202,10 +391,13 @@ HEADS = {
     "learned": lambda **kwargs: GaussianHead("learned", **kwargs),
     "per_dimension": lambda **kwargs: GaussianHead("per_dimension", **kwargs),
     "predicted": lambda **kwargs: GaussianHead("predicted", **kwargs),
+    "student_t": lambda **kwargs: StudentTHead("predicted", df=3.0, **kwargs),
+    "student_t_learned": lambda **kwargs: StudentTHead("learned", **kwargs),
+    "low_rank": lambda **kwargs: LowRankGaussianHead(3, **kwargs),
     "categorical": lambda **kwargs: CategoricalHead(5, **kwargs),
     "logistics": lambda **kwargs: DiscretizedLogisticMixtureHead(2, 5, **kwargs),
 }
-PARAMS_PER_DIM = {"predicted": 2, "categorical": 5, "logistics": 6}
+PARAMS_PER_DIM = {"predicted": 2, "student_t": 2, "low_rank": 5, "categorical": 5, "logistics": 6}
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -251,6 +443,17 @@ def test_configuration_gives_the_head_back(name):
     assert again.get_config() == head.get_config()
     assert again.name == "likelihood" and again.event_shape == (2, 3)
     assert again.params_shape == head.params_shape
+    params = tf.random.stateless_normal([4, *head.params_shape], (0, 1))
+    x = tf.zeros([4, 2, 3])
+    np.testing.assert_array_equal(
+        again.distribution(params).log_prob(x), head.distribution(params).log_prob(x)
+    )
+
+
+def test_configuration_of_the_full_covariance():
+    head = FullCovarianceGaussianHead(event_shape=(3,))
+    again = get_head(keras.saving.serialize_keras_object(head), (3,))
+    assert type(again) is FullCovarianceGaussianHead and again.params_shape == (9,)
 
 
 @keras.saving.register_keras_serializable(package="tests")
@@ -280,6 +483,15 @@ def test_file_keeps_the_learned_scale(scale, tmp_path):
     np.testing.assert_array_equal(loaded(LOC), model(LOC))
 
 
+def test_file_keeps_the_learned_degrees_of_freedom(tmp_path):
+    model = MeanOf(StudentTHead())
+    model.head.raw_df.assign(0.7)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert float(loaded.head.degrees_of_freedom()) == float(model.head.degrees_of_freedom()) != 5.0
+    np.testing.assert_array_equal(loaded(LOC), model(LOC))
+
+
 # ---- the argument -----------------------------------------------------------------------------------
 
 
@@ -290,6 +502,8 @@ def test_names_of_heads():
         ("discretized_logistic_mixture", DiscretizedLogisticMixtureHead),
         ("continuous_bernoulli", ContinuousBernoulliHead),
         ("gaussian", GaussianHead),
+        ("low_rank_gaussian", LowRankGaussianHead),
+        ("student_t", StudentTHead),
     ):
         head = get_head(name, (4,))
         assert type(head) is kind and head.event_shape == (4,)
@@ -316,7 +530,8 @@ def test_values_that_heads_accept():
             ValueError, match=r"\[0, 1\]; received values from 0.0 to 255.0. Scale pixels by 1/255"
         ):
             head.value_range.check("x", np.array([0.0, 255.0]))
-    GaussianHead.value_range.check("x", np.array([-1e6, 1e6]))
+    for head in (GaussianHead, StudentTHead, LowRankGaussianHead, FullCovarianceGaussianHead):
+        head.value_range.check("x", np.array([-1e6, 1e6]))
 
 
 def test_head_without_a_distribution_says_what_is_missing():
