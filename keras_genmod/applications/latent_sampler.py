@@ -81,11 +81,10 @@ class LatentSampler:
                     f"received {len(z)}. Pass more, or a smaller `num_components`."
                 )
             density = _Mixture(self.num_components, self.seed)
-        scale = z.std(axis=0)
-        # A latent that is the same for all examples stays so.
-        standard = z.mean(axis=0), np.where(scale > 0, scale, 1.0)
-        density.fit(((z - standard[0]) / standard[1]).astype("float32"), **options)
-        self._fitted, self._standard = density, standard
+        mean, scale = z.mean(axis=0), z.std(axis=0)
+        # A latent that is the same for all examples stays so: on the way back its scale is 0.
+        density.fit(((z - mean) / np.where(scale > 0, scale, 1.0)).astype("float32"), **options)
+        self._fitted, self._standard = density, (mean, scale)
         return self
 
     def sample(self, num_samples: int, *, condition: Any = None, seed: Any = None) -> np.ndarray:

@@ -36,8 +36,12 @@ class InfoVAE(LatentVariableModel):
         alpha: 1 less the weight of the divergence of each posterior, at most 1; 0 is the VAE's weight.
         mmd_weight: $\lambda$; the discrepancy's weight is `alpha + mmd_weight - 1`, at least 0.
         kernel: of the discrepancy, see `losses.maximum_mean_discrepancy`.
-        latent_dim, encoder, decoder, likelihood, posterior, prior: as in `VAE`.
+        latent_dim, encoder, decoder, likelihood, posterior: as in `VAE`.
+        prior: as in `VAE`, but without weights to learn.
         num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`.
+
+    Raises:
+        ValueError: for a prior with weights to learn.
 
     Logs: `loss`, `reconstruction`, `kl` (nats per example), `mmd` (the unbiased estimate, which may be
     negative), `active_units`.
@@ -58,6 +62,12 @@ class InfoVAE(LatentVariableModel):
         self.mmd_weight = check_number("mmd_weight", mmd_weight, minimum=1.0 - self.alpha)
         self.kernel = check_choice("kernel", kernel, ("inverse_multiquadratic", "gaussian"))
         super().__init__(event_shape, **kwargs)
+        if self._prior.trainable_weights:
+            raise ValueError(
+                f"The discrepancy of {type(self).__name__} is that of draws, through which no gradient reaches "
+                f"the weights of a mixture: `prior` must have nothing to learn; received a "
+                f"{type(self._prior).__name__}. Use prior='standard_normal', or a VAE with this prior."
+            )
 
     def loss_terms(
         self, x: Any, *, condition: Any = None, training: bool = False, seed: Any = None
