@@ -153,7 +153,8 @@ class StudentTHead(_LocationScaleHead):
         r"""$\nu$, a float32 scalar."""
         if self.df != "learned":
             return tf.constant(self.df, tf.float32)
-        return 1.0 + _MIN_SCALE + tf.nn.softplus(tf.convert_to_tensor(self.raw_df) + math.log(math.expm1(4.0)))
+        raw = tf.convert_to_tensor(self.raw_df) + math.log(math.expm1(4.0))
+        return 1.0 + _MIN_SCALE + tf.nn.softplus(raw)
 
     def distribution(self, params: tf.Tensor) -> tfd.Distribution:
         """Student's t distributions whose locations (and scales) are `params`."""

@@ -32,8 +32,8 @@ def log_aggregate_posterior(
 
     Minibatch-weighted sampling, for draws $z_i$ of the posteriors of a batch of M out of N examples:
     $$ \log q(z_i) \approx \log \frac{1}{N M} \sum_{j=1}^M q(z_i \mid x_j) $$
-    Without N, the batch stands for all the data: $1 / M$ in place of $1 / (N M)$. With it the values are lower
-    by log N, as the posterior of $z_i$'s own example is in every batch; gradients are the same.
+    Without N, the batch stands for all the data: $1 / M$ in place of $1 / (N M)$. With it the values are
+    lower by log N, as the posterior of $z_i$'s own example is in every batch; gradients are the same.
 
     Args:
         z: one draw of each posterior, `[B, D]`.

@@ -64,8 +64,8 @@ class InfoVAE(LatentVariableModel):
         super().__init__(event_shape, **kwargs)
         if self._prior.trainable_weights:
             raise ValueError(
-                f"The discrepancy of {type(self).__name__} is that of draws, through which no gradient reaches "
-                f"the weights of a mixture: `prior` must have nothing to learn; received a "
+                f"The discrepancy of {type(self).__name__} is that of draws, which pass no gradient to the "
+                "weights of a mixture: `prior` must have nothing to learn; received a "
                 f"{type(self._prior).__name__}. Use prior='standard_normal', or a VAE with this prior."
             )
 
