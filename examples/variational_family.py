@@ -30,7 +30,7 @@ def variants(train):
     common = {"latent_dim": LATENT_DIM, "seed": 1}
     shape = (8, 8, 1)
     vamp = kg.distributions.VampPrior(50, pseudo_inputs=train[:50])
-    rise = kg.training.LinearSchedule(20.0, steps=2_000)
+    rise = kg.training.LinearSchedule(8.0, steps=1_000)
     return {
         "VAE": kg.VAE(shape, **common),
         "VAE, full covariance": kg.VAE(shape, posterior="full_covariance", **common),

@@ -21,14 +21,16 @@ tfb = tfp.bijectors
 
 @register
 class FullCovarianceGaussianHead(Head):
-    r"""A normal vector with any covariance: $N(\mu, L L^T)$ with a lower triangular $L$.
+    r"""A normal vector with any covariance: $N(\mu, L L^T)$, $L = diag(s) \, U$, U unit lower triangular.
 
     Args:
         event_shape: `(size,)`; images have too many pairs of values for it (see `LowRankGaussianHead`).
 
-    The network gives `size` means and `size * (size + 1) / 2` entries of $L$ (in the order of
-    `tfp.math.fill_triangular`), whose diagonal goes through softplus(raw + log(e - 1)) + 1e-5. Raw zeros are
-    the standard normal distribution.
+    The network gives `size` means and `size * (size + 1) / 2` entries of a triangle (in the order of
+    `tfp.math.fill_triangular`): those below the diagonal are the entries of $U$, the diagonal gives $s$ by
+    softplus(raw + log(e - 1)) + 1e-5. Raw zeros are the standard normal distribution. A small $s_i$ makes the
+    whole row i small, so that dimension i becomes precise by one number; with free entries of $L$ instead,
+    posteriors learn more slowly.
 
     Cost: a density takes size^2 operations.
 
@@ -58,8 +60,9 @@ class FullCovarianceGaussianHead(Head):
         (size,) = self.event_shape
         loc, triangle = tf.split(self._float32(params), [size, -1], axis=-1)
         raw = tfp.math.fill_triangular(triangle)
-        tril = tf.linalg.set_diag(raw, positive(tf.linalg.diag_part(raw)))
-        return tfd.MultivariateNormalTriL(loc, tril)
+        scale = positive(tf.linalg.diag_part(raw))
+        unit = tf.linalg.set_diag(raw, tf.ones_like(scale))
+        return tfd.MultivariateNormalTriL(loc, scale[..., None] * unit)
 
 
 @register

@@ -312,8 +312,9 @@ def full_moments(params, event_shape, _):
     """The rows of L for a vector of 3, in the order of `tfp.math.fill_triangular`."""
     loc, (a, b, c, d, e, f) = params[:, :3].astype(np.float64), params[:, 3:].astype(np.float64).T
     zero, positive = np.zeros_like(a), softplus_scale
-    tril = np.array([[positive(d), zero, zero], [f, positive(e), zero], [c, b, positive(a)]])
-    tril = np.moveaxis(tril, -1, 0)
+    one = np.ones_like(a)
+    unit = np.array([[one, zero, zero], [f, one, zero], [c, b, one]])
+    tril = np.moveaxis(unit * positive(np.array([d, e, a]))[:, None], -1, 0)
     return loc, tril @ np.swapaxes(tril, -1, -2)
 
 

@@ -207,7 +207,7 @@ def full_covariance(raw, z):
     log_probs = []
     # The means, then the triangle from its last entry to its first.
     for (*mean, last, low, first), row in zip(raw, z, strict=True):
-        factor = np.array([[positive(first), 0.0], [low, positive(last)]])
+        factor = np.diag([positive(first), positive(last)]) @ [[1.0, 0.0], [low, 1.0]]
         log_probs.append(stats.multivariate_normal.logpdf(row, mean, factor @ factor.T))
     return np.array(log_probs)
 
