@@ -37,10 +37,10 @@ def pixel_cnn(x, **options):
 
 
 MNIST = {
-    "fvsbn": Setting(fvsbn, 100),
-    "nade": Setting(lambda x: nade(x, hidden_dim=500, ordering="random"), 25),
+    "fvsbn": Setting(fvsbn, 100, weight_decay=0.01),
+    "nade": Setting(lambda x: nade(x, hidden_dim=500, ordering="random"), 25, weight_decay=0.1),
     "made_500": Setting(lambda x: made(x, hidden_dims=(500,), ordering="random"), 50),
-    "made_8000": Setting(lambda x: made(x, hidden_dims=(8000,), ordering="random"), 200),
+    "made_8000": Setting(lambda x: made(x, hidden_dims=(8000,), ordering="random"), 200, weight_decay=0.2),
     "made_8000_8000": Setting(
         lambda x: made(x, hidden_dims=(8000, 8000), num_masks=32, ordering="random"), 200, 3e-4
     ),
@@ -54,12 +54,12 @@ MNIST = {
 }
 DNA = {
     "fvsbn": Setting(fvsbn, 20),
-    "nade": Setting(lambda x: nade(x, hidden_dim=50), 20),
+    "nade": Setting(lambda x: nade(x, hidden_dim=50), 20, weight_decay=0.1),
     "made": Setting(lambda x: made(x, hidden_dims=(50,), direct=True), 20, weight_decay=0.3),
 }
 MUSHROOMS = {
     "fvsbn": Setting(fvsbn, 20),
-    "nade": Setting(lambda x: nade(x, hidden_dim=500), 20),
+    "nade": Setting(lambda x: nade(x, hidden_dim=500), 20, 3e-3, 0.02),
     "made": Setting(lambda x: made(x, hidden_dims=(500,), direct=True), 20, weight_decay=0.1),
 }
 SETTINGS = {"binarized_mnist": MNIST, "dna": DNA, "mushrooms": MUSHROOMS}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -92,13 +93,15 @@ class Fittable:
                 if steps_per_epoch is not None:
                     batch_size = -(-num_rows(batch) // steps_per_epoch)
             steps = steps_per_epoch or -(-num_rows(batch) // batch_size)
+            # TensorFlow keeps functions of pipelines for good; they must not keep the model.
+            model = weakref.ref(self)
             x = endless_batches(
                 batch,
                 batch_size,
                 seed=self._data_seed(),
                 shuffle=bool(shuffle),
                 # Asked when the first epoch begins: `BackupAndRestore` has set the epoch by then.
-                first_step=lambda: (self._initial_epoch or initial_epoch) * steps,
+                first_step=lambda: (model()._initial_epoch or initial_epoch) * steps,
             )
             y = sample_weight = class_weight = None
             steps_per_epoch, shuffle = steps, False

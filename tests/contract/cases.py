@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -94,6 +95,8 @@ class Case:
         overfit_term: the term that is looked at.
         exempt: names of promises that do not apply.
         without_gradient: weights whose gradient is 0 by the mathematics.
+        sibling: whether its objective differs from another row's by a term alone, so that only promises of
+            replicas are among the default tests, and the others among the longer ones.
     """
 
     name: str
@@ -109,6 +112,7 @@ class Case:
     overfit_term: str = "reconstruction"
     exempt: frozenset = field(default_factory=frozenset)
     without_gradient: tuple[str, ...] = ()
+    sibling: bool = False
 
     def data(self, num_rows: int, seed: int = 0) -> tuple:
         """The arguments of `fit`: `(x,)` or `(x, condition)`; binary data of few patterns."""
@@ -276,10 +280,20 @@ CASES = [
         exempt=_BY_BATCH,
     ),
     Case(
-        "dip_vae", *_rows(kg.DIPVAE, kind="I", off_diagonal=0.1), overfit=(2e-2, 300, 0.75), exempt=_BY_BATCH
+        "dip_vae",
+        *_rows(kg.DIPVAE, kind="I", off_diagonal=0.1),
+        overfit=(2e-2, 300, 0.75),
+        exempt=_BY_BATCH,
+        sibling=True,
     ),
-    Case("info_vae", *_rows(kg.InfoVAE, alpha=0.5), overfit=(2e-2, 300, 0.75), exempt=_BY_PAIRS),
-    Case("wae", *_rows(kg.WAE), overfit=(2e-2, 300, 0.85), exempt=_BY_PAIRS),
+    Case(
+        "info_vae",
+        *_rows(kg.InfoVAE, alpha=0.5),
+        overfit=(2e-2, 300, 0.75),
+        exempt=_BY_PAIRS,
+        sibling=True,
+    ),
+    Case("wae", *_rows(kg.WAE), overfit=(2e-2, 300, 0.85), exempt=_BY_PAIRS, sibling=True),
     Case(
         "factor_vae",
         *_rows(kg.FactorVAE),
@@ -387,6 +401,13 @@ CASES = [
         exempt=frozenset({"overfit"}),
     ),
 ]
+
+# Those whose promises are all among the default tests.
+CORE_CASES = [case for case in CASES if not case.sibling]
+
+every_case = pytest.mark.parametrize(
+    "case", [pytest.param(case, id=case.name, marks=[pytest.mark.slow] * case.sibling) for case in CASES]
+)
 
 
 def weights(model) -> dict[str, np.ndarray]:

@@ -30,10 +30,10 @@ def main(folder: str, index: int, ports: list[int]) -> None:
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     import keras
 
-    from tests.contract.cases import CASES
+    from tests.contract.cases import CORE_CASES
 
     results = {}
-    for number, case in enumerate(CASES):
+    for number, case in enumerate(CORE_CASES):
         with strategy.scope():
             model = case.noiseless(7)
             model.compile(keras.optimizers.SGD(0.005))

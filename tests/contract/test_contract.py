@@ -9,9 +9,9 @@ import tensorflow as tf
 
 import keras_genmod as kg
 from keras_genmod.core.batches import Batch
-from tests.contract.cases import CASES, largest_difference, weights
+from tests.contract.cases import every_case, largest_difference, weights
 
-pytestmark = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+pytestmark = every_case
 
 BATCH = 8
 ROWS = 20  # the last batch of an epoch is ragged

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import keras_genmod as kg
-from tests.contract.cases import CASES
+from tests.contract.cases import CORE_CASES
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,7 +56,7 @@ def run(tmp_path_factory):
     return folder, [json.loads((folder / f"worker{i}.json").read_text()) for i in range(2)]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", CORE_CASES, ids=lambda case: case.name)
 def test_two_workers_are_one_device(case, run):
     _, results = run
     model = case.noiseless(7)
@@ -69,7 +69,9 @@ def test_two_workers_are_one_device(case, run):
             np.testing.assert_allclose(weight.numpy().ravel(), theirs, atol=5e-6)
 
 
-@pytest.mark.parametrize("number,case", list(enumerate(CASES)), ids=lambda value: getattr(value, "name", ""))
+@pytest.mark.parametrize(
+    "number,case", list(enumerate(CORE_CASES)), ids=lambda value: getattr(value, "name", "")
+)
 def test_workers_agree_on_a_seed_and_the_chief_writes_whole_files(number, case, run):
     folder, results = run
     first, second = (worker[case.name] for worker in results)

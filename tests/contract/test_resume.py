@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.cases import CASES
+from tests.contract.cases import CORE_CASES
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,7 +28,7 @@ def results(tmp_path_factory):
     return json.loads((folder / "results.json").read_text())
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", CORE_CASES, ids=lambda case: case.name)
 def test_a_resumed_run_is_the_uninterrupted_one(case, results):
     result = results[case.name]
     assert result["backup"] == 0.0
