@@ -59,7 +59,7 @@ DNA = {
 }
 MUSHROOMS = {
     "fvsbn": Setting(fvsbn, 20),
-    "nade": Setting(lambda x: nade(x, hidden_dim=500), 20, 3e-3, 0.02),
+    "nade": Setting(lambda x: nade(x, hidden_dim=500), 20, 3e-3, 0.03),
     "made": Setting(lambda x: made(x, hidden_dims=(500,), direct=True), 20, weight_decay=0.1),
 }
 SETTINGS = {"binarized_mnist": MNIST, "dna": DNA, "mushrooms": MUSHROOMS}
