@@ -82,10 +82,10 @@ def main():
 
 def fit(model, train):
     """The model, trained."""
-    rate = keras.optimizers.Adam(2e-3)
-    model.compile(rate, keras.optimizers.Adam(1e-4)) if isinstance(model, kg.FactorVAE) else model.compile(
-        rate
-    )
+    optimizers = [keras.optimizers.Adam(2e-3)]
+    if isinstance(model, kg.FactorVAE):
+        optimizers.append(keras.optimizers.Adam(1e-4))  # Of its discriminator.
+    model.compile(*optimizers)
     model.fit(train, batch_size=32, epochs=EPOCHS, verbose=0)
     return model
 

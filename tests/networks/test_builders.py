@@ -6,13 +6,23 @@ import keras
 import numpy as np
 import pytest
 
-from keras_genmod.networks import conv_decoder, conv_encoder, dense_network
+from keras_genmod.networks import (
+    conv_decoder,
+    conv_encoder,
+    dense_network,
+    residual_decoder,
+    residual_encoder,
+)
 
 VECTOR, IMAGE = (5,), (6, 6, 1)
 SMALL = {
     "dense": lambda **kwargs: dense_network(VECTOR, (3,), hidden_dims=(8, 8), **kwargs),
     "conv_encoder": lambda **kwargs: conv_encoder(IMAGE, (3,), filters=(4, 4), hidden_dim=8, **kwargs),
     "conv_decoder": lambda **kwargs: conv_decoder(VECTOR, (6, 6, 2), filters=(4, 4), hidden_dim=8, **kwargs),
+    "residual_encoder": lambda **kwargs: residual_encoder(IMAGE, 3, filters=4, num_blocks=1, **kwargs),
+    "residual_decoder": lambda **kwargs: residual_decoder(
+        (2, 2, 3), (6, 6, 2), filters=4, num_blocks=1, **kwargs
+    ),
 }
 BUILDERS = pytest.mark.parametrize("kind", SMALL)
 
@@ -132,7 +142,7 @@ def test_no_two_layers_of_a_network_have_the_same_seed():
     for kind in SMALL:
         layers = [layer for layer in SMALL[kind](seed=3).layers if hasattr(layer, "kernel_initializer")]
         seeds = [layer.kernel_initializer.seed for layer in layers]
-        assert len(set(seeds)) == len(seeds) >= 3
+        assert len(set(seeds)) == len(seeds) >= (5 if "residual" in kind else 3)
 
 
 @BUILDERS

@@ -1,27 +1,11 @@
-"""Residual networks: sizes and weights by hand, the blocks' formula, seeds, conditions."""
-
-import itertools
+"""Residual networks: sizes and weights by hand, the blocks' formula; the rest is in test_builders.py."""
 
 import keras
 import numpy as np
 import pytest
 
 from keras_genmod.networks import residual_decoder, residual_encoder
-
-SMALL = {
-    "encoder": lambda **kwargs: residual_encoder((6, 6, 1), 3, filters=4, num_blocks=1, **kwargs),
-    "decoder": lambda **kwargs: residual_decoder((2, 2, 3), (6, 6, 2), filters=4, num_blocks=1, **kwargs),
-}
-BUILDERS = pytest.mark.parametrize("kind", SMALL)
-
-
-def data(network, rows=4):
-    shape = (network.inputs or network.input)[0].shape[1:]
-    return np.random.default_rng(0).normal(size=(rows, *shape)).astype(np.float32)
-
-
-def kernels(network):
-    return [weight.numpy() for weight in network.trainable_weights if weight.name == "kernel"]
+from tests.networks.test_builders import data
 
 
 @pytest.mark.parametrize(
@@ -100,17 +84,6 @@ def test_a_network_of_one_pixel_is_the_formula(make, before, after):
     np.testing.assert_allclose(network(x)[:, 0, 0], linear("outputs", h), rtol=1e-4, atol=1e-4)
 
 
-@BUILDERS
-def test_last_layer_is_linear(kind):
-    network = SMALL[kind](seed=0)
-    x = data(network)
-    before = np.asarray(network(x))
-    last = network.get_layer("outputs")
-    last.kernel.assign(2 * last.kernel)
-    np.testing.assert_allclose(network(x), 2 * before, rtol=1e-5, atol=1e-6)
-    assert before.min() < 0 < before.max()
-
-
 def test_features_see_the_image_where_they_stand():
     """A pixel of one corner does not reach the features of the other."""
     network = residual_encoder((32, 32, 1), 3, filters=4, num_blocks=1, seed=0)
@@ -119,54 +92,6 @@ def test_features_see_the_image_where_they_stand():
     x[0, 31, 31] += 3.0
     changed = np.abs(network(x) - before)[0].max(axis=-1)
     assert changed[7, 7] > 1e-3 and changed[:4].max() == changed[:, :4].max() == 0
-
-
-@BUILDERS
-def test_weights_are_a_function_of_the_seed(kind):
-    first, again, other = (kernels(SMALL[kind](seed=seed)) for seed in (1, 1, 2))
-    for a, b, c in zip(first, again, other, strict=True):
-        np.testing.assert_array_equal(a, b)
-        assert not np.intersect1d(a, c).size
-
-
-@BUILDERS
-def test_layers_do_not_start_from_the_same_numbers(kind):
-    layers = [layer for layer in SMALL[kind](seed=3).layers if hasattr(layer, "kernel_initializer")]
-    seeds = [layer.kernel_initializer.seed for layer in layers]
-    assert len(set(seeds)) == len(seeds) >= 5
-
-
-@BUILDERS
-def test_class_changes_the_output(kind):
-    network = SMALL[kind](num_classes=3, seed=0)
-    x = np.repeat(data(network, 1), 3, axis=0)
-    y = np.asarray(network([x, np.arange(3)])).reshape(3, -1)
-    for a, b in itertools.combinations(y, 2):
-        assert np.abs(a - b).max() > 1e-3
-
-
-@BUILDERS
-def test_array_changes_the_output(kind):
-    network = SMALL[kind](condition_shape=(2,), seed=0)
-    x = np.repeat(data(network, 1), 2, axis=0)
-    y = np.asarray(network([x, np.array([[0.0, 1.0], [1.0, 0.0]])]))
-    assert np.abs(y[0] - y[1]).max() > 1e-3
-
-
-@BUILDERS
-def test_policy_is_that_of_the_argument(kind):
-    network = SMALL[kind](dtype="mixed_bfloat16")
-    assert {layer.compute_dtype for layer in network.layers if layer.weights} == {"bfloat16"}
-    assert {weight.dtype for weight in network.weights} == {"float32"}
-
-
-@BUILDERS
-def test_configuration_gives_the_network_back(kind):
-    network = SMALL[kind](num_classes=3, seed=1)
-    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(network))
-    again.set_weights(network.get_weights())
-    inputs = [data(network), np.array([0, 1, 2, 0])]
-    np.testing.assert_array_equal(again(inputs), network(inputs))
 
 
 def test_sides_that_do_not_fit_are_refused():
