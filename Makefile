@@ -12,10 +12,10 @@ quickstart: $(READY)  ## Train, sample, save, load and export a first model
 	$(BIN)/python examples/quickstart.py
 
 test: $(READY)  ## The default tests; no network
-	$(BIN)/python -m pytest -q -n $(WORKERS)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
 
 test-slow: $(READY)  ## The longer tests; those on real data need KERAS_GENMOD_DATA
-	$(BIN)/python -m pytest -q -n $(WORKERS) -m slow
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m slow
 
 lint: $(READY)  ## Style and format, nothing is changed
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 from keras_genmod.training.adversarial_model import AdversarialModel
 from keras_genmod.training.encoder_decoder import EncoderDecoder
+from keras_genmod.training.exact_density import ExactDensity
 from keras_genmod.training.generative_model import GenerativeModel
 from keras_genmod.training.schedules import (
     CosineSchedule,
@@ -16,6 +17,7 @@ __all__ = [
     "CosineSchedule",
     "CyclicalSchedule",
     "EncoderDecoder",
+    "ExactDensity",
     "GenerativeModel",
     "LinearSchedule",
     "Player",

@@ -97,6 +97,8 @@ class Case:
         without_gradient: weights whose gradient is 0 by the mathematics.
         sibling: whether its objective differs from another row's by a term alone, so that only promises of
             replicas are among the default tests, and the others among the longer ones.
+        mechanism: whether it stands for the rows that use the training loop as it does. What the loop
+            promises whatever is trained is among the default tests for these rows alone.
     """
 
     name: str
@@ -113,6 +115,7 @@ class Case:
     exempt: frozenset = field(default_factory=frozenset)
     without_gradient: tuple[str, ...] = ()
     sibling: bool = False
+    mechanism: bool = False
 
     def data(self, num_rows: int, seed: int = 0) -> tuple:
         """The arguments of `fit`: `(x,)` or `(x, condition)`; binary data of few patterns."""
@@ -254,6 +257,7 @@ CASES = [
         ),
         condition_shape=(2,),
         overfit=(2e-2, 300, 0.75),
+        mechanism=True,
     ),
     Case(
         "convolutional vae",
@@ -307,6 +311,7 @@ CASES = [
         lambda seed: kg.VQVAE((6,), num_codes=8, code_dim=2, num_latents=3, revival_threshold=0.0, seed=seed),
         # The codebook moves with each part of a batch, and the further the more vectors there are.
         exempt=frozenset({"micro_batches", "identical_shards"}),
+        mechanism=True,
     ),
     Case(
         "gan",
@@ -327,6 +332,7 @@ CASES = [
         adversarial=True,
         # A batch's statistics are not those of its parts.
         exempt=frozenset({"overfit", "micro_batches"}),
+        mechanism=True,
     ),
     Case(
         "conditional wgan_gp",
@@ -356,6 +362,7 @@ CASES = [
         (6,),
         lambda seed: kg.MADE((6,), hidden_dims=(12, 12), direct=True, seed=seed),
         overfit_term="nll",
+        mechanism=True,
     ),
     Case(
         "conditional nade over random orders",
@@ -390,6 +397,7 @@ CASES = [
         unpaired=True,
         adversarial=True,
         exempt=frozenset({"overfit"}),
+        mechanism=True,
     ),
     Case(
         "paired translator",
@@ -402,12 +410,27 @@ CASES = [
     ),
 ]
 
-# Those whose promises are all among the default tests.
-CORE_CASES = [case for case in CASES if not case.sibling]
 
-every_case = pytest.mark.parametrize(
-    "case", [pytest.param(case, id=case.name, marks=[pytest.mark.slow] * case.sibling) for case in CASES]
-)
+def _over_cases(is_default):
+    """A parametrisation over all rows, those that are not of the default tests marked so."""
+    return pytest.mark.parametrize(
+        "case",
+        [
+            pytest.param(case, id=case.name, marks=[] if is_default(case) else [pytest.mark.slow])
+            for case in CASES
+        ],
+    )
+
+
+# For promises of a model, and for those of the loop that trains it.
+every_case = _over_cases(lambda case: not case.sibling)
+every_mechanism = _over_cases(lambda case: case.mechanism)
+
+
+def selected_cases(request) -> list[str]:
+    """The names of the rows that the tests of a requesting module are run for."""
+    mine = [item for item in request.session.items if item.module is request.module]
+    return sorted({item.callspec.params["case"].name for item in mine})
 
 
 def weights(model) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Interrupts and resumes the training of every model; started by test_resume.py.
+"""Interrupts and resumes the training of models; started by test_resume.py.
 
 A process of its own, because op determinism is switched on for the whole process.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from tests.contract.cases import CORE_CASES, largest_difference
+from tests.contract.cases import CASES, largest_difference
 
 EPOCHS = 4
 
@@ -66,8 +66,10 @@ if __name__ == "__main__":
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(0)
     results = {}
-    for number, case in enumerate(CORE_CASES):
-        folder = Path(sys.argv[1]) / str(number)
+    for case in CASES:
+        if case.name not in sys.argv[2:]:
+            continue
+        folder = Path(sys.argv[1]) / case.name
         folder.mkdir()
         results[case.name] = differences(case, folder)
     Path(sys.argv[1], "results.json").write_text(json.dumps(results))

@@ -9,9 +9,7 @@ import tensorflow as tf
 
 import keras_genmod as kg
 from keras_genmod.core.batches import Batch
-from tests.contract.cases import every_case, largest_difference, weights
-
-pytestmark = every_case
+from tests.contract.cases import every_case, every_mechanism, largest_difference, weights
 
 BATCH = 8
 ROWS = 20  # the last batch of an epoch is ragged
@@ -24,6 +22,7 @@ def fitted(case, *, epochs=1, data=None, **compile_options):
     return model
 
 
+@every_case
 def test_the_same_seed_trains_to_the_same_weights(case):
     first, second = fitted(case), fitted(case)
     assert largest_difference(first, second) == 0.0
@@ -33,6 +32,7 @@ def test_the_same_seed_trains_to_the_same_weights(case):
     assert largest_difference(first, other) > 1e-4
 
 
+@every_case
 def test_a_step_reaches_every_trainable_weight(case):
     model = case.build(7)
     model.compile(keras.optimizers.SGD(0.1))
@@ -46,6 +46,7 @@ def test_a_step_reaches_every_trainable_weight(case):
     assert tuple(still) == case.without_gradient
 
 
+@every_mechanism
 def test_evaluation_looking_and_sampling_do_not_change_training(case):
     plain = fitted(case, epochs=2)
     watched = case.build(7)
@@ -68,6 +69,7 @@ def test_evaluation_looking_and_sampling_do_not_change_training(case):
     assert largest_difference(plain, watched) == 0.0
 
 
+@every_case
 def test_evaluation_is_repeatable_and_named(case):
     model = fitted(case)
     data = case.data(ROWS, seed=1)
@@ -82,6 +84,7 @@ def test_evaluation_is_repeatable_and_named(case):
     assert model.metrics_names[0] == "loss"
 
 
+@every_case
 def test_loss_is_the_weighted_sum_of_the_terms(case):
     model = fitted(case)
     result = model.evaluate(*case.data(ROWS), return_dict=True, verbose=0)
@@ -99,6 +102,7 @@ def test_loss_is_the_weighted_sum_of_the_terms(case):
     assert result["loss"] == pytest.approx(total, rel=1e-5)
 
 
+@every_mechanism
 def test_data_sets_and_arrays_give_the_same_training(case):
     by_arrays = case.build(7)
     by_arrays.compile()
@@ -111,6 +115,7 @@ def test_data_sets_and_arrays_give_the_same_training(case):
     assert largest_difference(by_arrays, by_batches) < 1e-6
 
 
+@every_case
 def test_a_weight_of_two_counts_like_the_example_twice(case):
     """On the objective, where both are divided by the same number of examples."""
     if "repetition" in case.exempt:
@@ -130,6 +135,7 @@ def test_a_weight_of_two_counts_like_the_example_twice(case):
     assert weighted["loss"] == pytest.approx(repeated["loss"], rel=1e-5)
 
 
+@every_case
 def test_micro_batches_give_the_gradient_of_the_whole_batch(case):
     if "micro_batches" in case.exempt:
         return
@@ -142,14 +148,17 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch(case):
     assert largest_difference(*models) < 2e-6
 
 
+@every_mechanism
 def test_several_steps_per_execution_are_the_same_steps(case):
     assert largest_difference(fitted(case, epochs=2), fitted(case, epochs=2, steps_per_execution=2)) < 1e-6
 
 
+@every_mechanism
 def test_eager_steps_are_the_same_steps(case):
     assert largest_difference(fitted(case), fitted(case, run_eagerly=True)) < 1e-5
 
 
+@every_case
 def test_xla_compiles_the_same_objective(case):
     models = []
     for jit_compile in (False, True):
@@ -161,6 +170,7 @@ def test_xla_compiles_the_same_objective(case):
     assert largest_difference(*models) < 1e-5
 
 
+@every_case
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_computes_and_trains(case, policy):
     exact = case.noiseless(7)
@@ -183,6 +193,7 @@ def test_mixed_precision_computes_and_trains(case, policy):
         assert trained["loss"] < results[1]["loss"]
 
 
+@every_case
 def test_a_configuration_rebuilds_the_model(case):
     model = case.build(7)
     config = json.loads(json.dumps(keras.saving.serialize_keras_object(model)))
@@ -197,6 +208,7 @@ def test_a_configuration_rebuilds_the_model(case):
     assert evaluations[0] == evaluations[1]
 
 
+@every_case
 def test_a_file_keeps_weights_slots_and_the_next_noise(case, tmp_path):
     model = fitted(case)
     model.save(tmp_path / "model.keras")
@@ -213,6 +225,7 @@ def test_a_file_keeps_weights_slots_and_the_next_noise(case, tmp_path):
     assert largest_difference(model, loaded) < 1e-6
 
 
+@every_mechanism
 def test_weights_files_round_trip(case, tmp_path):
     model = fitted(case)
     model.save_weights(tmp_path / "model.weights.h5")
@@ -222,6 +235,7 @@ def test_weights_files_round_trip(case, tmp_path):
     assert largest_difference(model, other) == 0.0
 
 
+@every_case
 def test_an_export_gives_the_numbers_of_the_model_without_this_package(case, tmp_path):
     model = fitted(case)
     model.export(tmp_path / "1")
@@ -230,6 +244,7 @@ def test_an_export_gives_the_numbers_of_the_model_without_this_package(case, tmp
     assert max(differences.values()) < 1e-4
 
 
+@every_case
 def test_a_handful_of_examples_is_learnt(case):
     if "overfit" in case.exempt:
         assert case.adversarial
@@ -246,6 +261,7 @@ def test_a_handful_of_examples_is_learnt(case):
     assert history[-1] < share * start
 
 
+@every_mechanism
 def test_callbacks_of_keras_work(case, tmp_path):
     model = case.build(7)
     model.compile()
@@ -271,6 +287,7 @@ def test_callbacks_of_keras_work(case, tmp_path):
     assert result["loss"] == pytest.approx(min(logs["val_loss"]), rel=1e-5)
 
 
+@every_case
 def test_weights_have_names_that_do_not_collide(case):
     model = case.build(7)
     assert len(weights(model)) == len(model.weights)

@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 
 import keras_genmod as kg
-from tests.contract.cases import CORE_CASES
+from tests.contract.cases import CASES, every_mechanism, selected_cases
+
+# One pair of processes for all of them.
+pytestmark = pytest.mark.xdist_group("workers")
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,15 +31,16 @@ def free_ports(count):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(request, tmp_path_factory):
     """The results of both workers, and the folder that they share."""
     folder = tmp_path_factory.mktemp("workers")
+    names = selected_cases(request)
     ports = [str(port) for port in free_ports(2)]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "PYTHONPATH": str(ROOT)}
     logs = [open(folder / f"worker{index}.log", "w") for index in range(2)]
     workers = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.contract.multi_worker", str(folder), str(index), *ports],
+            [sys.executable, "-m", "tests.contract.multi_worker", str(folder), str(index), *ports, *names],
             cwd=ROOT,
             env=environment,
             stdout=log,
@@ -45,7 +49,7 @@ def run(tmp_path_factory):
         for index, log in enumerate(logs)
     ]
     try:
-        codes = [worker.wait(timeout=900) for worker in workers]
+        codes = [worker.wait(timeout=1800) for worker in workers]
     finally:
         for worker in workers:
             worker.kill()
@@ -56,7 +60,7 @@ def run(tmp_path_factory):
     return folder, [json.loads((folder / f"worker{i}.json").read_text()) for i in range(2)]
 
 
-@pytest.mark.parametrize("case", CORE_CASES, ids=lambda case: case.name)
+@every_mechanism
 def test_two_workers_are_one_device(case, run):
     _, results = run
     model = case.noiseless(7)
@@ -69,11 +73,10 @@ def test_two_workers_are_one_device(case, run):
             np.testing.assert_allclose(weight.numpy().ravel(), theirs, atol=5e-6)
 
 
-@pytest.mark.parametrize(
-    "number,case", list(enumerate(CORE_CASES)), ids=lambda value: getattr(value, "name", "")
-)
-def test_workers_agree_on_a_seed_and_the_chief_writes_whole_files(number, case, run):
+@every_mechanism
+def test_workers_agree_on_a_seed_and_the_chief_writes_whole_files(case, run):
     folder, results = run
+    number = CASES.index(case)
     first, second = (worker[case.name] for worker in results)
     assert first["seed"] == second["seed"]
     assert first["quality"] == second["quality"]

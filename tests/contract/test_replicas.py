@@ -9,9 +9,9 @@ import tensorflow as tf
 
 import keras_genmod as kg
 from keras_genmod.training import generative_model
-from tests.contract.cases import CASES, largest_difference
+from tests.contract.cases import CASES, every_mechanism, largest_difference
 
-pytestmark = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+every_row = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 ROWS = 19  # the last batch of an epoch has three rows: two for one replica, one for the other
 
@@ -33,6 +33,7 @@ def doubled(data):
     return keras.tree.map_structure(twice, data)
 
 
+@every_row
 def test_a_deterministic_objective_on_different_shards(case, strategy):
     one, one_history = train(case.noiseless, case.data(ROWS))
     two, two_history = train(case.noiseless, case.data(ROWS), scope=strategy.scope())
@@ -45,6 +46,7 @@ def test_a_deterministic_objective_on_different_shards(case, strategy):
     assert second == pytest.approx(first, rel=1e-4)
 
 
+@every_row
 def test_the_full_objective_on_identical_shards_with_identical_seeds(case, strategy, monkeypatch):
     if "identical_shards" in case.exempt:
         return
@@ -62,6 +64,7 @@ def unshuffled(case, seed):
     return model
 
 
+@every_mechanism
 def test_replicas_draw_different_noise(case, strategy):
     with strategy.scope():
         model = case.build(7)
@@ -80,6 +83,7 @@ def test_replicas_draw_different_noise(case, strategy):
     assert len(set(drawn)) == 3 * 2 + 2
 
 
+@every_mechanism
 def test_clipping_acts_on_the_sum_over_replicas(case, strategy):
     models = []
     for scope in (contextlib.nullcontext(), strategy.scope()):
@@ -91,6 +95,7 @@ def test_clipping_acts_on_the_sum_over_replicas(case, strategy):
     assert largest_difference(*models) < 1e-6
 
 
+@every_mechanism
 def test_saved_and_exported_from_replicas(case, strategy, tmp_path):
     model, _ = train(case.build, case.data(ROWS), scope=strategy.scope(), steps_per_execution=2)
     model.save(tmp_path / "model.keras")
@@ -100,6 +105,7 @@ def test_saved_and_exported_from_replicas(case, strategy, tmp_path):
     assert max(kg.serving.verify(tmp_path / "1").values()) < 1e-4
 
 
+@every_mechanism
 def test_float16_replicas_agree_on_overflow(case, strategy):
     """One replica's infinite gradient leaves a step out on both, and nothing is poisoned."""
     keras.config.set_dtype_policy("mixed_float16")

@@ -8,27 +8,30 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.cases import CORE_CASES
+from tests.contract.cases import every_mechanism, selected_cases
+
+# One process for all of them.
+pytestmark = pytest.mark.xdist_group("resume")
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
+def results(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("resume")
     done = subprocess.run(
-        [sys.executable, "-m", "tests.contract.resume", str(folder)],
+        [sys.executable, "-m", "tests.contract.resume", str(folder), *selected_cases(request)],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=1800,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads((folder / "results.json").read_text())
 
 
-@pytest.mark.parametrize("case", CORE_CASES, ids=lambda case: case.name)
+@every_mechanism
 def test_a_resumed_run_is_the_uninterrupted_one(case, results):
     result = results[case.name]
     assert result["backup"] == 0.0

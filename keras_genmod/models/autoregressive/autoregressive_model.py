@@ -20,12 +20,13 @@ from keras_genmod.distributions.heads import BernoulliHead
 from keras_genmod.models.autoregressive.ancestral import AncestralSampling
 from keras_genmod.networks.autoregressive import AutoregressiveNetwork
 from keras_genmod.serving.endpoints import Endpoint
+from keras_genmod.training.exact_density import ExactDensity
 from keras_genmod.training.generative_model import GenerativeModel
 
 __all__ = ["AutoregressiveModel"]
 
 
-class AutoregressiveModel(AncestralSampling, GenerativeModel):
+class AutoregressiveModel(AncestralSampling, ExactDensity, GenerativeModel):
     """Base of the models whose density is a product of one factor a variable.
 
     A model sets `network` in its constructor by `_use`. Where the network holds several orders the density
@@ -35,10 +36,10 @@ class AutoregressiveModel(AncestralSampling, GenerativeModel):
         event_shape, num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`.
 
     Logs: `loss`, the exact negative log-likelihood in nats per example (under the name `nll` too).
+
+    Cost: a density takes one pass through the network for each of its orders.
     """
 
-    density = "exact"
-    _default_endpoint = "log_prob"
     network: AutoregressiveNetwork
 
     def _use(self, network: AutoregressiveNetwork, head: Head) -> None:
@@ -89,47 +90,6 @@ class AutoregressiveModel(AncestralSampling, GenerativeModel):
             log_prob = self._log_prob(x, condition)
         return {"nll": -log_prob}
 
-    def call(self, x: tf.Tensor, condition: Any = None, training: bool = False) -> tf.Tensor:
-        """The log-density log p(x), `[B]` nats."""
-        x = tf.cast(x, tf.float32)
-        condition = self._condition_spec.rows(condition, x.shape[0] or tf.shape(x)[0])
-        return self._log_prob(x, condition, training)
-
-    def log_prob(self, x: Any, *, condition: Any = None) -> tf.Tensor:
-        """The exact log-density log p(x), `[B]` nats.
-
-        Args:
-            x: data `[B, *event_shape]`.
-            condition: one for all or one per row.
-
-        Cost: one pass through the network for each of its orders.
-        """
-        return self._map_rows("log_prob", self._log_prob, x, condition)
-
-    def bits_per_dim(self, x: Any, *, condition: Any = None) -> tf.Tensor:
-        r"""$-\log_2 p(x) / D$, `[B]` bits.
-
-        Args:
-            x: data `[B, *event_shape]`.
-            condition: one for all or one per row.
-        """
-        return self._map_rows("bits_per_dim", self._bits_per_dim, x, condition)
-
-    def _bits_per_dim(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
-        return -self._log_prob(x, condition) / (math.prod(self.event_shape) * math.log(2.0))
-
-    def anomaly_score(self, x: Any, *, condition: Any = None) -> tf.Tensor:
-        """-log p(x), `[B]` nats, larger = stranger.
-
-        Args:
-            x: data `[B, *event_shape]`.
-            condition: one for all or one per row.
-        """
-        return self._map_rows("anomaly_score", self._score, x, condition)
-
-    def _score(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
-        return -self._log_prob(x, condition)
-
     # ---- data, endpoints, configuration -----------------------------------------------------------
 
     def value_range(self) -> ValueRange:
@@ -150,25 +110,19 @@ class AutoregressiveModel(AncestralSampling, GenerativeModel):
             max_samples: the most that one request of `sample` may ask for.
             num_samples: not used: densities are exact.
         """
-        x = self._input_specs()
-
-        def named(output: str, function: Any) -> Any:
-            return lambda *inputs: {output: function(*inputs)}
 
         def inpaint(x: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, c: Any = None) -> dict:
             given = mask > 0.5
             return {"x": self._generate(self._uniforms(seed), c, tf.where(given, x, 0.0), given)}
 
         specs = {
-            "x": x["x"],
+            "x": self._input_specs()["x"],
             "mask": tf.TensorSpec([None, *self.event_shape], tf.float32, name="mask"),
             "seed": tf.TensorSpec([None, 2], tf.int32, name="seed"),
             **self._condition_specs(),
         }
         return {
-            "log_prob": Endpoint(named("log_prob", self._log_prob), x),
-            "bits_per_dim": Endpoint(named("bits_per_dim", self._bits_per_dim), x),
-            "anomaly_score": Endpoint(named("score", self._score), x),
+            **self._density_endpoints(),
             **self._sample_endpoints(max_samples),
             "inpaint": Endpoint(inpaint, specs),
         }

@@ -1,0 +1,85 @@
+"""What models with a density that they can compute answer about data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from keras_genmod.serving.endpoints import Endpoint
+
+__all__ = ["ExactDensity"]
+
+
+class ExactDensity:
+    """The part of a `GenerativeModel` that follows from its log-density; a family writes `_log_prob`.
+
+    Logs: `loss`, the negative log-likelihood in nats per example (under the name `nll` too).
+    """
+
+    density = "exact"
+    _default_endpoint = "log_prob"
+
+    def _log_prob(self, x: tf.Tensor, condition: Any = None, training: bool = False) -> tf.Tensor:
+        """Log p(x) of float32 rows, `[B]` nats: what a family writes."""
+        raise TypeError(f"{type(self).__name__} must define `_log_prob(x, condition, training)`.")
+
+    def loss_terms(
+        self, x: tf.Tensor, *, condition: Any = None, training: bool = False, seed: Any = None
+    ) -> dict[str, tf.Tensor]:
+        """The negative log-likelihood."""
+        return {"nll": -self._log_prob(x, condition, training)}
+
+    def call(self, x: tf.Tensor, condition: Any = None, training: bool = False) -> tf.Tensor:
+        """The log-density log p(x), `[B]` nats."""
+        x = tf.cast(x, tf.float32)
+        condition = self._condition_spec.rows(condition, x.shape[0] or tf.shape(x)[0])
+        return self._log_prob(x, condition, training)
+
+    def log_prob(self, x: Any, *, condition: Any = None) -> tf.Tensor:
+        """The exact log-density log p(x), `[B]` nats.
+
+        Args:
+            x: data `[B, *event_shape]`.
+            condition: one for all or one per row.
+        """
+        return self._map_rows("log_prob", self._log_prob, x, condition)
+
+    def bits_per_dim(self, x: Any, *, condition: Any = None) -> tf.Tensor:
+        r"""$-\log_2 p(x) / D$, `[B]` bits.
+
+        Args:
+            x: data `[B, *event_shape]`.
+            condition: one for all or one per row.
+        """
+        return self._map_rows("bits_per_dim", self._bits_per_dim, x, condition)
+
+    def _bits_per_dim(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
+        return -self._log_prob(x, condition) / (math.prod(self.event_shape) * math.log(2.0))
+
+    def anomaly_score(self, x: Any, *, condition: Any = None) -> tf.Tensor:
+        """-log p(x), `[B]` nats, larger = stranger.
+
+        Args:
+            x: data `[B, *event_shape]`.
+            condition: one for all or one per row.
+        """
+        return self._map_rows("anomaly_score", self._score, x, condition)
+
+    def _score(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
+        return -self._log_prob(x, condition)
+
+    def _density_endpoints(self) -> dict[str, Endpoint]:
+        """`log_prob`, `bits_per_dim` and `anomaly_score`."""
+        x = self._input_specs()
+
+        def named(output: str, function: Callable) -> Callable:
+            return lambda *inputs: {output: function(*inputs)}
+
+        return {
+            "log_prob": Endpoint(named("log_prob", self._log_prob), x),
+            "bits_per_dim": Endpoint(named("bits_per_dim", self._bits_per_dim), x),
+            "anomaly_score": Endpoint(named("score", self._score), x),
+        }
