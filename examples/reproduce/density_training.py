@@ -103,7 +103,10 @@ def run(arguments, setting, sets, *, measure, train=None):
             (arguments.weight_decay, setting.weight_decay),
         )
     )
-    model.compile(keras.optimizers.Adam(rate, weight_decay=decay))
+    optimizer = keras.optimizers.Adam(rate, weight_decay=decay)
+    # The pseudo-inputs of a VampPrior are likenesses of data.
+    optimizer.exclude_from_weight_decay(var_names=["raw_inputs"])
+    model.compile(optimizer)
     best = output / "best.weights.h5"
     start = time.perf_counter()
     selected = keras.callbacks.ModelCheckpoint(

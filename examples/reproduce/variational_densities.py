@@ -71,9 +71,9 @@ def vamp(x):
 
 
 SETTINGS = {
-    "vae": (Setting(vae, 100), 200),
-    "iwae": (Setting(iwae, 50), 5000),
-    "vamp": (Setting(vamp, 100), 5000),
+    "vae": (Setting(vae, 100, weight_decay=0.1), 200),
+    "iwae": (Setting(iwae, 50, weight_decay=0.1), 5000),
+    "vamp": (Setting(vamp, 100, weight_decay=0.1), 5000),
     "dynamic_vae": (Setting(vae, 100), None),
 }
 

@@ -31,6 +31,7 @@ __all__ = [
     "check_seed",
     "fold_in",
     "fresh_seed",
+    "is_flow",
     "replica_seed",
     "row_seeds",
     "sample_rows",
@@ -132,6 +133,12 @@ def row_seeds(seed: tf.Tensor, start: Any, num_rows: Any) -> tf.Tensor:
     return tf.stack([tf.fill(tf.shape(rows), key), rows], axis=-1)
 
 
+def is_flow(distribution: tfp.distributions.Distribution) -> bool:
+    """Whether it is a plain `tfd.TransformedDistribution` and no class made of one, such as a normal one."""
+    # What the constructor gives is of a class of another name where the bijector is no composite tensor.
+    return type(distribution).__name__.lstrip("_") == "TransformedDistribution"
+
+
 def sample_rows(
     distribution: tfp.distributions.Distribution, num_samples: int, seeds: tf.Tensor
 ) -> tf.Tensor:
@@ -150,6 +157,10 @@ def sample_rows(
 
     Cost: one sampling operation a row, in a loop inside the graph.
     """
+    if is_flow(distribution):
+        # The noise a row at a time, then one pass through the bijector for all.
+        noise = sample_rows(distribution.distribution, num_samples, seeds)
+        return _swapped(distribution.bijector.forward(_swapped(noise)))
     event_shape = distribution.event_shape
     shared = distribution.batch_shape.rank == 0
 
@@ -164,3 +175,8 @@ def sample_rows(
         (tf.range(tf.shape(seeds)[0]), seeds),
         fn_output_signature=tf.TensorSpec([num_samples, *event_shape], distribution.dtype),
     )
+
+
+def _swapped(x: tf.Tensor) -> tf.Tensor:
+    """`[A, B, ...]` as `[B, A, ...]`."""
+    return tf.transpose(x, [1, 0, *range(2, x.shape.rank)])

@@ -1,15 +1,21 @@
-"""The choice of an approximate posterior by its name."""
+"""The choice of an approximate posterior by its name, and the code that it stands for."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from keras_genmod.core.noise import is_flow
 from keras_genmod.core.registration import resolve
 from keras_genmod.distributions.head import Head
 from keras_genmod.distributions.multivariate_heads import FullCovarianceGaussianHead
 from keras_genmod.distributions.real_heads import GaussianHead
 
-__all__ = ["get_posterior_head"]
+__all__ = ["centre", "get_posterior_head"]
+
+tfd = tfp.distributions
 
 _POSTERIORS = {
     "diagonal": lambda: GaussianHead("predicted"),
@@ -32,3 +38,13 @@ def get_posterior_head(posterior: Any, latent_dim: int) -> Head:
         )
     head.set_event_shape((latent_dim,))
     return head
+
+
+def centre(posterior: tfd.Distribution) -> tf.Tensor:
+    """The mean of a posterior, `[B, latent_dim]`.
+
+    That of a flow has no closed form: the image of its base's mean takes its place.
+    """
+    if is_flow(posterior):
+        return posterior.bijector.forward(posterior.distribution.mean())
+    return posterior.mean()

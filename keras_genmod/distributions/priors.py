@@ -75,7 +75,7 @@ class Prior(keras.layers.Layer):
             )
         if self.latent_dim is None:
             self.latent_dim, self.event_shape, self.value_range = latent_dim, event_shape, value_range
-            self._initial = keras.initializers.RandomNormal(stddev=1.0, seed=seed)
+            self.seed, self._initial = seed, keras.initializers.RandomNormal(stddev=1.0, seed=seed)
             self.build()
 
     def build(self, input_shape: Any = None) -> None:

@@ -2,6 +2,7 @@
 
 from keras_genmod.networks.autoregressive import AutoregressiveNetwork, generate_naively
 from keras_genmod.networks.convolutional import conv_decoder, conv_encoder
+from keras_genmod.networks.coupling import coupling_network
 from keras_genmod.networks.defaults import (
     check_network,
     check_rank,
@@ -29,6 +30,7 @@ __all__ = [
     "conv_discriminator",
     "conv_encoder",
     "conv_generator",
+    "coupling_network",
     "default_decoder",
     "default_encoder",
     "dense_discriminator",

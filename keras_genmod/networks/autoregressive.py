@@ -63,6 +63,11 @@ class AutoregressiveNetwork(keras.layers.Layer):
         """How many numbers an event has."""
         return math.prod(self.event_shape)
 
+    @property
+    def value_dtype(self) -> tf.DType:
+        """Of the values of variables: float32 whatever the policy, but for float64."""
+        return tf.float64 if self.compute_dtype == "float64" else tf.float32
+
     def call(
         self, x: tf.Tensor, condition: Any = None, order: Any = None, training: bool = False
     ) -> tf.Tensor:
@@ -177,6 +182,9 @@ def generate_naively(
         return step + 1, tf.where(tf.range(size) == variable, value[:, None], x)
 
     _, x = tf.while_loop(
-        lambda step, _: step < size, body, (0, tf.zeros([num_rows, size])), maximum_iterations=size
+        lambda step, _: step < size,
+        body,
+        (0, tf.zeros([num_rows, size], network.value_dtype)),
+        maximum_iterations=size,
     )
     return tf.reshape(x, [-1, *network.event_shape])

@@ -30,6 +30,7 @@ class MaskedDenseNetwork(OrderedNetwork):
         hidden_dims: units of the hidden layers; () for none.
         activation: of the hidden layers.
         direct: whether the outputs see earlier variables directly too.
+        output_initializer: of the kernel of the last layer; None: Glorot uniform.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class MaskedDenseNetwork(OrderedNetwork):
         hidden_dims: Sequence[int] = (500,),
         activation: Any = "relu",
         direct: bool = False,
+        output_initializer: Any = None,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -59,12 +61,13 @@ class MaskedDenseNetwork(OrderedNetwork):
             self.condition_layers.append(self._condition_layer(units, next(kernels), f"condition_{number}"))
             size = units
         outputs = params_per_dim * num_variables
-        self.output_layer = self._dense(size, outputs, next(kernels), "outputs") if hidden_dims else None
+        last = [next(kernels) if output_initializer is None else output_initializer for _ in range(2)]
+        self.output_layer = self._dense(size, outputs, last[0], "outputs") if hidden_dims else None
         self.direct = None
         if direct:
             # From zeros: a variable that training never sees at work must say nothing.
             self.direct = self._dense(num_variables, outputs, "zeros", "direct", not hidden_dims)
-        self.output_condition = self._condition_layer(outputs, next(kernels), "condition_outputs")
+        self.output_condition = self._condition_layer(outputs, last[1], "condition_outputs")
         self.built = True
 
     def _dense(self, inputs: int, units: int, kernel: Any, name: str, use_bias: bool = True) -> MaskedDense:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,10 +10,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_genmod.core.checks import describe
 from keras_genmod.core.noise import fresh_seed
 from keras_genmod.networks.autoregressive import AutoregressiveNetwork, known_size
 
-__all__ = ["OrderedNetwork"]
+__all__ = ["OrderedNetwork", "check_ordering"]
 
 
 class OrderedNetwork(AutoregressiveNetwork):
@@ -20,7 +22,8 @@ class OrderedNetwork(AutoregressiveNetwork):
 
     Args:
         event_shape, params_per_dim, condition: as in `AutoregressiveNetwork`.
-        ordering: "natural", "random", or the numbers of the variables, the first to be drawn in front.
+        ordering: "natural", "reverse", "random", or the numbers of the variables, the first to be drawn in
+            front.
         num_orders: how many orders (or masks) the network holds. With a random ordering they differ.
         seed: of orders and initial weights.
     """
@@ -40,7 +43,8 @@ class OrderedNetwork(AutoregressiveNetwork):
         self._generator = np.random.default_rng(fresh_seed() if seed is None else seed)
         size = self.num_variables
         if isinstance(ordering, str):
-            orders = [np.arange(size) for _ in range(num_orders)]
+            natural = np.arange(size)
+            orders = [natural[::-1] if ordering == "reverse" else natural] * num_orders
             if ordering == "random":
                 orders = [self._generator.permutation(size) for _ in range(num_orders)]
         else:
@@ -75,4 +79,18 @@ class OrderedNetwork(AutoregressiveNetwork):
         return tf.reshape(tf.transpose(x), [-1, *self.event_shape])
 
     def _values(self, num_rows: Any) -> tf.TensorArray:
-        return tf.TensorArray(tf.float32, self.num_variables, element_shape=[known_size(num_rows)])
+        return tf.TensorArray(self.value_dtype, self.num_variables, element_shape=[known_size(num_rows)])
+
+
+def check_ordering(ordering: Any, event_shape: Sequence[int]) -> Any:
+    """Returns "natural", "reverse", "random", or the numbers of all variables, each once, as a list."""
+    size = math.prod(event_shape)
+    if isinstance(ordering, str) and ordering in ("natural", "reverse", "random"):
+        return ordering
+    numbers = None if isinstance(ordering, str) else np.asarray(ordering)
+    if numbers is None or numbers.shape != (size,) or not np.array_equal(np.sort(numbers), np.arange(size)):
+        raise ValueError(
+            f"`ordering` must be 'natural', 'reverse', 'random' or the numbers 0 to {size - 1} of the "
+            f"variables, each once, the first to be drawn in front; received {describe(ordering)}."
+        )
+    return [int(number) for number in numbers]

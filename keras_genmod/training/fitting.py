@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
@@ -88,6 +88,7 @@ class Fittable:
                 batch, validation_data = _split(batch, validation_split)
             batch = self._weigh_classes(batch, class_weight)
             self._check_arrays(batch)
+            self._start_from(lambda rows: _first_rows([batch], rows))
             if batch_size is None:
                 batch_size = _DEFAULT_BATCH_SIZE
                 if steps_per_epoch is not None:
@@ -106,7 +107,7 @@ class Fittable:
             y = sample_weight = class_weight = None
             steps_per_epoch, shuffle = steps, False
         else:
-            x = self._checked_batches(x)
+            x = self._checked_batches(x, start=True)
             shuffle = shuffle if isinstance(x, keras.utils.PyDataset) else False
         if validation_data is not None:
             validation_data = self._evaluation_batches(validation_data, validation_batch_size or batch_size)
@@ -293,21 +294,38 @@ class Fittable:
                 raise ValueError(f"`sample_weight` must have shape [N]; received {weight.shape}.")
             ValueRange(low=0.0, advice="Weights are not negative.").check("sample_weight", weight)
 
-    def _checked_batches(self, data: Any) -> Any:
-        """Batches after a look at the first, if they can be iterated again; a generator is not touched."""
+    def _checked_batches(self, data: Any, *, start: bool = False) -> Any:
+        """Batches after a look at the first, if they can be iterated again; a generator is not touched.
+
+        Args:
+            data: the batches.
+            start: whether the first is shown to `_start_from` too.
+        """
         if data is None or isinstance(data, str):
             raise TypeError(f"`x` must be arrays or batches; received {describe(data)}.")
+        batches = None
         if isinstance(data, tf.data.Dataset):
-            self._check_batch(next(iter(data.take(1)), None))
-            return without_nones(data)
-        if isinstance(data, keras.utils.PyDataset):
+            batches, data = data, without_nones(data)
+            self._check_batch(next(iter(batches.take(1)), None))
+        elif isinstance(data, keras.utils.PyDataset):
+            batches = map(data.__getitem__, range(data.num_batches or 1))
             self._check_batch(data[0] if data.num_batches != 0 else None)
+        if start:
+            self._start_from(None if batches is None else lambda rows: _first_rows(batches, rows))
         return data
 
     def _check_batch(self, first: Any) -> None:
         if first is None:
             raise ValueError("`x` is an empty data set: it gave no batch. Pass at least one example.")
         self._check_arrays(unpack(first))
+
+    def _start_from(self, first_rows: Callable[[int], Batch] | None) -> None:
+        """Called by `fit` with checked data before the first step, for weights that start from data.
+
+        Args:
+            first_rows: gives so many of the first rows of the data, or all where there are fewer; None where
+                the data are a generator, which is not to be touched.
+        """
 
 
 class _EpochPosition(keras.callbacks.Callback):
@@ -332,6 +350,19 @@ def _with_callback(callbacks: Any, callback: keras.callbacks.Callback) -> Any:
         return callbacks
     callbacks = [] if callbacks is None else callbacks
     return [*(callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]), callback]
+
+
+def _first_rows(batches: Iterable, count: int) -> Batch:
+    """The first `count` rows of batches, or all rows."""
+    taken, rows = [], 0
+    for data in batches:
+        taken.append(unpack(data))
+        rows += num_rows(taken[-1])
+        if rows >= count:
+            break
+    return keras.tree.map_structure(
+        lambda *parts: None if parts[0] is None else np.concatenate(parts)[:count], *taken
+    )
 
 
 def _is_arrays(data: Any) -> bool:

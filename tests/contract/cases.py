@@ -79,6 +79,17 @@ class NoiselessFactorVAE(kg.FactorVAE):
         return -z
 
 
+@register
+class NoiselessFlowPosterior(kg.bijectors.FlowPosterior):
+    """A flow whose draws are the image of the base's means."""
+
+    def distribution(self, params):
+        flow = super().distribution(params)
+        normal = flow.distribution.distribution
+        base = self._over_event(_AtItsMean(normal.loc, normal.scale))
+        return tfp.distributions.TransformedDistribution(base, flow.bijector)
+
+
 @dataclass(frozen=True)
 class Case:
     """A model, its data, and the promises that do not apply to it.
@@ -197,6 +208,48 @@ def _images(**kwargs):
             **kwargs,
         ),
     }
+
+
+def _flow(seed, **options):
+    """A small Real NVP under a condition; without a dequantisation its objective has no noise."""
+    return kg.RealNVP(
+        (6,),
+        num_layers=2,
+        network_options={"hidden_dims": (8,)},
+        condition_shape=(2,),
+        seed=seed,
+        **options,
+    )
+
+
+def _glow(seed, **options):
+    """The smallest images of two scales."""
+    network = {"filters": 3, "num_blocks": 0}
+    return kg.Glow((4, 4, 1), num_steps=1, num_scales=2, network_options=network, seed=seed, **options)
+
+
+def _spline_flow(seed):
+    return kg.NeuralSplineFlow(
+        (4,),
+        num_layers=2,
+        autoregressive=True,
+        hidden_dims=(8,),
+        base=kg.distributions.GaussianMixturePrior(3),
+        seed=seed,
+    )
+
+
+def _vae_of_flows(seed, posterior):
+    """A posterior of inverse autoregressive layers, and a flow as prior."""
+    return kg.VAE(
+        (6,),
+        posterior=posterior(context_dim=3, num_layers=1, hidden_dims=(6,), seed=seed),
+        prior=kg.bijectors.FlowPrior(
+            [kg.bijectors.MaskedAutoregressive((6,)), kg.bijectors.Permutation("reverse")]
+        ),
+        seed=seed,
+        **_dense(code=7),
+    )
 
 
 def _pixel_cnn(seed):
@@ -388,6 +441,57 @@ CASES = [
         (4, 3, 1),
         lambda seed: _pixel_rnn(seed),
         overfit_term="nll",
+    ),
+    Case(
+        "conditional realnvp",
+        lambda seed: _flow(seed, dequantization="uniform", num_levels=2),
+        (6,),
+        _flow,
+        condition_shape=(2,),
+        overfit_term="nll",
+    ),
+    Case(
+        "glow with a variational dequantisation",
+        lambda seed: _glow(seed, dequantization="variational", num_levels=2),
+        (4, 4, 1),
+        _glow,
+        overfit_term="nll",
+        sibling=True,
+    ),
+    Case(
+        "autoregressive splines from a mixture",
+        _spline_flow,
+        (4,),
+        _spline_flow,
+        overfit_term="nll",
+        sibling=True,
+    ),
+    Case(
+        "vae with flows",
+        lambda seed: _vae_of_flows(seed, kg.bijectors.FlowPosterior),
+        (6,),
+        lambda seed: _vae_of_flows(seed, NoiselessFlowPosterior),
+        overfit=(2e-2, 300, 0.75),
+        sibling=True,
+    ),
+    Case(
+        "gaussian mixture by gradients",
+        lambda seed: kg.GaussianMixture((6,), num_components=2, training="gradient", seed=seed),
+        (6,),
+        lambda seed: kg.GaussianMixture((6,), num_components=2, training="gradient", seed=seed),
+        overfit_term="nll",
+        # The start is drawn from the data, and is another where each example is there twice.
+        exempt=frozenset({"identical_shards"}),
+        sibling=True,
+    ),
+    Case(
+        "bernoulli mixture by em",
+        lambda seed: kg.BernoulliMixture((6,), num_components=2, seed=seed),
+        (6,),
+        lambda seed: kg.BernoulliMixture((6,), num_components=2, training="gradient", seed=seed),
+        overfit_term="nll",
+        overfit=(1e-1, 150, 0.8),
+        exempt=frozenset({"identical_shards"}),
     ),
     Case(
         "unpaired translator",

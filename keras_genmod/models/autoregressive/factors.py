@@ -1,33 +1,16 @@
-"""Arguments that the autoregressive models share: the order of the variables and the likelihood of one."""
+"""The likelihood of one variable, an argument that the autoregressive models share."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 from keras_genmod.core.checks import describe
 from keras_genmod.distributions.head import Head
 from keras_genmod.distributions.heads import get_head
 from keras_genmod.distributions.real_heads import GaussianHead
 
-__all__ = ["check_ordering", "get_factor_head"]
-
-
-def check_ordering(ordering: Any, event_shape: Sequence[int]) -> Any:
-    """Returns "natural", "random", or the numbers of all variables, each once, as a list."""
-    size = math.prod(event_shape)
-    if isinstance(ordering, str) and ordering in ("natural", "random"):
-        return ordering
-    numbers = None if isinstance(ordering, str) else np.asarray(ordering)
-    if numbers is None or numbers.shape != (size,) or not np.array_equal(np.sort(numbers), np.arange(size)):
-        raise ValueError(
-            f"`ordering` must be 'natural', 'random' or the numbers 0 to {size - 1} of the variables, each "
-            f"once, the first to be drawn in front; received {describe(ordering)}."
-        )
-    return [int(number) for number in numbers]
+__all__ = ["get_factor_head"]
 
 
 def get_factor_head(likelihood: Any, event_shape: Sequence[int]) -> Head:

@@ -14,8 +14,8 @@ from typing import Any
 from keras_genmod.core.registration import register
 from keras_genmod.distributions.heads import BernoulliHead
 from keras_genmod.models.autoregressive.autoregressive_model import AutoregressiveModel
-from keras_genmod.models.autoregressive.factors import check_ordering
 from keras_genmod.networks.masked_dense import MaskedDenseNetwork
+from keras_genmod.networks.ordered import check_ordering
 
 __all__ = ["FVSBN"]
 
@@ -26,7 +26,8 @@ class FVSBN(AutoregressiveModel):
 
     Args:
         event_shape: shape of one example, of any rank.
-        ordering: "natural", "random" (a fixed one, drawn from the seed) or the numbers of the variables.
+        ordering: "natural", "reverse", "random" (a fixed one, drawn from the seed) or the numbers of the
+            variables, the first to be drawn in front.
         num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`.
 
     Logs: as `AutoregressiveModel`.

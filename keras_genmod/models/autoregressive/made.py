@@ -19,8 +19,9 @@ import tensorflow as tf
 from keras_genmod.core.checks import check_integer, check_integers
 from keras_genmod.core.registration import register
 from keras_genmod.models.autoregressive.autoregressive_model import AutoregressiveModel
-from keras_genmod.models.autoregressive.factors import check_ordering, get_factor_head
+from keras_genmod.models.autoregressive.factors import get_factor_head
 from keras_genmod.networks.masked_dense import MaskedDenseNetwork
+from keras_genmod.networks.ordered import check_ordering
 
 __all__ = ["MADE"]
 
@@ -34,8 +35,8 @@ class MADE(AutoregressiveModel):
         hidden_dims: units of the hidden layers.
         num_masks: how many masks share the weights: 1, or n that training steps take in turn, and whose
             densities are averaged by `log_prob`, `evaluate` and `sample`.
-        ordering: "natural", "random" (drawn from the seed; with several masks each has its own) or the
-            numbers of the variables, the first to be drawn in front.
+        ordering: "natural", "reverse", "random" (drawn from the seed; with several masks each has its own)
+            or the numbers of the variables, the first to be drawn in front.
         direct: whether the outputs see earlier variables directly too.
         likelihood: "bernoulli", "categorical", "gaussian" (with predicted scale), another name or a head.
         activation: of the hidden layers.

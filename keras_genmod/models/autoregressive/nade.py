@@ -21,8 +21,9 @@ import tensorflow as tf
 from keras_genmod.core.checks import check_integer
 from keras_genmod.core.registration import register
 from keras_genmod.models.autoregressive.autoregressive_model import AutoregressiveModel
-from keras_genmod.models.autoregressive.factors import check_ordering, get_factor_head
+from keras_genmod.models.autoregressive.factors import get_factor_head
 from keras_genmod.networks.nade import NADENetwork
+from keras_genmod.networks.ordered import check_ordering
 
 __all__ = ["NADE"]
 
@@ -34,8 +35,8 @@ class NADE(AutoregressiveModel):
     Args:
         event_shape: shape of one example, of any rank.
         hidden_dim: units of the hidden layer.
-        ordering: "natural", "random" (a fixed one, drawn from the seed) or the numbers of the variables,
-            the first to be drawn in front.
+        ordering: "natural", "reverse", "random" (a fixed one, drawn from the seed) or the numbers of the
+            variables, the first to be drawn in front.
         order_agnostic: whether each training step takes a random order of its own. The hidden layer then
             also hears which variables are known, and `ordering` must be "random" or left out.
         num_orderings: with `order_agnostic`, the number of orders whose densities `log_prob`, `evaluate` and

@@ -22,7 +22,7 @@ from keras_genmod.core.checks import check_integer
 from keras_genmod.core.noise import row_seeds, sample_rows
 from keras_genmod.core.rows import map_rows
 from keras_genmod.distributions.kl import kl_divergence, kl_per_dimension
-from keras_genmod.distributions.posteriors import get_posterior_head
+from keras_genmod.distributions.posteriors import centre, get_posterior_head
 from keras_genmod.distributions.priors import get_prior
 from keras_genmod.distributions.real_heads import GaussianHead
 from keras_genmod.metrics.latent_usage import LatentUsage
@@ -123,7 +123,7 @@ class LatentVariableModel(SamplesByRow, EncoderDecoder):
         return self._prior.distribution(lambda x: self.posterior(x, training=training))
 
     def _code(self, x: tf.Tensor, condition: Any = None, training: bool = False) -> tf.Tensor:
-        return self.posterior(x, condition=condition, training=training).mean()
+        return centre(self.posterior(x, condition=condition, training=training))
 
     # ---- what objectives are made of ------------------------------------------------------------
 
@@ -146,7 +146,7 @@ class LatentVariableModel(SamplesByRow, EncoderDecoder):
     ) -> tf.Tensor | None:
         """The divergence of each latent `[B, latent_dim]`, or None; the metric gets it too."""
         per_latent = kl_per_dimension(posterior, prior)
-        self.latent_usage.update_state(posterior.mean(), per_latent)
+        self.latent_usage.update_state(centre(posterior), per_latent)
         return per_latent
 
     def _log_likelihood(self, x: tf.Tensor, z: tf.Tensor, condition: Any, training: bool) -> tf.Tensor:

@@ -1,0 +1,263 @@
+r"""Coupling: one part of the variables is kept, the other transformed with parameters made of the first.
+
+$$ x_A = z_A, \qquad x_B = T(z_B; \theta(z_A)) $$
+
+Both directions cost one pass through the network of $\theta$.
+
+References: NICE: Non-linear Independent Components Estimation, Dinh, Krueger and Bengio, 2015; Density
+Estimation using Real NVP, Dinh, Sohl-Dickstein and Bengio, 2017; Neural Spline Flows, Durkan et al., 2019.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from keras_genmod.bijectors.bijection import Bijection, Memory, OwnBijector, tile_condition, to_rows
+from keras_genmod.bijectors.transforms import Transform, get_transform
+from keras_genmod.core.checks import describe
+from keras_genmod.core.registration import register
+from keras_genmod.networks.coupling import coupling_network
+from keras_genmod.networks.defaults import check_network
+
+__all__ = ["Coupling"]
+
+tfb = tfp.bijectors
+
+
+@register
+class Coupling(Bijection):
+    """A coupling layer.
+
+    Args:
+        mask: which variables are kept: "half" (the first half of a vector), "channel" (the first half of the
+            channels), "checkerboard" (of an image, where row plus column is even), or an array of zeros and
+            ones of the event's shape, 1 where a variable is kept. None: "half" for vectors,
+            "checkerboard" for images.
+        swap: whether the other part is kept.
+        transform: "affine", "additive", "spline", or a transform such as `SplineTransform(num_bins=16)`.
+        network: from the kept part (`[x, condition]` in a conditional flow) to the raw parameters of the
+            others; None builds `coupling_network`. The kept part is that half of the channels, and with other
+            masks than halves the whole event with zeros at the variables that are not kept. Parameter k of
+            channel c stands at k * C + c.
+        network_options: arguments of `coupling_network`, such as `{"hidden_dims": (512,)}`.
+
+    Raises:
+        ValueError: for a mask that keeps all variables or none, or a network of another shape.
+
+    Cost: one pass through the network in each direction.
+
+    Example:
+        >>> layer = Coupling()
+        >>> layer.set_shapes((4,), seed=0)
+        (4,)
+        >>> import numpy as np
+        >>> float(layer.bijector().forward(np.ones((1, 4), "float32"))[0, 3])
+        1.0
+    """
+
+    def __init__(
+        self,
+        mask: Any = None,
+        *,
+        swap: bool = False,
+        transform: Any = "affine",
+        network: keras.Model | None = None,
+        network_options: dict | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if isinstance(mask, str) and mask not in ("half", "channel", "checkerboard"):
+            raise ValueError(
+                "`mask` must be 'half', 'channel', 'checkerboard' or an array of zeros and ones; received "
+                f"{describe(mask)}."
+            )
+        self.mask = mask if mask is None or isinstance(mask, str) else np.asarray(mask)
+        self.swap = bool(swap)
+        self.transform = get_transform(transform)
+        self.network = network
+        self.network_options = dict(network_options or {})
+
+    def _create(self, seed: int | None) -> None:
+        shape, channels = self.event_shape, self.event_shape[-1]
+        kind = self.mask
+        if kind is None:
+            kind = "half" if len(shape) == 1 else "checkerboard"
+        self._first = None
+        if isinstance(kind, str) and (kind == "channel" or (kind == "half" and len(shape) == 1)):
+            if channels < 2:
+                raise ValueError(
+                    f"A coupling by halves needs two variables or channels; received events of {shape}. "
+                    "Use mask='checkerboard' for images of one channel."
+                )
+            # The size of the first part of the last axis.
+            self._first = channels // 2
+            kept = channels - self._first if self.swap else self._first
+            input_shape, outputs = (*shape[:-1], kept), channels - kept
+        else:
+            self._kept = self._mask_array(kind)
+            input_shape, outputs = shape, channels
+        output_shape = (*shape[:-1], outputs * self.transform.params_per_dim)
+        spec = self.condition
+        if self.network is None:
+            options = {"dtype": self.dtype_policy, "seed": seed, "name": "network", **self.network_options}
+            self.network = coupling_network(
+                input_shape,
+                output_shape,
+                num_classes=spec.num_classes,
+                condition_shape=spec.shape,
+                **options,
+            )
+        inputs = [keras.Input(input_shape), *([spec.keras_input()] if spec else [])]
+        why = f"{self.transform.params_per_dim} parameters of {outputs} channels"
+        check_network("network", self.network, inputs, output_shape, why)
+
+    def _mask_array(self, kind: Any) -> np.ndarray:
+        """1 where a variable is kept."""
+        shape = self.event_shape
+        if not isinstance(kind, str):
+            mask = np.asarray(kind)
+            if mask.shape != shape or not np.isin(mask, (0, 1)).all():
+                raise ValueError(
+                    f"`mask` must be zeros and ones of shape {shape}; received {describe(mask)}."
+                )
+        elif kind == "half":
+            mask = (np.arange(np.prod(shape)) < np.prod(shape) // 2).reshape(shape)
+        else:
+            if len(shape) != 3:
+                raise ValueError(
+                    f"mask='checkerboard' is for images (height, width, channels); received {shape}."
+                )
+            rows, columns = np.indices(shape[:2])
+            mask = np.broadcast_to(((rows + columns) % 2 == 0)[..., None], shape)
+        mask = mask.astype(bool) ^ self.swap
+        if mask.all() or not mask.any():
+            raise ValueError(
+                f"`mask` must keep some variables, but not all; it keeps {int(mask.sum())} of {mask.size}."
+            )
+        return mask
+
+    def bijector(self, condition: Any = None, training: bool = False) -> tfb.Bijector:
+        """The coupling, from noise to data."""
+        first = self._first
+        parts = _Mask(self._kept) if first is None else _Halves(first, self.swap)
+
+        def params(kept: tf.Tensor) -> list[tf.Tensor]:
+            inputs = kept
+            if condition is not None:
+                inputs = [kept, tile_condition(condition, tf.shape(kept)[0])]
+            raw = tf.cast(self.network(inputs, training=training), self.real_dtype)
+            return tf.split(raw, self.transform.params_per_dim, axis=-1)
+
+        return _CouplingBijector(parts, params, self.transform, self.event_shape, self.real_dtype)
+
+    def get_config(self) -> dict:
+        """The constructor arguments, the network included."""
+        mask = self.mask.tolist() if isinstance(self.mask, np.ndarray) else self.mask
+        return {
+            **super().get_config(),
+            "mask": mask,
+            "swap": self.swap,
+            "transform": keras.saving.serialize_keras_object(self.transform),
+            "network": None if self.network is None else keras.saving.serialize_keras_object(self.network),
+            "network_options": self.network_options,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict) -> Coupling:
+        """The layer of a configuration."""
+        config = dict(config)
+        config["network"] = keras.saving.deserialize_keras_object(config["network"])
+        return cls(**config)
+
+
+class _Halves:
+    """The last axis in two parts."""
+
+    def __init__(self, first: int, swap: bool) -> None:
+        self._first, self._swap = first, swap
+
+    def split(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The kept part and the other."""
+        parts = x[..., : self._first], x[..., self._first :]
+        return parts[::-1] if self._swap else parts
+
+    def join(self, kept: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
+        """The event of both parts."""
+        return tf.concat([other, kept] if self._swap else [kept, other], axis=-1)
+
+    def moved(self, values: tf.Tensor) -> tf.Tensor:
+        """Values of the other part where they count."""
+        return values
+
+
+class _Mask:
+    """Any part of the variables, the others being zeros beside it."""
+
+    def __init__(self, kept: np.ndarray) -> None:
+        self._kept = kept
+
+    def split(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The event with zeros instead of the others, and the whole event."""
+        return tf.where(self._kept, x, 0.0), x
+
+    def join(self, kept: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
+        """The event of both."""
+        return tf.where(self._kept, kept, other)
+
+    def moved(self, values: tf.Tensor) -> tf.Tensor:
+        """Zeros at the kept variables."""
+        return tf.where(self._kept, 0.0, values)
+
+
+class _CouplingBijector(OwnBijector):
+    """The map of a `Coupling` at the weights and the condition of one moment."""
+
+    def __init__(
+        self,
+        parts: Any,
+        params: Any,
+        transform: Transform,
+        event_shape: tuple[int, ...],
+        dtype: tf.DType,
+    ) -> None:
+        self._parts, self._params, self._transform = parts, params, transform
+        self._shape, self._memory = event_shape, Memory()
+        super().__init__(len(event_shape), dtype=dtype)
+
+    def _prepared(self, x: tf.Tensor) -> tuple:
+        """Both parts of x as rows, and the elementwise bijector that the kept one gives."""
+        kept, other = self._parts.split(to_rows(x, self._shape))
+        elementwise = self._memory.recall(x, lambda: self._transform.bijector(self._params(kept)))
+        return kept, other, elementwise
+
+    def _mapped(self, x: tf.Tensor, direction: str) -> tf.Tensor:
+        kept, other, elementwise = self._prepared(x)
+        moved = getattr(elementwise, direction)(other)
+        result = tf.reshape(self._parts.join(kept, moved), tf.shape(x))
+        result.set_shape(x.shape)
+        self._memory.note(result, elementwise)
+        return result
+
+    def _forward(self, x: tf.Tensor) -> tf.Tensor:
+        return self._mapped(x, "forward")
+
+    def _inverse(self, y: tf.Tensor) -> tf.Tensor:
+        return self._mapped(y, "inverse")
+
+    def _log_det(self, x: tf.Tensor, name: str) -> tf.Tensor:
+        _, other, elementwise = self._prepared(x)
+        each = getattr(elementwise, name)(other, event_ndims=0)
+        each = self._parts.moved(tf.broadcast_to(each, tf.shape(other)))
+        total = tf.reduce_sum(each, axis=list(range(1, 1 + len(self._shape))))
+        return tf.reshape(total, tf.shape(x)[: tf.rank(x) - len(self._shape)])
+
+    def _forward_log_det_jacobian(self, x: tf.Tensor) -> tf.Tensor:
+        return self._log_det(x, "forward_log_det_jacobian")
+
+    def _inverse_log_det_jacobian(self, y: tf.Tensor) -> tf.Tensor:
+        return self._log_det(y, "inverse_log_det_jacobian")

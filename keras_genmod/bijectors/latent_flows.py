@@ -1,0 +1,136 @@
+r"""Flows over latent vectors: as the prior of a latent-variable model, and as its approximate posterior."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from keras_genmod.bijectors.autoregressive import InverseAutoregressive
+from keras_genmod.bijectors.bijection import Bijection, build_chain, chain, check_bijections
+from keras_genmod.core.checks import check_integer, check_integers
+from keras_genmod.core.conditions import ConditionSpec
+from keras_genmod.core.noise import check_seed
+from keras_genmod.core.registration import register
+from keras_genmod.distributions.head import Head
+from keras_genmod.distributions.priors import Posterior, Prior, standard_normal
+from keras_genmod.distributions.real_heads import positive
+
+__all__ = ["FlowPosterior", "FlowPrior"]
+
+tfd = tfp.distributions
+
+
+@register
+class FlowPrior(Prior):
+    r"""A normalizing flow as prior: $z = f(\epsilon)$ with standard normal $\epsilon$.
+
+    It is trained with the model. The divergence from it has no closed form and is estimated from the draws of
+    training.
+
+    Args:
+        bijections: layers of `keras_genmod.bijectors`, from z to the noise, over `[latent_dim]`. Those that
+            start from data (`ActNorm`) start as the identity here.
+
+    Cost: each bijection's way to the noise once an example.
+
+    Reference: Variational Lossy Autoencoder, Chen et al., 2017.
+    """
+
+    def __init__(self, bijections: Sequence[Bijection], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.bijections = check_bijections(bijections)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Creates the weights of the bijections."""
+        build_chain(self.bijections, (self.latent_dim,), seed=self.seed)
+        super().build()
+
+    def distribution(self, posterior: Posterior | None = None) -> tfd.Distribution:
+        """The flow at the present weights."""
+        return tfd.TransformedDistribution(standard_normal(self.latent_dim), chain(self.bijections))
+
+    def get_config(self) -> dict:
+        """The constructor arguments."""
+        bijections = [keras.saving.serialize_keras_object(bijection) for bijection in self.bijections]
+        return {**super().get_config(), "bijections": bijections}
+
+
+@register
+class FlowPosterior(Head):
+    r"""An approximate posterior by a flow: a diagonal normal draw that goes through more layers.
+
+    $$ z = f(\mu + \sigma \odot \epsilon; h) $$
+
+    The encoder gives $\mu$, the raw $\sigma$ and the context h, on which the layers are conditioned. By
+    default the layers are inverse autoregressive, for which drawing z and the density of what was drawn take
+    one pass each.
+
+    Args:
+        context_dim: size of h, 0 for none.
+        num_layers: inverse autoregressive layers, in orders that take turns.
+        hidden_dims: units of their hidden layers.
+        bijections: other layers, from z to the diagonal draw.
+        seed: of the initial weights of the layers.
+        event_shape: `(latent_dim,)`; given by the model that uses it.
+
+    Cost: one pass through each layer a draw; the density of other points than draws takes as many steps as
+    there are latent dimensions.
+
+    Reference: Improving Variational Inference with Inverse Autoregressive Flow, Kingma et al., 2016.
+    """
+
+    def __init__(
+        self,
+        *,
+        context_dim: int = 32,
+        num_layers: int = 2,
+        hidden_dims: Sequence[int] = (128,),
+        bijections: Sequence[Bijection] | None = None,
+        seed: int | None = None,
+        event_shape: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        self.context_dim = check_integer("context_dim", context_dim, minimum=0)
+        self.num_layers = check_integer("num_layers", num_layers)
+        self.hidden_dims = check_integers("hidden_dims", hidden_dims, min_length=1)
+        self.seed = check_seed(seed)
+        self._given = None if bijections is None else check_bijections(bijections)
+        super().__init__(event_shape=event_shape, **kwargs)
+
+    @property
+    def params_shape(self) -> tuple[int, ...]:
+        """`(2 * latent_dim + context_dim,)`."""
+        return (2 * self.event_shape[-1] + self.context_dim,)
+
+    def build(self, input_shape: Any) -> None:
+        """Creates the weights of the layers."""
+        self.bijections = self._given or [
+            InverseAutoregressive(self.hidden_dims, ordering="natural" if number % 2 else "reverse")
+            for number in range(self.num_layers)
+        ]
+        context = ConditionSpec(shape=(self.context_dim,)) if self.context_dim else None
+        build_chain(self.bijections, self.event_shape, condition=context, seed=self.seed)
+
+    def distribution(self, params: tf.Tensor) -> tfd.Distribution:
+        """The flow of each row of raw parameters: means, raw scales, context."""
+        size = self.event_shape[-1]
+        loc, raw, context = tf.split(self._float32(params), [size, size, self.context_dim], axis=-1)
+        base = self._over_event(tfd.Normal(loc, positive(raw)))
+        bijector = chain(self.bijections, context if self.context_dim else None)
+        return tfd.TransformedDistribution(base, bijector)
+
+    def get_config(self) -> dict:
+        """The constructor arguments."""
+        given = self._given and [keras.saving.serialize_keras_object(bijection) for bijection in self._given]
+        return {
+            **super().get_config(),
+            "context_dim": self.context_dim,
+            "num_layers": self.num_layers,
+            "hidden_dims": self.hidden_dims,
+            "bijections": given,
+            "seed": self.seed,
+        }

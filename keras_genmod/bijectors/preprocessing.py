@@ -1,0 +1,227 @@
+r"""From data as they are to what a flow models well: whole numbers to reals, bounded values to the line.
+
+The log-determinants count, so that densities are those of the data themselves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from keras_genmod.bijectors.bijection import Bijection, OwnBijector, build_chain, chain, check_bijections
+from keras_genmod.bijectors.coupling import Coupling
+from keras_genmod.core.checks import ValueRange, check_integer, check_number
+from keras_genmod.core.conditions import ConditionSpec
+from keras_genmod.core.noise import sample_rows
+from keras_genmod.core.registration import register
+
+__all__ = ["Logit", "UniformDequantization", "VariationalDequantization"]
+
+tfb = tfp.bijectors
+tfd = tfp.distributions
+
+
+@register
+class Logit(Bijection):
+    r"""Data in [low, high] to the real line: $z = \operatorname{logit}(\lambda + (1 - 2 \lambda) p)$.
+
+    with $p = (x - low) / (high - low)$.
+
+    Args:
+        alpha: $\lambda$, above 0 and below 0.5: how far from the ends 0 and 1 stay.
+        low, high: the range of the data.
+
+    Reference: Density Estimation using Real NVP, Dinh, Sohl-Dickstein and Bengio, 2017.
+    """
+
+    def __init__(self, alpha: float = 1e-6, *, low: float = 0.0, high: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.alpha = check_number("alpha", alpha, above=0.0, maximum=0.4999)
+        self.low = check_number("low", low)
+        self.high = check_number("high", high, above=self.low)
+
+    def value_range(self) -> ValueRange:
+        """[low, high]."""
+        advice = "Scale the data, set `low` and `high`, or leave out the `Logit`."
+        return ValueRange(self.low, self.high, advice=advice)
+
+    def bijector(self, condition: Any = None, training: bool = False) -> tfb.Bijector:
+        """The logistic function onto a little more than [low, high], cut off at the ends."""
+        return _Logistic(self.alpha, self.low, self.high)
+
+    def get_config(self) -> dict:
+        """The constructor arguments."""
+        return {**super().get_config(), "alpha": self.alpha, "low": self.low, "high": self.high}
+
+
+class _Logistic(OwnBijector):
+    """The way from the real line to [low, high]."""
+
+    def __init__(self, alpha: float, low: float, high: float) -> None:
+        self._alpha, self._low, self._high = alpha, low, high
+        super().__init__(0)
+
+    @classmethod
+    def _is_increasing(cls) -> bool:
+        return True
+
+    def _ends(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The squeezed distances from both ends, each exact where it is small."""
+        size, alpha = self._high - self._low, self._alpha
+        shares = (y - self._low) / size, (self._high - y) / size
+        return tuple(alpha + (1.0 - 2.0 * alpha) * share for share in shares)
+
+    def _forward(self, x: tf.Tensor) -> tf.Tensor:
+        share = (tf.sigmoid(x) - self._alpha) / (1.0 - 2.0 * self._alpha)
+        return self._low + (self._high - self._low) * share
+
+    def _inverse(self, y: tf.Tensor) -> tf.Tensor:
+        from_low, from_high = self._ends(y)
+        return tf.math.log(from_low) - tf.math.log(from_high)
+
+    def _inverse_log_det_jacobian(self, y: tf.Tensor) -> tf.Tensor:
+        from_low, from_high = self._ends(y)
+        constant = math.log((1.0 - 2.0 * self._alpha) / (self._high - self._low))
+        return constant - tf.math.log(from_low) - tf.math.log(from_high)
+
+    def _forward_log_det_jacobian(self, x: tf.Tensor) -> tf.Tensor:
+        constant = math.log((1.0 - 2.0 * self._alpha) / (self._high - self._low))
+        return -constant - tf.nn.softplus(x) - tf.nn.softplus(-x)
+
+
+class _Dequantization(Bijection):
+    r"""Base of the dequantisations: whole numbers 0 to n - 1 to reals in [0, 1), by noise u in [0, 1).
+
+    $$ y = (x + u) / n, \qquad \log P(x) \ge E_{q(u|x)}[\log p_y(y) - D \log n - \log q(u|x)] $$
+    """
+
+    def __init__(self, num_levels: int = 256, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.num_levels = check_integer("num_levels", num_levels, minimum=2)
+
+    def value_range(self) -> ValueRange:
+        """The whole numbers from 0 to n - 1."""
+        return ValueRange(
+            0,
+            self.num_levels - 1,
+            integer=True,
+            advice="Pass pixels as they are stored, or leave out the dequantisation for real data.",
+        )
+
+    def base(self) -> tfd.Distribution:
+        """The distribution of what the noise is made of, for one example."""
+        raise TypeError(f"{type(self).__name__} must define `base`.")
+
+    def noise(self, seeds: tf.Tensor, num_rows: Any, *, shared: bool = False) -> tf.Tensor:
+        """Draws of the base for each row.
+
+        Args:
+            seeds: int32 `[2]`, or `[B, 2]` with one seed a row.
+            num_rows: how many.
+            shared: whether all rows get the same, as they must where the result of a row may not depend on
+                its place.
+        """
+        if seeds.shape.rank == 2:
+            return sample_rows(self.base(), 1, seeds)[:, 0]
+        drawn = self.base().sample(1 if shared else num_rows, seed=seeds)
+        return tf.repeat(drawn, num_rows, axis=0) if shared else drawn
+
+    def transformed(
+        self, x: tf.Tensor, noise: tf.Tensor, training: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        r"""The noise u `[B, *event_shape]` in [0, 1) and $\log q(u|x)$ `[B]`.
+
+        Args:
+            x: whole numbers `[B, *event_shape]`.
+            noise: draws of the base.
+            training: whether layers act as in training.
+        """
+        raise TypeError(f"{type(self).__name__} must define `transformed`.")
+
+    def whole_numbers(self, x: tf.Tensor) -> tf.Tensor:
+        """The whole numbers x of reals $x + u$."""
+        return tf.clip_by_value(tf.floor(x), 0.0, self.num_levels - 1.0)
+
+    def bijector(self, condition: Any = None, training: bool = False) -> tfb.Bijector:
+        """From [0, 1) to $x + u$ in [0, n)."""
+        return tfb.Scale(float(self.num_levels))
+
+    def get_config(self) -> dict:
+        """The constructor arguments."""
+        return {**super().get_config(), "num_levels": self.num_levels}
+
+
+@register
+class UniformDequantization(_Dequantization):
+    """Uniform noise: $q(u|x) = 1$.
+
+    Args:
+        num_levels: n; data are whole numbers from 0 to n - 1.
+
+    Reference: A Note on the Evaluation of Generative Models, Theis, van den Oord and Bethge, 2016.
+    """
+
+    def base(self) -> tfd.Distribution:
+        """Uniform numbers in [0, 1)."""
+        return tfd.Sample(tfd.Uniform(), self.event_shape)
+
+    def transformed(
+        self, x: tf.Tensor, noise: tf.Tensor, training: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The noise as it is, and 0."""
+        return noise, tf.zeros([tf.shape(x)[0]])
+
+
+@register
+class VariationalDequantization(_Dequantization):
+    r"""Noise from a flow of its own, $u = \sigma(f(\epsilon; x))$, which is trained with the model.
+
+    Args:
+        num_levels: n.
+        bijections: of f, from u's side to the noise; the flow over x is their condition. None: four
+            couplings.
+
+    Reference: Flow++, Ho, Chen, Srinivas, Duan and Abbeel, 2019.
+    """
+
+    def __init__(
+        self, num_levels: int = 256, *, bijections: Sequence[Bijection] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(num_levels, **kwargs)
+        self.bijections = None if bijections is None else check_bijections(bijections)
+
+    def _create(self, seed: int | None) -> None:
+        if self.bijections is None:
+            self.bijections = [Coupling(swap=bool(number % 2)) for number in range(4)]
+        seen = ConditionSpec(shape=self.event_shape)
+        self._noise_shape = build_chain(self.bijections, self.event_shape, condition=seen, seed=seed)
+
+    def base(self) -> tfd.Distribution:
+        """Standard normal numbers."""
+        return tfd.Sample(tfd.Normal(0.0, 1.0), self._noise_shape)
+
+    def transformed(
+        self, x: tf.Tensor, noise: tf.Tensor, training: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The flow's image of the noise, and its log-density."""
+        seen = 2.0 * x / (self.num_levels - 1.0) - 1.0
+        flow = chain(self.bijections, seen, training)
+        # Not `tfb.Sigmoid`, whose gradient is not finite far out.
+        logits = flow.forward(noise)
+        log_det = flow.forward_log_det_jacobian(noise, event_ndims=len(self._noise_shape))
+        log_slope = -tf.nn.softplus(logits) - tf.nn.softplus(-logits)
+        log_det += tf.reduce_sum(log_slope, axis=list(range(1, logits.shape.rank)))
+        # A logistic function in float32 reaches 1, which would be the next level.
+        u = tf.minimum(tf.sigmoid(logits), 1.0 - 2.0**-16)
+        return u, self.base().log_prob(noise) - log_det
+
+    def get_config(self) -> dict:
+        """The constructor arguments."""
+        own = self.bijections
+        own = own and [keras.saving.serialize_keras_object(bijection) for bijection in own]
+        return {**super().get_config(), "bijections": own}

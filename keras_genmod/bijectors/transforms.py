@@ -1,0 +1,148 @@
+r"""Monotone functions of one variable, whose parameters another network gives.
+
+Couplings and autoregressive bijections apply one to each variable. A transform states how many raw
+parameters it needs; at raw parameters of 0 it is the identity.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from keras_genmod.bijectors.spline import RationalQuadraticSpline
+from keras_genmod.core.checks import check_integer, check_number
+from keras_genmod.core.registration import register, resolve
+
+__all__ = ["AdditiveTransform", "AffineTransform", "SplineTransform", "Transform", "get_transform"]
+
+tfb = tfp.bijectors
+
+
+class Transform:
+    """Base of the transforms. A subclass defines `params_per_dim` and `bijector`."""
+
+    params_per_dim = 1
+
+    def bijector(self, params: Sequence[tf.Tensor]) -> tfb.Bijector:
+        """The function from noise to data, elementwise.
+
+        Args:
+            params: `params_per_dim` tensors of raw parameters, each of the variables' shape.
+        """
+        raise TypeError(f"{type(self).__name__} must define `bijector(params)`.")
+
+    def get_config(self) -> dict:
+        """The constructor arguments."""
+        return {}
+
+    @classmethod
+    def from_config(cls, config: dict) -> Transform:
+        """The transform of a configuration."""
+        return cls(**config)
+
+
+@register
+class AdditiveTransform(Transform):
+    """$x = z + t$: volumes are kept. Reference: NICE, Dinh, Krueger and Bengio, 2015."""
+
+    def bijector(self, params: Sequence[tf.Tensor]) -> tfb.Bijector:
+        """The shift."""
+        return tfb.Shift(params[0])
+
+
+@register
+class AffineTransform(Transform):
+    r"""$x = t + z \, e^{s}$ with $s = a \tanh(\hat s / a)$.
+
+    Args:
+        max_log_scale: $a$; scales lie between $e^{-a}$ and $e^a$, so that deep stacks stay finite.
+
+    Reference: Density Estimation using Real NVP, Dinh, Sohl-Dickstein and Bengio, 2017.
+    """
+
+    params_per_dim = 2
+
+    def __init__(self, max_log_scale: float = 2.0) -> None:
+        self.max_log_scale = check_number("max_log_scale", max_log_scale, above=0.0)
+
+    def bijector(self, params: Sequence[tf.Tensor]) -> tfb.Bijector:
+        """Scale and shift."""
+        shift, raw = params
+        log_scale = self.max_log_scale * tf.tanh(raw / self.max_log_scale)
+        return tfb.Shift(shift)(tfb.Scale(log_scale=log_scale))
+
+    def get_config(self) -> dict:
+        """The constructor arguments."""
+        return {"max_log_scale": self.max_log_scale}
+
+
+@register
+class SplineTransform(Transform):
+    r"""A monotone rational-quadratic spline on [-B, B], the identity outside.
+
+    K bins; their widths, heights and the slopes at the K - 1 inner knots are the parameters: 3 K - 1.
+
+    Args:
+        num_bins: K.
+        bound: B.
+        min_bin_size: least width and height of a bin, as a share of 2 B.
+        min_slope: least slope at a knot.
+
+    Cost: some 30 elementwise operations on `[..., K]`.
+
+    Reference: Neural Spline Flows, Durkan, Bekasov, Murray and Papamakarios, 2019.
+    """
+
+    def __init__(
+        self, num_bins: int = 8, bound: float = 4.0, *, min_bin_size: float = 1e-3, min_slope: float = 1e-3
+    ) -> None:
+        self.num_bins = check_integer("num_bins", num_bins, minimum=2)
+        self.bound = check_number("bound", bound, above=0.0)
+        self.min_bin_size = check_number("min_bin_size", min_bin_size, above=0.0, maximum=0.5 / num_bins)
+        self.min_slope = check_number("min_slope", min_slope, above=0.0, maximum=0.5)
+
+    @property
+    def params_per_dim(self) -> int:
+        """3 K - 1."""
+        return 3 * self.num_bins - 1
+
+    def bijector(self, params: Sequence[tf.Tensor]) -> tfb.Bijector:
+        """The spline."""
+        bins = self.num_bins
+        params = tf.stack(params, axis=-1)
+        widths, heights, slopes = tf.split(params, [bins, bins, bins - 1], axis=-1)
+
+        def sizes(raw: tf.Tensor) -> tf.Tensor:
+            share = self.min_bin_size + (1.0 - bins * self.min_bin_size) * tf.nn.softmax(raw)
+            return 2.0 * self.bound * share
+
+        # A slope of 1 at 0.
+        start = math.log(math.expm1(1.0 - self.min_slope))
+        slopes = self.min_slope + tf.nn.softplus(slopes + start)
+        return RationalQuadraticSpline(sizes(widths), sizes(heights), slopes, self.bound)
+
+    def get_config(self) -> dict:
+        """The constructor arguments."""
+        return {
+            "num_bins": self.num_bins,
+            "bound": self.bound,
+            "min_bin_size": self.min_bin_size,
+            "min_slope": self.min_slope,
+        }
+
+
+_TRANSFORMS = {"additive": AdditiveTransform, "affine": AffineTransform, "spline": SplineTransform}
+
+
+def get_transform(transform: Any) -> Transform:
+    """The transform of a `transform` argument: "additive", "affine", "spline", a `Transform`, its config.
+
+    Raises:
+        ValueError: for another name or type.
+    """
+    other = "a transform such as `SplineTransform(num_bins=16)`"
+    return resolve("transform", transform, _TRANSFORMS, Transform, other)

@@ -1,0 +1,307 @@
+r"""Kernel density estimation: the training examples themselves, each a normal distribution.
+
+$$ p(x) = \sum_i w_i \prod_d N(x_d; x_{id}, h_d^2) $$
+
+References: Remarks on Some Nonparametric Estimates of a Density Function, Rosenblatt, 1956; On Estimation of
+a Probability Density Function and Mode, Parzen, 1962.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from keras_genmod.core.batches import Batch
+from keras_genmod.core.checks import check_integer, check_number, describe
+from keras_genmod.core.registration import register
+from keras_genmod.core.rows import GraphCache
+from keras_genmod.distributions.gaussian_mixture import DiagonalGaussianMixture
+from keras_genmod.models.mixtures.mixture_model import refuse_conditions, uniform_and_noise
+from keras_genmod.serving.endpoints import Endpoint
+from keras_genmod.training.exact_density import ExactDensity
+from keras_genmod.training.generative_model import GenerativeModel
+from keras_genmod.training.row_wise import SamplesByRow
+
+__all__ = ["KernelDensity"]
+
+tfd = tfp.distributions
+tfb = tfp.bijectors
+
+# Points whose distances from the rows of a pass are in memory at a time.
+_POINTS_PER_PASS = 2048
+# Rows of a step of `fit`, which has nothing to compute.
+_BATCH_SIZE = 4096
+
+_ADVICE = (
+    "`KernelDensity` stores all examples before the first step, so `x` must be an array, or batches that end "
+    "and can be iterated again; received a generator or endless batches. Pass an array."
+)
+
+
+@register
+class KernelDensity(SamplesByRow, ExactDensity, GenerativeModel):
+    r"""A normal kernel on every training example; `fit` stores them.
+
+    There is nothing to optimise: `fit` takes one look at all the data, sets the bandwidths, and replaces what
+    an earlier call stored. The points are weights: files and exports hold them.
+
+    Args:
+        event_shape: shape of one example, of any rank; D is its number of values.
+        bandwidth: standard deviation $h$ of the kernels, in units of the data; or a rule that gives each
+            dimension its own from its standard deviation $\sigma_d$ and the number n of points: "scott",
+            $h_d = \sigma_d \, n^{-1/(D+4)}$, or "silverman", $h_d = \sigma_d \, (n (D+2) / 4)^{-1/(D+4)}$.
+            With weights, $n = (\sum w)^2 / \sum w^2$.
+        num_points: number of points that a file holds; `fit` sets it.
+        **kwargs: `seed`, `name`, `dtype`, as in `GenerativeModel`.
+
+    Raises:
+        ValueError: for other arguments, or conditions.
+        RuntimeError: from questions before `fit`.
+
+    Logs: `val_loss`, the negative log-likelihood in nats per validation example (`val_nll` too). Nothing for
+    the training data, each of which lies on a kernel of its own.
+
+    Cost: n D for a density, in float64 and blocks of 2048 points; D for a sample.
+
+    Reference: On Estimation of a Probability Density Function and Mode, Parzen, 1962; Multivariate Density
+    Estimation, Scott, 1992 (the rules).
+
+    Example:
+        >>> import numpy as np
+        >>> model = KernelDensity((1,), bandwidth=1.0)
+        >>> model.compile()
+        >>> _ = model.fit(np.zeros((5, 1), "float32"), verbose=0)
+        >>> model.log_prob(np.zeros((1, 1))).numpy().round(3)  # -log(2 pi) / 2
+        array([-0.919], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        *,
+        bandwidth: float | str = "scott",
+        num_points: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        refuse_conditions(type(self).__name__, kwargs)
+        super().__init__(event_shape, **kwargs)
+        if isinstance(bandwidth, str):
+            if bandwidth not in ("scott", "silverman"):
+                raise ValueError(
+                    "`bandwidth` must be a positive number, 'scott' or 'silverman'; received "
+                    f"{describe(bandwidth)}."
+                )
+            self.bandwidth = bandwidth
+        else:
+            self.bandwidth = check_number("bandwidth", bandwidth, above=0.0)
+        self._size = math.prod(self.event_shape)
+        self._bandwidths = self._add_state("bandwidths", (self._size,), "ones")
+        self.num_points, self._points, self._log_weights = None, None, None
+        if num_points is not None:
+            self._make_room(check_integer("num_points", num_points))
+        self.built = True
+
+    def _add_state(self, name: str, shape: Sequence[int], initializer: str) -> keras.Variable:
+        return self.add_weight(
+            shape=shape,
+            initializer=initializer,
+            dtype="float32",
+            trainable=False,
+            autocast=False,
+            aggregation="only_first_replica",
+            name=name,
+        )
+
+    def _make_room(self, num_points: int) -> None:
+        """Weights for so many points, in place of others."""
+        if num_points == self.num_points:
+            return
+        for weight in (self._points, self._log_weights):
+            if weight is not None:
+                self._untrack_variable(weight)
+        # Keras lets no weight join a model that is built.
+        self._tracker.unlock()
+        with self.distribute_strategy.scope():
+            self._points = self._add_state("points", (num_points, self._size), "zeros")
+            self._log_weights = self._add_state("log_weights", (num_points,), "zeros")
+        self._tracker.lock()
+        self.num_points = num_points
+        # Functions that were traced before hold the old ones.
+        self._graphs = GraphCache()
+        self.train_function = self.test_function = self.predict_function = None
+
+    # ---- fit --------------------------------------------------------------------------------------
+
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        """Stores the examples; see `GenerativeModel.fit` for the arguments.
+
+        Args:
+            x: array `[N, *event_shape]`, or batches that can be iterated again and end.
+            *args, **kwargs: of `GenerativeModel.fit`; `sample_weight` is the points' weight, callbacks and
+                validation work as ever, and more than one epoch changes nothing.
+
+        Raises:
+            ValueError: for data that the model cannot take, a generator, or batches without end.
+        """
+        if isinstance(x, tf.data.Dataset) and x.cardinality() == tf.data.INFINITE_CARDINALITY:
+            raise ValueError(_ADVICE)
+        given = inspect.signature(super().fit).bind(x, *args, **kwargs).arguments
+        if given.get("steps_per_epoch") is None and given.get("batch_size") is None:
+            given["batch_size"] = _BATCH_SIZE
+        return super().fit(**given)
+
+    def _start_from(self, first_rows: Callable[[int], Batch] | None) -> None:
+        if first_rows is None:
+            raise ValueError(_ADVICE)
+        batch = first_rows(sys.maxsize)
+        x = np.asarray(batch.x, np.float32).reshape(-1, self._size)
+        weight = np.ones(len(x)) if batch.weight is None else np.asarray(batch.weight, np.float64)
+        x, weight = x[weight > 0], weight[weight > 0]
+        if not len(x):
+            raise ValueError(
+                "`sample_weight` must be above 0 for at least one example; received zeros alone."
+            )
+        bandwidths = self._choose_bandwidths(x.astype(np.float64), weight)
+        self._make_room(len(x))
+        self._points.assign(x)
+        self._log_weights.assign(np.log(weight / weight.sum()))
+        self._bandwidths.assign(bandwidths)
+
+    def _choose_bandwidths(self, x: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        if not isinstance(self.bandwidth, str):
+            return np.full(self._size, self.bandwidth)
+        share = weight / weight.sum()
+        number = 1.0 / np.sum(share**2)
+        if number <= 1.0 + 1e-9:
+            raise ValueError(
+                f"`bandwidth={self.bandwidth!r}` needs two examples at least; received one. Give a number."
+            )
+        # Without bias, for weights that say how much an example counts.
+        variance = share @ np.square(x - share @ x) / (1.0 - 1.0 / number)
+        scale = np.sqrt(variance)
+        differs = np.ptp(x, axis=0) > 0.0
+        if not np.all(differs):
+            rest = float(np.mean(scale[differs])) if np.any(differs) else 1.0
+            warnings.warn(
+                f"{np.sum(~differs)} of {self._size} dimensions never differ, so that "
+                f"`bandwidth={self.bandwidth!r}` has nothing to measure there; they get the mean of the "
+                f"others ({rest:.3g} in place of a standard deviation). Leave them out, or give a number.",
+                stacklevel=3,
+            )
+            scale = np.where(differs, scale, rest)
+        count = number if self.bandwidth == "scott" else number * (self._size + 2) / 4.0
+        return scale * count ** (-1.0 / (self._size + 4))
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """Nothing to compute.
+
+        Args:
+            data: a batch.
+        """
+        self._noise_state.assign_add([0, 1])
+        return {}
+
+    # ---- densities and samples --------------------------------------------------------------------
+
+    def _check_fitted(self) -> None:
+        if self._points is None:
+            raise RuntimeError(
+                "This `KernelDensity` has no points yet. Call `fit` with the training data first."
+            )
+
+    def bandwidths(self) -> tf.Tensor:
+        """The standard deviations $h_d$ of the kernels, `event_shape`; 1 before `fit`."""
+        return tf.reshape(tf.convert_to_tensor(self._bandwidths), self.event_shape)
+
+    def points(self) -> tf.Tensor:
+        """The training examples, `[n, *event_shape]`."""
+        self._check_fitted()
+        return tf.reshape(tf.convert_to_tensor(self._points), [-1, *self.event_shape])
+
+    def _log_prob(self, x: tf.Tensor, condition: Any = None, training: bool = False) -> tf.Tensor:
+        self._check_fitted()
+        points, log_weights = (tf.convert_to_tensor(w) for w in (self._points, self._log_weights))
+        bandwidths = tf.cast(tf.convert_to_tensor(self._bandwidths), tf.float64)
+        centre = tf.cast(points[0], tf.float64)
+
+        def scaled(rows: tf.Tensor) -> tf.Tensor:
+            return (tf.cast(rows, tf.float64) - centre) / bandwidths
+
+        rows = scaled(tf.reshape(x, [-1, self._size]))
+        norms = tf.reduce_sum(tf.square(rows), axis=1, keepdims=True)
+
+        def body(start: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            part = slice(start, start + _POINTS_PER_PASS)
+            block = scaled(points[part])
+            squares = norms + tf.reduce_sum(tf.square(block), axis=1)
+            # Rounding may leave a little less than nothing.
+            squares = tf.maximum(squares - 2.0 * tf.matmul(rows, block, transpose_b=True), 0.0)
+            log_kernels = tf.cast(log_weights[part], tf.float64) - 0.5 * squares
+            log_sum = tf.reduce_logsumexp(log_kernels, axis=1)
+            return start + _POINTS_PER_PASS, tf.reduce_logsumexp(tf.stack([total, log_sum]), axis=0)
+
+        nothing = tf.fill([tf.shape(rows)[0]], tf.constant(-math.inf, tf.float64))
+        _, total = tf.while_loop(
+            lambda start, _: start < self.num_points, body, (tf.constant(0), nothing), parallel_iterations=1
+        )
+        normalizer = tf.reduce_sum(tf.math.log(bandwidths)) + 0.5 * self._size * math.log(2.0 * math.pi)
+        return tf.cast(total - normalizer, tf.float32)
+
+    def sample(self, num_samples: int, *, condition: Any = None, seed: Any = None) -> tf.Tensor:
+        """New examples, `[num_samples, *event_shape]`: training examples with noise.
+
+        Args:
+            num_samples: how many.
+            condition: None; the model takes none.
+            seed: integer or two integers; None draws anew at every call.
+        """
+        return self._sample(num_samples, condition, seed)
+
+    def _sample_rows(self, seeds: tf.Tensor, condition: Any = None) -> tf.Tensor:
+        self._check_fitted()
+        choice, _, noise = uniform_and_noise(seeds, self._size)
+        bounds = tf.cumsum(tf.exp(tf.cast(tf.convert_to_tensor(self._log_weights), tf.float64)))
+        choice = tf.cast(choice, tf.float64) * bounds[-1]
+        which = tf.searchsorted(bounds[:-1], choice, side="right")
+        drawn = tf.gather(tf.convert_to_tensor(self._points), which)
+        drawn += noise * tf.convert_to_tensor(self._bandwidths)
+        return tf.reshape(drawn, [-1, *self.event_shape])
+
+    def distribution(self) -> tfd.Distribution:
+        """The density as a distribution over `[*event_shape]`, in float32 (`log_prob` takes float64)."""
+        self._check_fitted()
+        points, bandwidths = (tf.convert_to_tensor(w) for w in (self._points, self._bandwidths))
+        mixture = DiagonalGaussianMixture(
+            tf.convert_to_tensor(self._log_weights), points, tf.broadcast_to(bandwidths, points.shape)
+        )
+        if len(self.event_shape) == 1:
+            return mixture
+        return tfd.TransformedDistribution(mixture, tfb.Reshape(self.event_shape, (self._size,)))
+
+    # ---- endpoints and configuration ----------------------------------------------------------------
+
+    def endpoints(self, *, max_samples: int = 1024, num_samples: int = 16) -> dict[str, Endpoint]:
+        """Name -> endpoint: `log_prob`, `bits_per_dim`, `anomaly_score`, `sample`, `sample_rows`.
+
+        Args:
+            max_samples: the most that one request of `sample` may ask for.
+            num_samples: not used: densities are exact.
+
+        Raises:
+            RuntimeError: before `fit`.
+        """
+        self._check_fitted()
+        return {**self._density_endpoints(), **self._sample_endpoints(max_samples)}
+
+    def get_config(self) -> dict:
+        """The constructor arguments, and the number of points."""
+        return {**super().get_config(), "bandwidth": self.bandwidth, "num_points": self.num_points}

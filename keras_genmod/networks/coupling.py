@@ -1,0 +1,88 @@
+"""The default networks inside coupling layers: from the part that is kept to the parameters of the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_genmod.core.checks import check_integer, check_integers, check_shape_tuple
+from keras_genmod.core.conditions import ConditionSpec
+from keras_genmod.networks.building import initializers, network, start
+
+__all__ = ["coupling_network"]
+
+
+def coupling_network(
+    input_shape: Sequence[int],
+    output_shape: Sequence[int],
+    *,
+    hidden_dims: Sequence[int] = (256, 256),
+    filters: int = 64,
+    num_blocks: int = 2,
+    activation: Any = "relu",
+    num_classes: int | None = None,
+    condition_shape: Sequence[int] | None = None,
+    dtype: Any = None,
+    seed: int | None = None,
+    name: str = "coupling_network",
+) -> keras.Model:
+    """A network whose output is 0 at the start, so that a fresh coupling changes nothing.
+
+    Args:
+        input_shape: `(size,)` for dense layers, `(height, width, channels)` for convolutions.
+        output_shape: shape of the raw parameters; images keep their sides.
+        hidden_dims: widths of the dense layers.
+        filters: channels of the convolutions.
+        num_blocks: residual blocks behind the first 3x3 convolution: 1x1, then 3x3.
+        activation: of the hidden layers.
+        num_classes, condition_shape: what the network is conditioned on; the condition is appended to the
+            channels of the input.
+        dtype: Keras dtype policy of the layers.
+        seed: of the initial weights (He normal; the last layer's are zeros).
+        name: of the network.
+
+    Returns:
+        A built `keras.Model` of `x`, or of `[x, condition]`.
+
+    Reference: Glow, Kingma and Dhariwal, 2018 (zeros in the last layer).
+
+    Example:
+        >>> coupling_network((4, 4, 2), (4, 4, 6), filters=8).output_shape
+        (None, 4, 4, 6)
+    """
+    input_shape = check_shape_tuple("input_shape", input_shape, ranks=(1, 3))
+    output_shape = check_shape_tuple("output_shape", output_shape, ranks=(len(input_shape),))
+    inputs, h = start(input_shape, ConditionSpec.of(num_classes, condition_shape))
+    kernels = initializers("he_normal", seed)
+    options = {"dtype": dtype}
+    if len(input_shape) == 1:
+        for index, width in enumerate(check_integers("hidden_dims", hidden_dims)):
+            h = keras.layers.Dense(
+                width,
+                activation=activation,
+                kernel_initializer=next(kernels),
+                name=f"hidden_{index}",
+                **options,
+            )(h)
+        last = keras.layers.Dense(output_shape[-1], kernel_initializer="zeros", name="outputs", **options)
+        return network(inputs, last(h), name)
+
+    def conv(h: Any, channels: int, size: int, name: str, kernel: Any = None) -> Any:
+        kernel = next(kernels) if kernel is None else kernel
+        layer = keras.layers.Conv2D(
+            channels, size, padding="same", kernel_initializer=kernel, name=name, **options
+        )
+        return layer(h)
+
+    def active(h: Any, name: str) -> Any:
+        return keras.layers.Activation(activation, name=name)(h)
+
+    filters = check_integer("filters", filters)
+    h = conv(h, filters, 3, "first")
+    for index in range(check_integer("num_blocks", num_blocks, minimum=0)):
+        r = conv(active(h, f"block_{index}_active_0"), filters, 1, f"block_{index}_1x1")
+        r = conv(active(r, f"block_{index}_active_1"), filters, 3, f"block_{index}_3x3")
+        h = keras.layers.Add(name=f"block_{index}")([h, r])
+    return network(inputs, conv(active(h, "last_active"), output_shape[-1], 3, "outputs", "zeros"), name)

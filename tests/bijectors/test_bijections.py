@@ -1,0 +1,202 @@
+"""Promises of every bijection: invertible, and its log-determinant is the Jacobian's."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_genmod import bijectors
+from keras_genmod.bijectors.bijection import build_chain
+from keras_genmod.core.conditions import ConditionSpec
+
+B = bijectors
+CONDITION = ConditionSpec(shape=(2,))
+SMALL = {"network_options": {"hidden_dims": (7,), "filters": 3, "num_blocks": 1, "activation": "tanh"}}
+
+# Name -> function of the options of a layer, and shape of the data.
+BIJECTIONS = {
+    "additive coupling": (lambda **o: B.Coupling(transform="additive", **SMALL, **o), (5,)),
+    "affine coupling": (lambda **o: B.Coupling(swap=True, **SMALL, **o), (5,)),
+    "spline coupling": (
+        lambda **o: B.Coupling(transform=B.SplineTransform(5, 3.0), **SMALL, **o),
+        (4,),
+    ),
+    "array mask": (lambda **o: B.Coupling([1, 0, 0, 1, 0], **SMALL, **o), (5,)),
+    "half of an image": (lambda **o: B.Coupling("half", **SMALL, **o), (2, 3, 1)),
+    "checkerboard": (lambda **o: B.Coupling("checkerboard", **SMALL, **o), (3, 2, 1)),
+    "swapped checkerboard": (
+        lambda **o: B.Coupling("checkerboard", swap=True, transform="spline", **SMALL, **o),
+        (2, 2, 2),
+    ),
+    "channel coupling": (lambda **o: B.Coupling("channel", **SMALL, **o), (2, 2, 3)),
+    "autoregressive": (lambda **o: B.MaskedAutoregressive((9,), activation="tanh", **o), (4,)),
+    "autoregressive image": (
+        lambda **o: B.MaskedAutoregressive((9, 8), ordering="random", activation="tanh", **o),
+        (2, 2, 2),
+    ),
+    "autoregressive splines": (
+        lambda **o: B.MaskedAutoregressive(
+            (9,), ordering="reverse", activation="tanh", transform="spline", **o
+        ),
+        (3,),
+    ),
+    "inverse autoregressive": (lambda **o: B.InverseAutoregressive((9,), activation="tanh", **o), (4,)),
+    "actnorm": (lambda **o: B.ActNorm(**o), (2, 2, 3)),
+    "permutation": (lambda **o: B.Permutation("random", **o), (5,)),
+    "convolution": (lambda **o: B.InvertibleConvolution(**o), (2, 3, 3)),
+    "dense matrix": (lambda **o: B.InvertibleConvolution(**o), (4,)),
+    "squeeze": (lambda **o: B.Squeeze(**o), (4, 2, 2)),
+    "split": (
+        lambda **o: B.Split([B.Coupling("checkerboard", **SMALL, **o), B.ActNorm(**o)], **o),
+        (2, 2, 3),
+    ),
+    "logit": (lambda **o: B.Logit(0.05, low=-3.0, high=5.0, **o), (3,)),
+}
+every_bijection = pytest.mark.parametrize("name", BIJECTIONS)
+
+
+def made(name, dtype="float64", condition=None, seed=1):
+    """A bijection with weights that are not those of the start."""
+    build, shape = BIJECTIONS[name]
+    layer = build(dtype=dtype)
+    layer.set_shapes(shape, condition=condition, seed=seed)
+    generator = np.random.default_rng(seed)
+    for weight in layer.trainable_weights:
+        weight.assign(weight + 0.4 * generator.normal(size=weight.shape))
+    return layer, shape
+
+
+def data(shape, dtype="float64", rows=4, seed=0):
+    return np.random.default_rng(seed).uniform(-2.5, 2.5, (rows, *shape)).astype(dtype)
+
+
+def jacobian_log_det(function, x):
+    """The log-determinant of a function of one row, by automatic differentiation, for each row."""
+    x = tf.convert_to_tensor(x)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = tf.reshape(function(x), [x.shape[0], -1])
+    size = int(np.prod(x.shape[1:]))
+    jacobian = tf.reshape(tape.batch_jacobian(y, x), [x.shape[0], size, size])
+    return tf.linalg.slogdet(jacobian).log_abs_determinant.numpy()
+
+
+@every_bijection
+@pytest.mark.parametrize("conditional", [False, True])
+@pytest.mark.parametrize("dtype,tolerance", [("float64", 1e-8), ("float32", 2e-4)])
+def test_inverse_and_log_determinant(name, conditional, dtype, tolerance):
+    layer, shape = made(name, dtype, CONDITION if conditional else None)
+    condition = np.random.default_rng(5).normal(size=(4, 2)).astype(dtype) if conditional else None
+    x = data(shape, dtype)
+    there = layer.bijector(condition)
+    z = there.inverse(x)
+    assert z.shape == (4, *layer.output_shape)
+    # Another bijector: this one remembers the way.
+    back = layer.bijector(condition)
+    np.testing.assert_allclose(back.forward(tf.identity(z)), x, atol=tolerance)
+    ndims = len(shape)
+    log_det = jacobian_log_det(lambda x: layer.bijector(condition).inverse(x), x)
+    np.testing.assert_allclose(there.inverse_log_det_jacobian(x, event_ndims=ndims), log_det, atol=tolerance)
+    noise_ndims = len(layer.output_shape)
+    forward = jacobian_log_det(lambda z: layer.bijector(condition).forward(z), z)
+    np.testing.assert_allclose(forward, -log_det, atol=10 * tolerance)
+    known = back.forward_log_det_jacobian(tf.identity(z), event_ndims=noise_ndims)
+    np.testing.assert_allclose(known, forward, atol=10 * tolerance)
+
+
+@every_bijection
+def test_one_bijector_asked_both_ways_about_one_tensor(name):
+    """What it remembers of a tensor as data it does not take for what it is as noise."""
+    layer, shape = made(name)
+    if layer.output_shape != shape:
+        return
+    x = tf.constant(data(shape))
+    one = layer.bijector()
+    asked = [one.inverse(x), one.forward(x), one.inverse_log_det_jacobian(x, event_ndims=len(shape))]
+    fresh = [
+        layer.bijector().inverse(x),
+        layer.bijector().forward(x),
+        layer.bijector().inverse_log_det_jacobian(x, event_ndims=len(shape)),
+    ]
+    for a, b in zip(asked, fresh, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+@every_bijection
+def test_leading_axes_and_their_conditions(name):
+    layer, shape = made(name, condition=CONDITION)
+    condition = np.random.default_rng(5).normal(size=(4, 2))
+    x = data(shape, rows=12).reshape(3, 4, *shape)
+    whole = layer.bijector(condition)
+    z, log_det = whole.inverse(x), whole.inverse_log_det_jacobian(x, event_ndims=len(shape))
+    for row in range(3):
+        one = layer.bijector(condition)
+        np.testing.assert_allclose(z[row], one.inverse(x[row]), atol=1e-12)
+        expected = one.inverse_log_det_jacobian(x[row], event_ndims=len(shape))
+        np.testing.assert_allclose(np.broadcast_to(log_det, (3, 4))[row], expected, atol=1e-12)
+    np.testing.assert_allclose(layer.bijector(condition).forward(z), x, atol=1e-8)
+
+
+@every_bijection
+def test_configuration_and_weights_give_the_same_map(name):
+    layer, shape = made(name, "float32")
+    config = json.loads(json.dumps(keras.saving.serialize_keras_object(layer)))
+    copy = keras.saving.deserialize_keras_object(config)
+    copy.set_shapes(shape, seed=99)
+    assert [w.shape for w in copy.weights] == [w.shape for w in layer.weights]
+    copy.set_weights(layer.get_weights())
+    x = data(shape, "float32")
+    np.testing.assert_array_equal(copy.bijector().inverse(x), layer.bijector().inverse(x))
+
+
+@every_bijection
+def test_the_seed_decides_the_start(name):
+    build, shape = BIJECTIONS[name]
+    weights = []
+    for seed in (1, 1, 2):
+        layer = build()
+        layer.set_shapes(shape, seed=seed)
+        weights.append([w.numpy() for w in layer.weights])
+    for a, b in zip(*weights[:2], strict=True):
+        np.testing.assert_array_equal(a, b)
+    drawn = [w for w in weights[0] if np.unique(w).size > 2]
+    if drawn and name != "split":
+        assert any(not np.array_equal(a, b) for a, b in zip(weights[0], weights[2], strict=True))
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in BIJECTIONS if "coupling" in name or "autoregressive" in name]
+)
+def test_fresh_ones_change_nothing(name):
+    build, shape = BIJECTIONS[name]
+    layer = build()
+    layer.set_shapes(shape, seed=0)
+    x = data(shape, "float32")
+    np.testing.assert_allclose(layer.bijector().inverse(x), x, atol=1e-5)
+
+
+def test_each_network_runs_once_for_image_and_log_determinant():
+    layer, shape = made("affine coupling", "float32")
+    calls = []
+    network = layer.network
+
+    class Counted(keras.layers.Layer):
+        def call(self, inputs, training=False):
+            calls.append(1)
+            return network(inputs, training=training)
+
+    layer.network = Counted()
+    bijector = layer.bijector()
+    x = tf.constant(data(shape, "float32"))
+    z = bijector.inverse(x)
+    bijector.inverse_log_det_jacobian(x, event_ndims=1)
+    bijector.forward_log_det_jacobian(z, event_ndims=1)
+    assert len(calls) == 1
+
+
+def test_a_chain_gives_every_bijection_another_seed():
+    layers = [B.InvertibleConvolution(), B.InvertibleConvolution()]
+    assert build_chain(layers, (4,), seed=3) == (4,)
+    assert not np.allclose(layers[0].lower.numpy(), layers[1].lower.numpy())
