@@ -25,9 +25,11 @@ class Setting:
     Args:
         build: from the training examples to the model.
         batch_size: examples a step.
-        learning_rate: of Adam at the start.
+        learning_rate: at the start.
         weight_decay: decoupled, as in AdamW.
         images: whether examples are [28, 28, 1] and not flat.
+        momentum: Nesterov's, of stochastic gradient descent instead of Adam.
+        clip_norm: largest norm of the gradient.
     """
 
     build: Callable
@@ -35,6 +37,19 @@ class Setting:
     learning_rate: float = 1e-3
     weight_decay: float | None = None
     images: bool = False
+    momentum: float | None = None
+    clip_norm: float | None = None
+
+    def optimizer(self, learning_rate: float | None, weight_decay: float | None):
+        """The optimizer, with the given rate and decay where there are any."""
+        options = {
+            "learning_rate": self.learning_rate if learning_rate is None else learning_rate,
+            "weight_decay": self.weight_decay if weight_decay is None else weight_decay,
+            "global_clipnorm": self.clip_norm,
+        }
+        if self.momentum is not None:
+            return keras.optimizers.SGD(momentum=self.momentum, nesterov=True, **options)
+        return keras.optimizers.Adam(**options)
 
 
 class CosineOverTime(keras.callbacks.Callback):
@@ -96,14 +111,7 @@ def run(arguments, setting, sets, *, measure, train=None):
     shape = (28, 28, 1) if setting.images else (-1,)
     x = {name: values.astype("float32").reshape(len(values), *shape) for name, values in sets.items()}
     model = setting.build(x["train"])
-    rate, decay = (
-        chosen if given is None else given
-        for given, chosen in (
-            (arguments.learning_rate, setting.learning_rate),
-            (arguments.weight_decay, setting.weight_decay),
-        )
-    )
-    optimizer = keras.optimizers.Adam(rate, weight_decay=decay)
+    optimizer = setting.optimizer(arguments.learning_rate, arguments.weight_decay)
     # The pseudo-inputs of a VampPrior are likenesses of data.
     optimizer.exclude_from_weight_decay(var_names=["raw_inputs"])
     model.compile(optimizer)
@@ -131,7 +139,7 @@ def run(arguments, setting, sets, *, measure, train=None):
     model.save(output / "model.keras")
     if x["train"][0].size == 784:
         samples = np.asarray(model.sample(64, seed=0)).reshape(-1, 28, 28, 1)
-        kg.write_png(output / "samples.png", kg.image_grid(samples, 8, scale=2))
+        kg.write_png(output / "samples.png", kg.image_grid(samples / max(1.0, x["train"].max()), 8, scale=2))
     figure, nats = measure(model, x["test"])
     nats = np.asarray(nats, "float64")
     row = {

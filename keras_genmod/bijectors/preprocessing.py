@@ -183,21 +183,28 @@ class VariationalDequantization(_Dequantization):
 
     Args:
         num_levels: n.
-        bijections: of f, from u's side to the noise; the flow over x is their condition. None: four
-            couplings.
+        bijections: of f, from u's side to the noise; x is their condition. None: four couplings.
+        network_options: of those four, as in `Coupling`.
 
     Reference: Flow++, Ho, Chen, Srinivas, Duan and Abbeel, 2019.
     """
 
     def __init__(
-        self, num_levels: int = 256, *, bijections: Sequence[Bijection] | None = None, **kwargs: Any
+        self,
+        num_levels: int = 256,
+        *,
+        bijections: Sequence[Bijection] | None = None,
+        network_options: dict | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(num_levels, **kwargs)
+        self.network_options = dict(network_options or {})
         self.bijections = None if bijections is None else check_bijections(bijections)
 
     def _create(self, seed: int | None) -> None:
         if self.bijections is None:
-            self.bijections = [Coupling(swap=bool(number % 2)) for number in range(4)]
+            options = {"network_options": self.network_options, "dtype": self.dtype_policy}
+            self.bijections = [Coupling(swap=bool(number % 2), **options) for number in range(4)]
         seen = ConditionSpec(shape=self.event_shape)
         self._noise_shape = build_chain(self.bijections, self.event_shape, condition=seen, seed=seed)
 
@@ -224,4 +231,4 @@ class VariationalDequantization(_Dequantization):
         """The constructor arguments."""
         own = self.bijections
         own = own and [keras.saving.serialize_keras_object(bijection) for bijection in own]
-        return {**super().get_config(), "bijections": own}
+        return {**super().get_config(), "bijections": own, "network_options": self.network_options}

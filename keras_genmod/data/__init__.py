@@ -1,7 +1,16 @@
 """Named data sets, and pipelines that feed `fit`."""
 
 from keras_genmod.data.binarization import binarize, dynamic_binarization, stochastic_binarize
+from keras_genmod.data.planar import PLANAR_SETS, planar
 from keras_genmod.data.sets import load
 from keras_genmod.data.sprites import Sprites
 
-__all__ = ["Sprites", "binarize", "dynamic_binarization", "load", "stochastic_binarize"]
+__all__ = [
+    "PLANAR_SETS",
+    "Sprites",
+    "binarize",
+    "dynamic_binarization",
+    "load",
+    "planar",
+    "stochastic_binarize",
+]

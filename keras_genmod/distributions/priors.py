@@ -234,10 +234,14 @@ _PRIORS = {
 }
 
 
-def get_prior(prior: Any) -> Prior:
+def get_prior(prior: Any, argument: str = "prior") -> Prior:
     """The prior of a model's `prior` argument: a name, a `Prior`, or a prior's configuration.
+
+    Args:
+        prior: what was given.
+        argument: its name, for the error.
 
     Raises:
         ValueError: for another name or type.
     """
-    return resolve("prior", prior, _PRIORS, Prior, "a prior such as `VampPrior(num_components=500)`")
+    return resolve(argument, prior, _PRIORS, Prior, "a prior such as `VampPrior(num_components=500)`")

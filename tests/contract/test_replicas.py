@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import keras_genmod as kg
+from keras_genmod.core.batches import Batch
 from keras_genmod.training import generative_model
 from tests.contract.cases import CASES, every_mechanism, largest_difference
 
@@ -113,6 +114,8 @@ def test_float16_replicas_agree_on_overflow(case, strategy):
         model = case.noiseless(7)
         model.compile(keras.optimizers.SGD(1e-3))
     x, *condition = case.data(8)
+    # Weights that start from data have done so before.
+    model._start_from(lambda rows: Batch(x, *condition))
     # Weights so large that the scaled gradient of the first shard alone overflows.
     weight = np.array([1e30] + [1.0] * 7, "float32")
     before = model.get_weights()

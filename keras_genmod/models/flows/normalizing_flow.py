@@ -89,7 +89,7 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
             self.bijections, self.event_shape, condition=self._condition_spec, seed=self.seed
         )
         self.latent_dim = math.prod(self._noise_shape)
-        self.base = get_prior(base)
+        self.base = get_prior(base, "base")
         if self.base.needs_posterior:
             raise ValueError(
                 f"`base` must be a distribution of its own; received a {type(self.base).__name__}, which is "
@@ -112,6 +112,7 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
             condition: rows `[B, ...]`: the distribution then has batch shape `[B]`.
             training: whether layers act as in training.
         """
+        self._condition_spec.check_presence(condition)
         base = self.base.distribution(None)
         if condition is not None:
             base = tfd.BatchBroadcast(base, [tf.shape(condition)[0]])
@@ -149,9 +150,7 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
 
         # One after the other: the memory is that of one.
         def body(number: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            # Another first number for each draw.
-            own = seeds + tf.stack([number * 2654435 + number, 0])
-            log_prob = self._log_prob(x, condition, seeds=own)
+            log_prob = self._log_prob(x, condition, seeds=seeds + tf.stack([number, 0]))
             return number + 1, tf.reduce_logsumexp(tf.stack([total, log_prob]), axis=0)
 
         nothing = tf.fill([tf.shape(x)[0]], -math.inf)

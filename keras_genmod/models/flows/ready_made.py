@@ -50,7 +50,10 @@ class ReadyMadeFlow(NormalizingFlow):
         }
         bijections = []
         if dequantization is not None:
-            bijections.append(_DEQUANTIZATIONS[dequantization](num_levels, dtype=dtype))
+            options = {"dtype": dtype}
+            if dequantization == "variational":
+                options["network_options"] = getattr(self, "network_options", None)
+            bijections.append(_DEQUANTIZATIONS[dequantization](num_levels, **options))
         if logit_alpha is not None:
             bijections.append(Logit(logit_alpha, dtype=dtype))
         bijections += self._make_bijections(check_event_shape(event_shape), dtype)

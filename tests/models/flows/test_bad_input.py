@@ -20,7 +20,7 @@ from keras_genmod import bijectors as B
             "dequantisation must be the first",
         ),
         (lambda: kg.NormalizingFlow((2,), [], base="vamp"), "distribution of its own.*VampPrior"),
-        (lambda: kg.NormalizingFlow((2,), [], base="gauss"), "`prior` must be one of"),
+        (lambda: kg.NormalizingFlow((2,), [], base="gauss"), "`base` must be one of"),
         (lambda: kg.MAF((2,), dequantization="yes"), "None, 'uniform' or 'variational'; received 'yes'"),
         (lambda: kg.MAF((2,), num_layers=0), "`num_layers` must be an integer of at least 1"),
         (lambda: kg.RealNVP((2, 2)), "default networks for vectors.*and images"),
