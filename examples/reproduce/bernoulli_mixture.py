@@ -12,13 +12,13 @@ Murray, 2011).
 """
 
 import argparse
-import csv
 import math
 import time
 from pathlib import Path
 
 import keras
 import numpy as np
+from density_training import write_rows
 
 import keras_genmod as kg
 
@@ -74,10 +74,7 @@ def main():
         "epochs": epochs,
         "minutes": f"{minutes:.1f}",
     }
-    with open(output / "result.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, row)
-        writer.writeheader()
-        writer.writerow(row)
+    write_rows(output / "result.csv", [row])
     print(", ".join(f"{name}: {value}" for name, value in row.items()), flush=True)
 
 

@@ -151,8 +151,18 @@ def run(arguments, setting, sets, *, measure, train=None):
         "epochs": len(history["loss"]),
         "minutes": f"{minutes:.0f}",
     }
-    with open(output / "result.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, row)
-        writer.writeheader()
-        writer.writerow(row)
+    write_rows(output / "result.csv", [row])
     print(", ".join(f"{name}: {value}" for name, value in row.items()), flush=True)
+
+
+def write_rows(path, rows):
+    """Writes a table, its header from the first row."""
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def picture_paths(output, name, gallery):
+    """Where a picture goes: into the output's folder, and into the gallery where that is renewed."""
+    return [output / name, *([Path(__file__).parents[1] / "gallery" / name] if gallery else [])]

@@ -12,13 +12,12 @@ Reference: Neural Spline Flows, Durkan, Bekasov, Murray and Papamakarios, 2019.
 """
 
 import argparse
-import csv
 from pathlib import Path
 
 import keras
 import matplotlib
 import numpy as np
-from density_training import CosineOverTime
+from density_training import CosineOverTime, picture_paths, write_rows
 
 import keras_genmod as kg
 
@@ -81,14 +80,8 @@ def main():
         rows.append({"density": name, **scores})
         print(rows[-1], flush=True)
         columns.append((name, test, *pictured(models["spline flow"])))
-    with open(output / "result.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-    paths = [output / "planar_densities.png"]
-    if arguments.gallery:
-        paths.append(Path(__file__).parents[1] / "gallery" / "planar_densities.png")
-    for path in paths:
+    write_rows(output / "result.csv", rows)
+    for path in picture_paths(output, "planar_densities.png", arguments.gallery):
         plot(columns, path)
 
 

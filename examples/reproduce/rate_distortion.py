@@ -12,13 +12,12 @@ Reference: Fixing a Broken ELBO, Alemi et al., 2018.
 """
 
 import argparse
-import csv
 from pathlib import Path
 
 import keras
 import matplotlib
 import numpy as np
-from density_training import CosineOverTime
+from density_training import CosineOverTime, picture_paths, write_rows
 
 import keras_genmod as kg
 
@@ -48,14 +47,8 @@ def main():
         rows.append({"beta": beta, "rate": logs["kl"], "distortion": logs["reconstruction"]})
         rows[-1] = {name: round(float(value), 2) for name, value in rows[-1].items()}
         print(rows[-1], f"active latents: {logs['active_units']:.0f}", flush=True)
-    with open(output / "rate_distortion.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-    paths = [output / "rate_distortion.png"]
-    if arguments.gallery:
-        paths.append(Path(__file__).parents[1] / "gallery" / "rate_distortion.png")
-    for path in paths:
+    write_rows(output / "rate_distortion.csv", rows)
+    for path in picture_paths(output, "rate_distortion.png", arguments.gallery):
         plot(rows, path)
 
 

@@ -14,13 +14,12 @@ compare with these; Locatello et al., 2019, found there that seeds matter as muc
 """
 
 import argparse
-import csv
 import time
 from pathlib import Path
 
 import keras
 import numpy as np
-from density_training import CosineOverTime
+from density_training import CosineOverTime, write_rows
 
 import keras_genmod as kg
 from keras_genmod import metrics
@@ -79,10 +78,7 @@ def main():
             print(row, f"{(time.perf_counter() - start) / 60:.1f} min", flush=True)
             if seed == 0:
                 draw_traversals(model, x[1234], output / f"{name.split(',')[0]}.png")
-    with open(output / "result.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
+    write_rows(output / "result.csv", rows)
     print_summary(rows)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Hashable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-__all__ = ["GraphCache", "as_graph", "map_rows"]
+__all__ = ["GraphCache", "as_graph", "log_mean_exp", "map_rows"]
 
 
 def as_graph(function: Callable, *, jit_compile: bool | None = None, one_size: bool = False) -> Callable:
@@ -71,3 +72,23 @@ def map_rows(function: Callable, rows: Any, *, batch_size: int) -> Any:
         for start in range(0, num_rows, batch_size)
     ]
     return keras.tree.map_structure(lambda *parts: tf.concat(parts, axis=0), *results)
+
+
+def log_mean_exp(function: Callable[[Any], tf.Tensor], count: int, num_rows: Any) -> tf.Tensor:
+    r"""$\log \frac1n \sum_{i < n} e^{f(i)}$ for each row, one i after the other: the memory is that of one.
+
+    Args:
+        function: from i, an int32 scalar, to `[num_rows]`; called once if `count` is 1, with 0.
+        count: n.
+        num_rows: rows of each result.
+    """
+    if count == 1:
+        return function(0)
+
+    def body(number: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return number + 1, tf.reduce_logsumexp(tf.stack([total, function(number)]), axis=0)
+
+    # The start of no terms at all.
+    nothing = tf.fill([num_rows], -math.inf)
+    _, total = tf.while_loop(lambda number, _: number < count, body, (0, nothing), maximum_iterations=count)
+    return total - math.log(count)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_genmod.core.rows import GraphCache, map_rows
+from keras_genmod.core.rows import GraphCache, log_mean_exp, map_rows
 
 
 @pytest.mark.parametrize("num_rows", [1, 3, 4, 8, 10])
@@ -65,3 +65,13 @@ def test_all_sizes_share_two_graphs():
         result = map_rows(cache.get("double", function), (x, None), batch_size=4)
         np.testing.assert_array_equal(result, 2 * x)
     assert len(traces) == 2
+
+
+def test_log_mean_exp_is_the_mean_of_the_exponentials():
+    """Also where they are far below the smallest float, and where one of them is 0."""
+    values = np.array([[-1.0, -1000.0, -np.inf], [0.5, -1001.0, 2.0], [2.0, -1002.0, 1.0]], "float32")
+    result = log_mean_exp(lambda number: tf.constant(values)[number], 3, 3)
+    shifted = values.astype("float64") - values.max(axis=0)
+    expected = values.max(axis=0) + np.log(np.mean(np.exp(shifted), axis=0))
+    np.testing.assert_allclose(result, expected, rtol=1e-6)
+    np.testing.assert_array_equal(log_mean_exp(lambda number: values[number], 1, 3), values[0])

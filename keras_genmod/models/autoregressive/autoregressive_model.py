@@ -9,12 +9,12 @@ keep what they computed for the earlier ones.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import tensorflow as tf
 
 from keras_genmod.core.checks import ValueRange
+from keras_genmod.core.rows import log_mean_exp
 from keras_genmod.distributions.head import Head
 from keras_genmod.distributions.heads import BernoulliHead
 from keras_genmod.models.autoregressive.ancestral import AncestralSampling
@@ -65,20 +65,11 @@ class AutoregressiveModel(AncestralSampling, ExactDensity, GenerativeModel):
 
     def _log_prob(self, x: tf.Tensor, condition: Any = None, training: bool = False) -> tf.Tensor:
         num_orders = self.network.num_orders
-        if num_orders == 1:
-            return self._log_prob_of_order(x, condition, None, training)
 
-        # One after the other: the memory is that of one.
-        def body(order: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            log_prob = self._log_prob_of_order(x, condition, order, training)
-            # log(e^a + e^b), with the start of no terms at all.
-            return order + 1, tf.reduce_logsumexp(tf.stack([total, log_prob]), axis=0)
+        def of_order(order: Any) -> tf.Tensor:
+            return self._log_prob_of_order(x, condition, order if num_orders > 1 else None, training)
 
-        nothing = tf.fill([tf.shape(x)[0]], -math.inf)
-        _, total = tf.while_loop(
-            lambda order, _: order < num_orders, body, (0, nothing), maximum_iterations=num_orders
-        )
-        return total - math.log(num_orders)
+        return log_mean_exp(of_order, num_orders, tf.shape(x)[0])
 
     def loss_terms(
         self, x: tf.Tensor, *, condition: Any = None, training: bool = False, seed: Any = None

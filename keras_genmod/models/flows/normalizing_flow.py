@@ -24,7 +24,7 @@ from keras_genmod.core.batches import Batch
 from keras_genmod.core.checks import ValueRange, check_integer, check_number
 from keras_genmod.core.noise import row_seeds, sample_rows
 from keras_genmod.core.registration import register
-from keras_genmod.core.rows import map_rows
+from keras_genmod.core.rows import log_mean_exp, map_rows
 from keras_genmod.distributions.priors import StandardNormalPrior, get_prior
 from keras_genmod.serving.endpoints import Endpoint
 from keras_genmod.training.exact_density import ExactDensity
@@ -145,19 +145,13 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
 
     def _bound(self, x: tf.Tensor, condition: Any, seeds: tf.Tensor, num_samples: int) -> tf.Tensor:
         """The log-density from several draws of the dequantisation's noise, `[B]`."""
-        if num_samples == 1 or self._dequantization is None:
-            return self._log_prob(x, condition, seeds=seeds)
+        if self._dequantization is None:
+            return self._log_prob(x, condition)
 
-        # One after the other: the memory is that of one.
-        def body(number: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            log_prob = self._log_prob(x, condition, seeds=seeds + tf.stack([number, 0]))
-            return number + 1, tf.reduce_logsumexp(tf.stack([total, log_prob]), axis=0)
+        def of_draw(number: Any) -> tf.Tensor:
+            return self._log_prob(x, condition, seeds=seeds + tf.stack([number, 0]))
 
-        nothing = tf.fill([tf.shape(x)[0]], -math.inf)
-        _, total = tf.while_loop(
-            lambda number, _: number < num_samples, body, (0, nothing), maximum_iterations=num_samples
-        )
-        return total - math.log(num_samples)
+        return log_mean_exp(of_draw, num_samples, tf.shape(x)[0])
 
     def loss_terms(
         self, x: tf.Tensor, *, condition: Any = None, training: bool = False, seed: Any = None
