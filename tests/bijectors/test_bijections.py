@@ -200,3 +200,60 @@ def test_a_chain_gives_every_bijection_another_seed():
     layers = [B.InvertibleConvolution(), B.InvertibleConvolution()]
     assert build_chain(layers, (4,), seed=3) == (4,)
     assert not np.allclose(layers[0].lower.numpy(), layers[1].lower.numpy())
+
+
+def test_the_network_runs_once_on_the_way_to_the_data_too():
+    layer, shape = made("affine coupling", "float32")
+    calls = []
+    network = layer.network
+
+    class Counted(keras.layers.Layer):
+        def call(self, inputs, training=False):
+            calls.append(1)
+            return network(inputs, training=training)
+
+    layer.network = Counted()
+    bijector = layer.bijector()
+    x = bijector.forward(tf.constant(data(shape, "float32")))
+    bijector.inverse_log_det_jacobian(x, event_ndims=1)
+    assert len(calls) == 1
+
+
+def test_a_permutation_by_hand():
+    layer = B.Permutation([2, 0, 3, 1])
+    layer.set_shapes((4,))
+    noise = layer.bijector().inverse(np.array([[10.0, 11.0, 12.0, 13.0]], "float32"))
+    np.testing.assert_array_equal(noise, [[12.0, 10.0, 13.0, 11.0]])
+
+
+def test_a_fresh_convolution_is_a_rotation_whatever_the_order_of_its_pivots():
+    orders = set()
+    for seed in range(8):
+        layer = B.InvertibleConvolution(dtype="float64")
+        layer.set_shapes((5,), seed=seed)
+        matrix = layer.bijector().inverse(np.eye(5)).numpy()
+        np.testing.assert_allclose(matrix @ matrix.T, np.eye(5), atol=1e-12)
+        np.testing.assert_allclose(layer.bijector().forward(matrix), np.eye(5), atol=1e-12)
+        order = layer.permutation.numpy()
+        orders.add(np.array_equal(order[order], np.arange(5)))
+    # Some orders are not their own inverses.
+    assert False in orders
+
+
+def test_a_constant_channel_keeps_its_scale():
+    layer = B.ActNorm()
+    layer.set_shapes((2,))
+    x = np.array([[1.0, 5.0], [3.0, 5.0]], "float32")
+    np.testing.assert_allclose(layer.initialize(tf.constant(x)), [[-1.0, 0.0], [1.0, 0.0]], atol=1e-6)
+    np.testing.assert_allclose(layer.bijector().inverse(x + [0.0, 1.0]), [[-1.0, 1.0], [1.0, 1.0]], atol=1e-6)
+
+
+def test_a_split_starts_what_is_inside_it():
+    inner = B.ActNorm()
+    layer = B.Split([inner])
+    layer.set_shapes((2, 1, 2))
+    x = np.array([[[[1.0, 7.0]], [[3.0, 8.0]]]], "float32")
+    assert layer.needs_data()
+    np.testing.assert_allclose(layer.initialize(tf.constant(x)), [[-1.0, 1.0, 7.0, 8.0]], atol=1e-6)
+    assert not layer.needs_data()
+    np.testing.assert_allclose(layer.bijector().inverse(x), [[-1.0, 1.0, 7.0, 8.0]], atol=1e-6)

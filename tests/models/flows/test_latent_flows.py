@@ -6,7 +6,9 @@ import tensorflow as tf
 
 import keras_genmod as kg
 from keras_genmod import bijectors as B
+from keras_genmod.core.noise import row_seeds, sample_rows
 from keras_genmod.distributions.kl import kl_divergence
+from keras_genmod.distributions.posteriors import centre
 from keras_genmod.networks import dense_network
 from tests.models.flows.test_densities import DENSE, moved
 
@@ -70,9 +72,29 @@ def test_the_density_of_a_draw_is_that_of_the_same_point_given_anew():
     q = posterior.distribution(params)
     z = q.sample(seed=1)
     np.testing.assert_allclose(q.log_prob(z), q.log_prob(tf.identity(z)), atol=1e-4)
+    # A code is the image of the base's mean.
+    np.testing.assert_allclose(centre(q), q.bijector.forward(params[:, :2]), atol=1e-6)
+    assert np.abs(centre(q) - params[:, :2]).max() > 0.1
     # Without a closed form the divergence is of that draw.
     p = kg.distributions.standard_normal(2)
     np.testing.assert_allclose(kl_divergence(q, p, z=z), q.log_prob(z) - p.log_prob(z), rtol=1e-6)
+
+
+def test_draws_of_a_row_are_of_its_own_context():
+    """Row by row the same as all rows at once."""
+    posterior = POSTERIORS["iaf"]()
+    posterior.set_event_shape((2,))
+    for weight in posterior.trainable_weights:
+        weight.assign_add(np.random.default_rng(0).normal(size=weight.shape))
+    params = np.random.default_rng(1).normal(size=(5, 7)).astype("float32")
+    seeds = row_seeds(tf.constant([0, 1]), 0, 5)
+    together = sample_rows(posterior.distribution(params), 3, seeds)
+    for row in range(5):
+        part = slice(row, row + 1)
+        alone = sample_rows(posterior.distribution(params[part]), 3, seeds[part])
+        np.testing.assert_allclose(together[part], alone, atol=1e-5)
+    swapped = sample_rows(posterior.distribution(params[::-1]), 3, seeds)
+    assert np.abs(swapped - together).max() > 0.1
 
 
 def test_a_flow_of_bijections_that_change_nothing_is_the_diagonal_posterior():

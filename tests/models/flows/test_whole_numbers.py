@@ -73,6 +73,14 @@ def test_bits_per_dim_by_hand():
     np.testing.assert_allclose(bits, -flow.log_prob(x, seed=4).numpy() / (2 * np.log(2.0)), rtol=1e-6)
 
 
+def test_codes_are_of_the_middle_of_the_interval():
+    flow, x, _ = one_pixel(B.UniformDequantization(4))
+    share = 0.05 + 0.9 * (x + 0.5) / 4
+    z = flow.encode(x)
+    np.testing.assert_allclose(z, np.log(share) - np.log(1 - share), rtol=1e-5)
+    np.testing.assert_array_equal(flow.decode(z), x)
+
+
 def test_the_fixed_noise_of_a_score_does_not_depend_on_the_place():
     flow = moved(kg.RealNVP((3,), num_layers=1, dequantization="uniform", num_levels=8, **DENSE, seed=0))
     x = np.array([[1, 2, 3], [4, 5, 6], [1, 2, 3]], "float32")
