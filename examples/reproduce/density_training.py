@@ -30,6 +30,8 @@ class Setting:
         images: whether examples are [28, 28, 1] and not flat.
         momentum: Nesterov's, of stochastic gradient descent instead of Adam.
         clip_norm: largest norm of the gradient.
+        first: a cheaper model with the same weights, which is trained in their stead for the first third of
+            the time; None for none.
     """
 
     build: Callable
@@ -39,6 +41,7 @@ class Setting:
     images: bool = False
     momentum: float | None = None
     clip_norm: float | None = None
+    first: Callable | None = None
 
     def optimizer(self, learning_rate: float | None, weight_decay: float | None):
         """The optimizer, with the given rate and decay where there are any."""
@@ -53,23 +56,26 @@ class Setting:
 
 
 class CosineOverTime(keras.callbacks.Callback):
-    """The learning rate falls along a half cosine to 0 at the end of the given time, and training stops."""
+    """The learning rate falls along a half cosine to 0 at the end of the given time, and training stops.
 
-    def __init__(self, minutes):
+    A training that is a part of a longer one goes from the share `begin` of its time to the share `end`.
+    """
+
+    def __init__(self, minutes, *, begin=0.0, end=1.0):
         super().__init__()
-        self.seconds = 60 * minutes
+        self.seconds, self.begin, self.end = 60 * minutes, begin, end
 
     def on_train_begin(self, logs=None):
-        self.start = time.perf_counter()
+        self.start = time.perf_counter() - self.begin * self.seconds
         self.rate = float(self.model.optimizer.learning_rate)
 
     def elapsed(self):
-        return min(1.0, (time.perf_counter() - self.start) / self.seconds)
+        return min(self.end, (time.perf_counter() - self.start) / self.seconds)
 
     def on_train_batch_end(self, batch, logs=None):
         share = self.elapsed()
         self.model.optimizer.learning_rate.assign(0.5 * self.rate * (1 + math.cos(math.pi * share)))
-        if share == 1.0:
+        if share == self.end:
             self.model.stop_training = True
 
 
@@ -110,30 +116,41 @@ def run(arguments, setting, sets, *, measure, train=None):
     output.mkdir(parents=True, exist_ok=True)
     shape = (28, 28, 1) if setting.images else (-1,)
     x = {name: values.astype("float32").reshape(len(values), *shape) for name, values in sets.items()}
-    model = setting.build(x["train"])
-    optimizer = setting.optimizer(arguments.learning_rate, arguments.weight_decay)
-    # The pseudo-inputs of a VampPrior are likenesses of data.
-    optimizer.exclude_from_weight_decay(var_names=["raw_inputs"])
-    model.compile(optimizer)
-    best = output / "best.weights.h5"
+    best, curve = output / "best.weights.h5", output / "curve.csv"
+    curve.unlink(missing_ok=True)
     start = time.perf_counter()
-    selected = keras.callbacks.ModelCheckpoint(
-        best, "val_nll", mode="min", save_best_only=True, save_weights_only=True
-    )
-    history = model.fit(
-        x["train"] if train is None else train(x["train"], setting.batch_size),
-        validation_data=x["valid"],
-        validation_freq=arguments.validation_every,
-        batch_size=setting.batch_size if train is None else None,
-        epochs=10_000,
-        verbose=2,
-        callbacks=[
-            CosineOverTime(arguments.minutes),
-            NegativeBound(),
-            selected,
-            keras.callbacks.CSVLogger(output / "curve.csv"),
-        ],
-    ).history
+
+    def trained(model, begin=0.0, end=1.0):
+        """The checkpoint of a training, and its number of epochs."""
+        optimizer = setting.optimizer(arguments.learning_rate, arguments.weight_decay)
+        # The pseudo-inputs of a VampPrior are likenesses of data.
+        optimizer.exclude_from_weight_decay(var_names=["raw_inputs"])
+        model.compile(optimizer)
+        selected = keras.callbacks.ModelCheckpoint(
+            best, "val_nll", mode="min", save_best_only=True, save_weights_only=True
+        )
+        history = model.fit(
+            x["train"] if train is None else train(x["train"], setting.batch_size),
+            validation_data=x["valid"],
+            validation_freq=arguments.validation_every,
+            batch_size=setting.batch_size if train is None else None,
+            epochs=10_000,
+            verbose=2,
+            callbacks=[
+                CosineOverTime(arguments.minutes, begin=begin, end=end),
+                NegativeBound(),
+                selected,
+                keras.callbacks.CSVLogger(curve, append=True),
+            ],
+        ).history
+        return selected, len(history["loss"])
+
+    model, epochs = setting.build(x["train"]), ""
+    if setting.first is not None:
+        cheaper = setting.first(x["train"])
+        epochs = f"{trained(cheaper, end=1 / 3)[1]} + "
+        model.set_weights(cheaper.get_weights())
+    selected, count = trained(model, begin=0.0 if setting.first is None else 1 / 3)
     minutes = (time.perf_counter() - start) / 60
     model.load_weights(best)
     model.save(output / "model.keras")
@@ -148,7 +165,7 @@ def run(arguments, setting, sets, *, measure, train=None):
         figure: f"{nats.mean():.2f} +- {nats.std() / math.sqrt(len(nats)):.2f}",
         "valid nll": f"{selected.best:.2f}",
         "weights": f"{sum(math.prod(w.shape) for w in model.trainable_weights):,}",
-        "epochs": len(history["loss"]),
+        "epochs": f"{epochs}{count}",
         "minutes": f"{minutes:.0f}",
     }
     write_rows(output / "result.csv", [row])

@@ -15,7 +15,7 @@ Published (nats): VAE 89.78 (200 draws), IWAE with 50 draws 86.82 (5000), VampPr
 85.79 (5000), all by pythae (Chadebec, Vincent and Allassonniere, 2022); the bound of a VAE on dynamically
 binarised MNIST 86.77 (pytorch-generative). Networks here: two gated layers of 300 units each way (those of
 the VampPrior paper, Tomczak and Welling, 2018) and 40 latents; `dynamic_vae` has 400 units and a VampPrior of
-500 pseudo-inputs too.
+500 pseudo-inputs too. `iwae` is trained with 5 draws, which cost a tenth, for the first third of the time.
 """
 
 import keras
@@ -56,8 +56,8 @@ def vae(x):
     return kg.VAE((784,), beta=kg.training.LinearSchedule(1.0, WARM_UP), seed=0, **networks())
 
 
-def iwae(x):
-    return kg.IWAE((784,), num_importance_samples=50, seed=0, **networks())
+def iwae(x, num_importance_samples=50):
+    return kg.IWAE((784,), num_importance_samples=num_importance_samples, seed=0, **networks())
 
 
 def vamp(x, **options):
@@ -73,7 +73,7 @@ def vamp(x, **options):
 
 SETTINGS = {
     "vae": (Setting(vae, 100, weight_decay=0.1), 200),
-    "iwae": (Setting(iwae, 50, weight_decay=0.1), 5000),
+    "iwae": (Setting(iwae, 50, weight_decay=0.1, first=lambda x: iwae(x, 5)), 5000),
     "vamp": (Setting(vamp, 100, weight_decay=0.1), 5000),
     "dynamic_vae": (Setting(lambda x: vamp(x, width=400), 250, 2e-3), None),
 }
