@@ -249,6 +249,13 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
 
     # ---- data -----------------------------------------------------------------------------------
 
+    def default_optimizers(self) -> dict[str, keras.optimizers.Optimizer]:
+        """Adam with a clipped gradient, without which deep flows are thrown back by single batches.
+
+        The settings are those of Neural Spline Flows, Durkan et al., 2019.
+        """
+        return {"optimizer": keras.optimizers.Adam(5e-4, global_clipnorm=5.0)}
+
     def value_range(self) -> ValueRange:
         """The values that the first bijection takes."""
         return self.bijections[0].value_range() if self.bijections else ValueRange()
