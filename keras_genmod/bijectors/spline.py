@@ -43,8 +43,8 @@ class RationalQuadraticSpline(OwnBijector):
         bound: half of the interval.
 
     Unlike `tfb.RationalQuadraticSpline` it finds a value's bin once for image and log-determinant, and takes
-    the way without a square root to the noise, where training goes; a flow's step is traced some five times
-    faster.
+    the way without a square root to the noise, where training goes: the first step of a flow comes two to
+    four times sooner, and each takes about two thirds of the time.
     """
 
     def __init__(self, widths: tf.Tensor, heights: tf.Tensor, slopes: tf.Tensor, bound: float) -> None:
