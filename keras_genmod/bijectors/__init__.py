@@ -6,6 +6,7 @@ from keras_genmod.bijectors.coupling import Coupling
 from keras_genmod.bijectors.latent_flows import FlowPosterior, FlowPrior
 from keras_genmod.bijectors.linear import ActNorm, InvertibleConvolution, Permutation
 from keras_genmod.bijectors.preprocessing import (
+    Dequantization,
     Logit,
     UniformDequantization,
     VariationalDequantization,
@@ -24,6 +25,7 @@ __all__ = [
     "AffineTransform",
     "Bijection",
     "Coupling",
+    "Dequantization",
     "FlowPosterior",
     "FlowPrior",
     "InverseAutoregressive",

@@ -20,7 +20,7 @@ from keras_genmod.core.conditions import ConditionSpec
 from keras_genmod.core.noise import sample_rows
 from keras_genmod.core.registration import register
 
-__all__ = ["Logit", "UniformDequantization", "VariationalDequantization"]
+__all__ = ["Dequantization", "Logit", "UniformDequantization", "VariationalDequantization"]
 
 tfb = tfp.bijectors
 tfd = tfp.distributions
@@ -94,7 +94,7 @@ class _Logistic(OwnBijector):
         return -constant - tf.nn.softplus(x) - tf.nn.softplus(-x)
 
 
-class _Dequantization(Bijection):
+class Dequantization(Bijection):
     r"""Base of the dequantisations: whole numbers 0 to n - 1 to reals in [0, 1), by noise u in [0, 1).
 
     $$ y = (x + u) / n, \qquad \log P(x) \ge E_{q(u|x)}[\log p_y(y) - D \log n - \log q(u|x)] $$
@@ -157,7 +157,7 @@ class _Dequantization(Bijection):
 
 
 @register
-class UniformDequantization(_Dequantization):
+class UniformDequantization(Dequantization):
     """Uniform noise: $q(u|x) = 1$.
 
     Args:
@@ -178,7 +178,7 @@ class UniformDequantization(_Dequantization):
 
 
 @register
-class VariationalDequantization(_Dequantization):
+class VariationalDequantization(Dequantization):
     r"""Noise from a flow of its own, $u = \sigma(f(\epsilon; x))$, which is trained with the model.
 
     Args:

@@ -72,12 +72,18 @@ def finish(
     dtype: Any,
     name: str,
     activation: Any = None,
+    kernel_initializer: Any = None,
 ) -> keras.Model:
-    """The network that ends in a dense layer of `output_shape`, linear unless it has an activation."""
+    """The network that ends in a dense layer of `output_shape`, linear unless it has an activation.
+
+    Its kernel starts Glorot uniform, drawn from the seed, unless another initialiser is given.
+    """
+    if kernel_initializer is None:
+        kernel_initializer = next(initializers("glorot_uniform", seed))
     h = keras.layers.Dense(
         math.prod(output_shape),
         activation=activation,
-        kernel_initializer=next(initializers("glorot_uniform", seed)),
+        kernel_initializer=kernel_initializer,
         dtype=dtype,
         name="outputs",
     )(h)

@@ -7,9 +7,10 @@ from typing import Any
 
 import keras
 
-from keras_genmod.core.checks import check_integer, check_integers, check_shape_tuple
+from keras_genmod.core.checks import check_integer, check_shape_tuple
 from keras_genmod.core.conditions import ConditionSpec
 from keras_genmod.networks.building import initializers, network, start
+from keras_genmod.networks.dense import dense_network
 
 __all__ = ["coupling_network"]
 
@@ -54,25 +55,26 @@ def coupling_network(
     """
     input_shape = check_shape_tuple("input_shape", input_shape, ranks=(1, 3))
     output_shape = check_shape_tuple("output_shape", output_shape, ranks=(len(input_shape),))
+    if len(input_shape) == 1:
+        return dense_network(
+            input_shape,
+            output_shape,
+            hidden_dims=hidden_dims,
+            activation=activation,
+            output_initializer="zeros",
+            num_classes=num_classes,
+            condition_shape=condition_shape,
+            dtype=dtype,
+            seed=seed,
+            name=name,
+        )
     inputs, h = start(input_shape, ConditionSpec.of(num_classes, condition_shape))
     kernels = initializers("he_normal", seed)
-    options = {"dtype": dtype}
-    if len(input_shape) == 1:
-        for index, width in enumerate(check_integers("hidden_dims", hidden_dims)):
-            h = keras.layers.Dense(
-                width,
-                activation=activation,
-                kernel_initializer=next(kernels),
-                name=f"hidden_{index}",
-                **options,
-            )(h)
-        last = keras.layers.Dense(output_shape[-1], kernel_initializer="zeros", name="outputs", **options)
-        return network(inputs, last(h), name)
 
     def conv(h: Any, channels: int, size: int, name: str, kernel: Any = None) -> Any:
         kernel = next(kernels) if kernel is None else kernel
         layer = keras.layers.Conv2D(
-            channels, size, padding="same", kernel_initializer=kernel, name=name, **options
+            channels, size, padding="same", kernel_initializer=kernel, dtype=dtype, name=name
         )
         return layer(h)
 

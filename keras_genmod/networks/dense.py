@@ -20,6 +20,7 @@ def dense_network(
     *,
     hidden_dims: Sequence[int] = (512, 256),
     activation: Any = "relu",
+    output_initializer: Any = None,
     num_classes: int | None = None,
     condition_shape: Sequence[int] | None = None,
     dtype: Any = None,
@@ -33,6 +34,7 @@ def dense_network(
         output_shape: shape of one output; the last layer is linear.
         hidden_dims: widths of the hidden layers, from the input on.
         activation: of the hidden layers.
+        output_initializer: of the last layer's kernel; None: Glorot uniform.
         num_classes, condition_shape: what the network is conditioned on; the condition is appended to
             the flattened input.
         dtype: Keras dtype policy of the layers.
@@ -62,4 +64,6 @@ def dense_network(
             dtype=dtype,
             name=f"hidden_{index}",
         )(h)
-    return finish(inputs, h, output_shape, seed=seed, dtype=dtype, name=name)
+    return finish(
+        inputs, h, output_shape, seed=seed, dtype=dtype, name=name, kernel_initializer=output_initializer
+    )

@@ -177,7 +177,8 @@ def test_fresh_ones_change_nothing(name):
     np.testing.assert_allclose(layer.bijector().inverse(x), x, atol=1e-5)
 
 
-def test_each_network_runs_once_for_image_and_log_determinant():
+def counted():
+    """A coupling's bijector, the shape of its data, and a list that each call of its network prolongs."""
     layer, shape = made("affine coupling", "float32")
     calls = []
     network = layer.network
@@ -188,7 +189,11 @@ def test_each_network_runs_once_for_image_and_log_determinant():
             return network(inputs, training=training)
 
     layer.network = Counted()
-    bijector = layer.bijector()
+    return layer.bijector(), shape, calls
+
+
+def test_each_network_runs_once_for_image_and_log_determinant():
+    bijector, shape, calls = counted()
     x = tf.constant(data(shape, "float32"))
     z = bijector.inverse(x)
     bijector.inverse_log_det_jacobian(x, event_ndims=1)
@@ -203,17 +208,7 @@ def test_a_chain_gives_every_bijection_another_seed():
 
 
 def test_the_network_runs_once_on_the_way_to_the_data_too():
-    layer, shape = made("affine coupling", "float32")
-    calls = []
-    network = layer.network
-
-    class Counted(keras.layers.Layer):
-        def call(self, inputs, training=False):
-            calls.append(1)
-            return network(inputs, training=training)
-
-    layer.network = Counted()
-    bijector = layer.bijector()
+    bijector, shape, calls = counted()
     x = bijector.forward(tf.constant(data(shape, "float32")))
     bijector.inverse_log_det_jacobian(x, event_ndims=1)
     assert len(calls) == 1

@@ -19,7 +19,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_genmod.bijectors.bijection import Bijection, build_chain, chain, check_bijections
-from keras_genmod.bijectors.preprocessing import UniformDequantization, VariationalDequantization
+from keras_genmod.bijectors.preprocessing import Dequantization
 from keras_genmod.core.batches import Batch
 from keras_genmod.core.checks import ValueRange, check_integer, check_number
 from keras_genmod.core.noise import row_seeds, sample_rows
@@ -78,13 +78,12 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
     ) -> None:
         super().__init__(event_shape, **kwargs)
         self.bijections = check_bijections(bijections)
-        kinds = UniformDequantization, VariationalDequantization
         first, *others = self.bijections or [None]
-        if any(isinstance(bijection, kinds) for bijection in others):
+        if any(isinstance(bijection, Dequantization) for bijection in others):
             raise ValueError(
                 "A dequantisation must be the first of the `bijections`; received one behind others."
             )
-        self._dequantization = first if isinstance(first, kinds) else None
+        self._dequantization = first if isinstance(first, Dequantization) else None
         self._noise_shape = build_chain(
             self.bijections, self.event_shape, condition=self._condition_spec, seed=self.seed
         )

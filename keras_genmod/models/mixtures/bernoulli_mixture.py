@@ -29,7 +29,6 @@ from keras_genmod.models.mixtures.mixture_model import MixtureModel, as_means
 __all__ = ["BernoulliMixture"]
 
 tfd = tfp.distributions
-tfb = tfp.bijectors
 
 # Probabilities stay this far from 0 and 1, so that no example is impossible.
 _LEAST_PROB = 1e-7
