@@ -15,6 +15,7 @@ al., 2015), with one of 500 about 94.5 (read off the paper's figure 2 by karpath
 Mushrooms: NADE 9.81, MADE 9.68 (MADE paper).
 """
 
+import numpy as np
 from density_training import Setting, parser, run
 
 import keras_genmod as kg
@@ -32,6 +33,12 @@ def made(x, **options):
     return kg.MADE(x.shape[1:], seed=0, **options)
 
 
+def made_8000_8000(x):
+    """32 masks of one order, in bfloat16: a step takes half the time of float32's."""
+    order = np.random.default_rng(0).permutation(x.shape[1]).tolist()
+    return made(x, hidden_dims=(8000, 8000), num_masks=32, ordering=order, dtype="mixed_bfloat16")
+
+
 def pixel_cnn(x, **options):
     return kg.PixelCNN(x.shape[1:], seed=0, **options)
 
@@ -41,9 +48,7 @@ MNIST = {
     "nade": Setting(lambda x: nade(x, hidden_dim=500, ordering="random"), 25),
     "made_500": Setting(lambda x: made(x, hidden_dims=(500,), ordering="random"), 50),
     "made_8000": Setting(lambda x: made(x, hidden_dims=(8000,), ordering="random"), 200, weight_decay=0.2),
-    "made_8000_8000": Setting(
-        lambda x: made(x, hidden_dims=(8000, 8000), num_masks=32, ordering="random"), 200, 3e-4
-    ),
+    "made_8000_8000": Setting(made_8000_8000, 200, weight_decay=0.1),
     "pixel_cnn": Setting(
         lambda x: pixel_cnn(x, filters=64, num_blocks=6, kernel_size=5), 32, 3e-3, 0.1, images=True
     ),

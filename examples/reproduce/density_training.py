@@ -143,7 +143,14 @@ def run(arguments, setting, sets, *, measure, train=None):
                 keras.callbacks.CSVLogger(curve, append=True),
             ],
         ).history
-        return selected, len(history["loss"])
+        epochs = len(history["loss"])
+        if epochs % arguments.validation_every:
+            # The last epoch has not been looked at yet.
+            logs = model.evaluate(x["valid"], verbose=0, return_dict=True)
+            logs = {f"val_{name}": value for name, value in logs.items()}
+            for callback in (NegativeBound(), selected):
+                callback.on_epoch_end(epochs - 1, logs)
+        return selected, epochs
 
     model, epochs = setting.build(x["train"]), ""
     if setting.first is not None:

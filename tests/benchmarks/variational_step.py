@@ -34,6 +34,7 @@ from tests.benchmarks.common import (
     take_turns,
     write_report,
 )
+from tests.benchmarks.training_steps import fit_seconds
 
 BATCH_SIZE = 100
 LATENT_DIM = 16
@@ -80,17 +81,6 @@ def make_model(name: str):
             name="discriminator",
         )
     return classes.get(name, kg.VAE)((784,), latent_dim=LATENT_DIM, seed=0, **{**networks, **options})
-
-
-def fit_seconds(name: str, images: np.ndarray, steps_per_execution: int) -> tuple[list[float], float]:
-    """Seconds of each epoch of `fit`, and the loss of the last."""
-    from tests.benchmarks.vae_step import EpochClock
-
-    watch = EpochClock(steps=1)
-    model = make_model(name)
-    model.compile(steps_per_execution=steps_per_execution)
-    history = model.fit(images, batch_size=BATCH_SIZE, epochs=NUM_EPOCHS, callbacks=[watch], verbose=0)
-    return [epoch.wall / 1e3 for epoch in watch.clock.epochs], history.history["loss"][-1]
 
 
 def pythae_seconds(name: str, images: np.ndarray) -> tuple[list[float], float]:
@@ -165,7 +155,10 @@ def work(options: argparse.Namespace) -> None:
         import tensorflow as tf
 
         tf.config.threading.set_intra_op_parallelism_threads(NUM_THREADS)
-        seconds, loss = fit_seconds(options.model, images, 10 if options.worker == "fit_10" else 1)
+        steps_per_execution = 10 if options.worker == "fit_10" else 1
+        seconds, loss = fit_seconds(
+            make_model(options.model), images, BATCH_SIZE, NUM_EPOCHS, steps_per_execution
+        )
     step = [second / STEPS_PER_EPOCH * 1e3 for second in seconds[1:]]
     write_report({"step": median(step), "best": min(step), "loss": loss, "memory": peak_memory_mb()})
 
