@@ -88,6 +88,17 @@ class NegativeBound(keras.callbacks.Callback):
             logs["val_nll"] = sum(logs[term] for term in terms) if terms[0] in logs else logs["val_loss"]
 
 
+class BestEpoch(keras.callbacks.ModelCheckpoint):
+    """The weights of the epoch with the lowest `val_nll` among those that were validated."""
+
+    def __init__(self, path):
+        super().__init__(path, "val_nll", mode="min", save_best_only=True, save_weights_only=True)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if "val_nll" in logs:
+            super().on_epoch_end(epoch, logs)
+
+
 def parser(description, models, *, output):
     """The command line that all these scripts have."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawTextHelpFormatter)
@@ -126,9 +137,7 @@ def run(arguments, setting, sets, *, measure, train=None):
         # The pseudo-inputs of a VampPrior are likenesses of data.
         optimizer.exclude_from_weight_decay(var_names=["raw_inputs"])
         model.compile(optimizer)
-        selected = keras.callbacks.ModelCheckpoint(
-            best, "val_nll", mode="min", save_best_only=True, save_weights_only=True
-        )
+        selected = BestEpoch(best)
         history = model.fit(
             x["train"] if train is None else train(x["train"], setting.batch_size),
             validation_data=x["valid"],
@@ -146,7 +155,7 @@ def run(arguments, setting, sets, *, measure, train=None):
         epochs = len(history["loss"])
         if epochs % arguments.validation_every:
             # The last epoch has not been looked at yet.
-            logs = model.evaluate(x["valid"], verbose=0, return_dict=True)
+            logs = model.evaluate(x["valid"], batch_size=setting.batch_size, verbose=0, return_dict=True)
             logs = {f"val_{name}": value for name, value in logs.items()}
             for callback in (NegativeBound(), selected):
                 callback.on_epoch_end(epochs - 1, logs)
