@@ -44,7 +44,7 @@ def pixel_cnn(x, **options):
 
 
 MNIST = {
-    "fvsbn": Setting(fvsbn, 100, 0.02, momentum=0.9),
+    "fvsbn": Setting(fvsbn, 100, 0.02, momentum=0.9, undecayed=("bias",)),
     "nade": Setting(lambda x: nade(x, hidden_dim=500, ordering="random"), 25),
     "made_500": Setting(lambda x: made(x, hidden_dims=(500,), ordering="random"), 50),
     "made_8000": Setting(lambda x: made(x, hidden_dims=(8000,), ordering="random"), 200, weight_decay=0.2),

@@ -32,6 +32,7 @@ class Setting:
         clip_norm: largest norm of the gradient.
         first: a cheaper model with the same weights, which is trained in their stead for the first third of
             the time; None for none.
+        undecayed: parts of the names of weights that do not decay.
     """
 
     build: Callable
@@ -42,6 +43,7 @@ class Setting:
     momentum: float | None = None
     clip_norm: float | None = None
     first: Callable | None = None
+    undecayed: tuple[str, ...] = ()
 
     def optimizer(self, learning_rate: float | None, weight_decay: float | None):
         """The optimizer, with the given rate and decay where there are any."""
@@ -50,9 +52,12 @@ class Setting:
             "weight_decay": self.weight_decay if weight_decay is None else weight_decay,
             "global_clipnorm": self.clip_norm,
         }
-        if self.momentum is not None:
-            return keras.optimizers.SGD(momentum=self.momentum, nesterov=True, **options)
-        return keras.optimizers.Adam(**options)
+        if self.momentum is None:
+            optimizer = keras.optimizers.Adam(**options)
+        else:
+            optimizer = keras.optimizers.SGD(momentum=self.momentum, nesterov=True, **options)
+        optimizer.exclude_from_weight_decay(var_names=list(self.undecayed))
+        return optimizer
 
 
 class CosineOverTime(keras.callbacks.Callback):
@@ -134,8 +139,6 @@ def run(arguments, setting, sets, *, measure, train=None):
     def trained(model, begin=0.0, end=1.0):
         """The checkpoint of a training, and its number of epochs."""
         optimizer = setting.optimizer(arguments.learning_rate, arguments.weight_decay)
-        # The pseudo-inputs of a VampPrior are likenesses of data.
-        optimizer.exclude_from_weight_decay(var_names=["raw_inputs"])
         model.compile(optimizer)
         selected = BestEpoch(best)
         history = model.fit(

@@ -29,9 +29,11 @@ def maf(x):
     return kg.MAF((784,), num_layers=5, hidden_dims=(1024,), seed=0, **GREY)
 
 
+# Shifts and scales are statistics of the data.
+UNDECAYED = ("bias", "shift", "log_scale")
 SETTINGS = {
-    "real_nvp": Setting(real_nvp, 100, 3e-4, 0.1, clip_norm=5.0),
-    "maf": Setting(maf, 100, 3e-4, 0.1, clip_norm=5.0),
+    "real_nvp": Setting(real_nvp, 100, 3e-4, 0.1, clip_norm=5.0, undecayed=UNDECAYED),
+    "maf": Setting(maf, 100, 3e-4, 0.1, clip_norm=5.0, undecayed=UNDECAYED),
 }
 
 

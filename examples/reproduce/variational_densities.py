@@ -74,7 +74,8 @@ def vamp(x, **options):
 SETTINGS = {
     "vae": (Setting(vae, 100, weight_decay=0.1), 200),
     "iwae": (Setting(iwae, 50, weight_decay=0.1, first=lambda x: iwae(x, 5)), 5000),
-    "vamp": (Setting(vamp, 100, weight_decay=0.1), 5000),
+    # Pseudo-inputs are likenesses of data.
+    "vamp": (Setting(vamp, 100, weight_decay=0.1, undecayed=("raw_inputs",)), 5000),
     "dynamic_vae": (Setting(lambda x: vamp(x, width=400), 250, 2e-3), None),
 }
 
