@@ -79,16 +79,20 @@ class Case:
 # ---- this package ---------------------------------------------------------------------------------
 
 
-def fit_seconds(
-    model: Any, x: np.ndarray, batch_size: int, num_epochs: int, steps_per_execution: int = 1
-) -> tuple[list[float], float]:
-    """Seconds of each epoch of `fit` with Adam, and the loss of the last."""
+def compiled(case: Case, **options: Any):
+    """The model of a case, with the optimizer of all sides."""
     import keras
 
+    model = case.make_model()
+    model.compile(keras.optimizers.Adam(1e-3), **options)
+    return model
+
+
+def fit_seconds(model: Any, x: np.ndarray, batch_size: int, num_epochs: int) -> tuple[list[float], float]:
+    """Seconds of each epoch of a compiled model's `fit`, and the loss of the last."""
     from tests.benchmarks.vae_step import EpochClock
 
     watch = EpochClock(steps=1)
-    model.compile(keras.optimizers.Adam(1e-3), steps_per_execution=steps_per_execution)
     history = model.fit(x, batch_size=batch_size, epochs=num_epochs, callbacks=[watch], verbose=0)
     return [epoch.wall / 1e3 for epoch in watch.clock.epochs], history.history["loss"][-1]
 
@@ -153,8 +157,6 @@ def check_same_losses(case: Case, x: np.ndarray) -> float:
     Floats are added in another order, and training amplifies rounding from step to step: hence the
     tolerance.
     """
-    import keras
-
     from keras_genmod.core.batches import Batch
     from keras_genmod.data.pipeline import endless_batches
     from tests.benchmarks.vae_step import LogRecorder
@@ -162,8 +164,7 @@ def check_same_losses(case: Case, x: np.ndarray) -> float:
     hand, recorder = HandWritten(case), LogRecorder()
     batches = endless_batches(Batch(x), case.batch_size, seed=SEED).take(CHECKED_STEPS)
     expected = np.array([float(hand.step(rows)) for (rows,) in batches])
-    model = case.make_model()
-    model.compile(keras.optimizers.Adam(1e-3))
+    model = compiled(case)
     options = {"steps_per_epoch": CHECKED_STEPS, "callbacks": [recorder], "verbose": 0}
     model.fit(x, batch_size=case.batch_size, **options)
     received = np.array([logs["loss"] for logs in recorder.logs])
@@ -208,8 +209,8 @@ def work(side: str, case: Case) -> None:
         write_report({"difference": check_same_losses(case, x)})
         return
     if side.startswith("fit"):
-        steps_per_execution = 10 if side == "fit_10" else 1
-        seconds, loss = fit_seconds(case.make_model(), x, case.batch_size, NUM_EPOCHS, steps_per_execution)
+        model = compiled(case, steps_per_execution=10 if side == "fit_10" else 1)
+        seconds, loss = fit_seconds(model, x, case.batch_size, NUM_EPOCHS)
     else:
         epoch = hand_epoch(case, x) if side == "hand" else torch_epoch(case, x, side)
         seconds = []
