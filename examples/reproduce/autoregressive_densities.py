@@ -21,8 +21,8 @@ from density_training import Setting, parser, run
 import keras_genmod as kg
 
 
-def fvsbn(x):
-    return kg.FVSBN(x.shape[1:], seed=0)
+def fvsbn(x, **options):
+    return kg.FVSBN(x.shape[1:], seed=0, **options)
 
 
 def nade(x, **options):
@@ -44,7 +44,9 @@ def pixel_cnn(x, **options):
 
 
 MNIST = {
-    "fvsbn": Setting(fvsbn, 100, 0.02, momentum=0.9, undecayed=("bias",)),
+    "fvsbn": Setting(
+        lambda x: fvsbn(x, ordering="random"), 100, 0.02, 1.5e-3, momentum=0.9, undecayed=("bias",)
+    ),
     "nade": Setting(lambda x: nade(x, hidden_dim=500, ordering="random"), 25),
     "made_500": Setting(lambda x: made(x, hidden_dims=(500,), ordering="random"), 50),
     "made_8000": Setting(lambda x: made(x, hidden_dims=(8000,), ordering="random"), 200, weight_decay=0.2),
@@ -65,7 +67,12 @@ DNA = {
 MUSHROOMS = {
     "fvsbn": Setting(fvsbn, 20),
     "nade": Setting(lambda x: nade(x, hidden_dim=500), 20, 3e-3, 0.03),
-    "made": Setting(lambda x: made(x, hidden_dims=(500,), direct=True), 20, weight_decay=0.1),
+    "made": Setting(
+        lambda x: made(x, hidden_dims=(500,), direct=True, activation="sigmoid", ordering="reverse"),
+        20,
+        3e-3,
+        0.07,
+    ),
 }
 SETTINGS = {"binarized_mnist": MNIST, "dna": DNA, "mushrooms": MUSHROOMS}
 

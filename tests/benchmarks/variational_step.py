@@ -9,9 +9,10 @@ own pipeline: pythae's trainer with its data loader, `fit` with and without seve
 side has processes of its own, which take turns; every process trains for a few epochs and reports the median
 of those behind the first, measured from the first step's begin to the last one's end. Memory is the most that
 a process had, libraries included. `loss` is each side's own, of the last epoch: the objectives of a row are
-the same mathematics (means over the batch of sums over pixels) but for VQVAE, whose terms pythae averages
-over code dimensions, and FactorVAE, whose batch pythae splits in two halves, so that each of its steps has
-half the examples of ours in each part. DIPVAE is not in pythae.
+the same mathematics (means over the batch of sums over pixels) but for WAE and VQVAE, whose reconstruction
+is a squared error in pythae, VQVAE's terms being averaged over code dimensions there, and FactorVAE, whose
+batch pythae splits in two halves, so that each of its steps has half the examples of ours in each part.
+DIPVAE is not in pythae.
 """
 
 from __future__ import annotations
