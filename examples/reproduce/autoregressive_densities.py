@@ -47,7 +47,13 @@ MNIST = {
     "fvsbn": Setting(
         lambda x: fvsbn(x, ordering="random"), 100, 0.02, 1.5e-3, momentum=0.9, undecayed=("bias",)
     ),
-    "nade": Setting(lambda x: nade(x, hidden_dim=500, ordering="random"), 25, 3e-3),
+    "nade": Setting(
+        lambda x: nade(x, hidden_dim=500, ordering="random", activation="relu"),
+        50,
+        3e-3,
+        0.15,
+        undecayed=("bias",),
+    ),
     "made_500": Setting(lambda x: made(x, hidden_dims=(500,), ordering="random"), 50),
     "made_8000": Setting(lambda x: made(x, hidden_dims=(8000,), ordering="random"), 200, weight_decay=0.2),
     "made_8000_8000": Setting(made_8000_8000, 200, weight_decay=0.1),

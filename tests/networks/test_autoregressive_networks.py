@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import keras_genmod as kg
 from keras_genmod.core.conditions import ConditionSpec
 from keras_genmod.networks import (
     AutoregressiveNetwork,
@@ -237,7 +238,11 @@ def test_one_variable_alone_depends_on_the_condition_only(options):
 # ---- NADE ---------------------------------------------------------------------------------------------
 
 
-def shared_by_definition(network, x, condition, order):
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def shared_by_definition(network, x, condition, order, activation=sigmoid):
     """NADE with a hidden layer of its own for each variable, parameters `[B, P, D]`."""
     size, num_params = network.num_variables, network.params_per_dim
     x = x.reshape(len(x), -1).astype(float)
@@ -252,7 +257,7 @@ def shared_by_definition(network, x, condition, order):
                 h += network.mask_kernel.numpy()[j]
         if c is not None:
             h += c @ network.condition_kernel.numpy()
-        h = 1 / (1 + np.exp(-h))
+        h = activation(h)
         y[:, :, variable] = h @ outputs[variable].T + network.output_bias.numpy()[variable]
         if c is not None:
             added = (c @ network.output_condition_kernel.numpy()).reshape(-1, size, num_params)
@@ -293,6 +298,14 @@ def test_nade_is_its_definition_with_a_hidden_layer_for_each_variable(event_shap
         params = network._by_variable(network(x, condition, order=given))
         expected = shared_by_definition(network, x, condition, order)
         np.testing.assert_allclose(params, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_hidden_units_of_nade_have_the_activation_that_is_asked_for():
+    network = filled(kg.NADE((5,), hidden_dim=4, activation="relu", seed=0).network)
+    x = data(network)
+    expected = shared_by_definition(network, x, None, range(5), activation=lambda h: np.maximum(h, 0))
+    np.testing.assert_allclose(network._by_variable(network(x)), expected, rtol=1e-4, atol=1e-4)
+    check(network, generated(network.generate, network, uniforms_for(network)), uniforms_for(network))
 
 
 def test_a_permutation_of_the_variables_may_be_the_order_of_nade():

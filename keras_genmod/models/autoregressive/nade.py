@@ -42,12 +42,16 @@ class NADE(AutoregressiveModel):
         num_orderings: with `order_agnostic`, the number of orders whose densities `log_prob`, `evaluate` and
             `sample` average.
         likelihood: "bernoulli", "categorical", "gaussian" (with predicted scale), another name or a head.
-        activation: of the hidden layer.
+        activation: of the hidden layer. The paper's is "sigmoid"; "relu" learns images several times
+            sooner, and with weight decay better.
         num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`.
 
     Logs: as `AutoregressiveModel`.
 
-    Cost: O(D H) an example, for a density (times `num_orderings`) and for a sample.
+    Cost: O(D H) an example, for a density (times `num_orderings`) and for a sample. Blocks of variables run
+    beside each other: on a CPU, operations of one thread each
+    (`tf.config.threading.set_intra_op_parallelism_threads(1)`) take a quarter off a training step of 784
+    variables and 500 units on two cores.
 
     Example:
         >>> import numpy as np
