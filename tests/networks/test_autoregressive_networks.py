@@ -302,10 +302,10 @@ def test_nade_is_its_definition_with_a_hidden_layer_for_each_variable(event_shap
 
 def test_hidden_units_of_nade_have_the_activation_that_is_asked_for():
     network = filled(kg.NADE((5,), hidden_dim=4, activation="relu", seed=0).network)
-    x = data(network)
+    x, uniforms = data(network), uniforms_for(network)
     expected = shared_by_definition(network, x, None, range(5), activation=lambda h: np.maximum(h, 0))
     np.testing.assert_allclose(network._by_variable(network(x)), expected, rtol=1e-4, atol=1e-4)
-    check(network, generated(network.generate, network, uniforms_for(network)), uniforms_for(network))
+    check(network, generated(network.generate, network, uniforms), uniforms)
 
 
 def test_a_permutation_of_the_variables_may_be_the_order_of_nade():

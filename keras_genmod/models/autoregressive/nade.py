@@ -49,9 +49,8 @@ class NADE(AutoregressiveModel):
     Logs: as `AutoregressiveModel`.
 
     Cost: O(D H) an example, for a density (times `num_orderings`) and for a sample. Blocks of variables run
-    beside each other: on a CPU, operations of one thread each
-    (`tf.config.threading.set_intra_op_parallelism_threads(1)`) take a quarter off a training step of 784
-    variables and 500 units on two cores.
+    beside each other, so that training on a CPU is quicker with operations of one thread each
+    (`tf.config.threading.set_intra_op_parallelism_threads(1)`).
 
     Example:
         >>> import numpy as np
