@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: quickstart test test-slow lint format clean
+.PHONY: quickstart test test-slow test-arithmetic lint format clean
 
 quickstart: $(READY)  ## Train, sample, save, load and export a first model
 	$(BIN)/python examples/quickstart.py
@@ -16,6 +16,16 @@ test: $(READY)  ## The default tests; no network
 
 test-slow: $(READY)  ## The longer tests; those on real data need KERAS_GENMOD_DATA
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m slow
+
+# Kernels, instruction sets and threads under which sums are made in other orders.
+ARITHMETIC := TF_ENABLE_ONEDNN_OPTS=0 ONEDNN_MAX_CPU_ISA=AVX2 ONEDNN_MAX_CPU_ISA=SSE41 \
+	XLA_FLAGS=--xla_cpu_max_isa=AVX2 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTRAOP_THREADS=2
+
+test-arithmetic: $(READY)  ## The default tests under other arithmetic, once for each setting
+	@for setting in $(ARITHMETIC); do \
+		echo "$$setting"; \
+		env $$setting $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup || exit 1; \
+	done
 
 lint: $(READY)  ## Style and format, nothing is changed
 	$(BIN)/ruff check .

@@ -24,7 +24,7 @@ def pytest_configure(config):
 
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    if "PYTEST_XDIST_WORKER" in os.environ:
+    if "PYTEST_XDIST_WORKER" in os.environ and "TF_NUM_INTRAOP_THREADS" not in os.environ:
         # The workers share the cores already. Threads between operations stay: replicas that
         # wait for each other need them.
         tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -87,6 +87,19 @@ def _fresh_state():
     keras.config.set_dtype_policy("float32")
     yield
     keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture
+def float64(_fresh_state):
+    """Double precision, for identities between two computations of one thing.
+
+    They differ by roundings, whose size depends on the processor's instructions, the libraries' kernels and
+    the number of threads. Rounded to 2**-53, terms of size 1 that are added a hundred thousand times in
+    another order, or go through a map of condition 1e5, still agree to 1e-11.
+    """
+    import keras
+
+    keras.config.set_dtype_policy("float64")
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ import tensorflow_probability as tfp
 
 from keras_genmod.core.checks import ValueRange, check_event_shape, describe
 from keras_genmod.core.conditions import ConditionSpec
+from keras_genmod.core.precision import real_dtype, set_real_dtype
 
 __all__ = [
     "Bijection",
@@ -86,7 +87,7 @@ class Bijection(keras.layers.Layer):
     @property
     def real_dtype(self) -> tf.DType:
         """Of weights and densities: float32 whatever the policy, but for float64."""
-        return tf.float64 if self.variable_dtype == "float64" else tf.float32
+        return real_dtype(self.dtype_policy)
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -157,10 +158,12 @@ def build_chain(
     *,
     condition: ConditionSpec | None = None,
     seed: int | None = None,
+    dtype: tf.DType = tf.float32,
 ) -> tuple[int, ...]:
-    """Gives the bijections of a chain, from the data to the noise, their shapes; returns the noise's."""
+    """Gives the bijections of a chain, from data to noise, shapes and dtype; returns the noise's shape."""
     shape = check_event_shape(event_shape)
     for number, bijection in enumerate(bijections):
+        set_real_dtype(bijection, dtype)
         own = None if seed is None else (seed + 7919 * (number + 1)) % 2**31
         shape = bijection.set_shapes(shape, condition=condition, seed=own)
     return shape

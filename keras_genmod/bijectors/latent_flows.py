@@ -14,6 +14,7 @@ from keras_genmod.bijectors.bijection import Bijection, build_chain, chain, chec
 from keras_genmod.core.checks import check_integer, check_integers
 from keras_genmod.core.conditions import ConditionSpec
 from keras_genmod.core.noise import check_seed
+from keras_genmod.core.precision import as_real
 from keras_genmod.core.registration import register
 from keras_genmod.distributions.head import Head
 from keras_genmod.distributions.priors import Posterior, Prior, standard_normal
@@ -46,12 +47,14 @@ class FlowPrior(Prior):
 
     def build(self, input_shape: Any = None) -> None:
         """Creates the weights of the bijections."""
-        build_chain(self.bijections, (self.latent_dim,), seed=self.seed)
+        build_chain(self.bijections, (self.latent_dim,), seed=self.seed, dtype=self.real_dtype)
         super().build()
 
     def distribution(self, posterior: Posterior | None = None) -> tfd.Distribution:
         """The flow at the present weights."""
-        return tfd.TransformedDistribution(standard_normal(self.latent_dim), chain(self.bijections))
+        return tfd.TransformedDistribution(
+            standard_normal(self.latent_dim, self.real_dtype), chain(self.bijections)
+        )
 
     def get_config(self) -> dict:
         """The constructor arguments."""
@@ -113,12 +116,14 @@ class FlowPosterior(Head):
             for number in range(self.num_layers)
         ]
         context = ConditionSpec(shape=(self.context_dim,)) if self.context_dim else None
-        build_chain(self.bijections, self.event_shape, condition=context, seed=self.seed)
+        build_chain(
+            self.bijections, self.event_shape, condition=context, seed=self.seed, dtype=self._real_dtype
+        )
 
     def distribution(self, params: tf.Tensor) -> tfd.Distribution:
         """The flow of each row of raw parameters: means, raw scales, context."""
         size = self.event_shape[-1]
-        loc, raw, context = tf.split(self._float32(params), [size, size, self.context_dim], axis=-1)
+        loc, raw, context = tf.split(as_real(params), [size, size, self.context_dim], axis=-1)
         base = self._over_event(tfd.Normal(loc, positive(raw)))
         bijector = chain(self.bijections, context if self.context_dim else None)
         return tfd.TransformedDistribution(base, bijector)

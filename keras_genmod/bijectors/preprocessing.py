@@ -168,13 +168,13 @@ class UniformDequantization(Dequantization):
 
     def base(self) -> tfd.Distribution:
         """Uniform numbers in [0, 1)."""
-        return tfd.Sample(tfd.Uniform(), self.event_shape)
+        return tfd.Sample(tfd.Uniform(tf.zeros([], self.real_dtype), 1.0), self.event_shape)
 
     def transformed(
         self, x: tf.Tensor, noise: tf.Tensor, training: bool = False
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """The noise as it is, and 0."""
-        return noise, tf.zeros([tf.shape(x)[0]])
+        return noise, tf.zeros([tf.shape(x)[0]], noise.dtype)
 
 
 @register
@@ -206,11 +206,13 @@ class VariationalDequantization(Dequantization):
             options = {"network_options": self.network_options, "dtype": self.dtype_policy}
             self.bijections = [Coupling(swap=bool(number % 2), **options) for number in range(4)]
         seen = ConditionSpec(shape=self.event_shape)
-        self._noise_shape = build_chain(self.bijections, self.event_shape, condition=seen, seed=seed)
+        self._noise_shape = build_chain(
+            self.bijections, self.event_shape, condition=seen, seed=seed, dtype=self.real_dtype
+        )
 
     def base(self) -> tfd.Distribution:
         """Standard normal numbers."""
-        return tfd.Sample(tfd.Normal(0.0, 1.0), self._noise_shape)
+        return tfd.Sample(tfd.Normal(tf.zeros([], self.real_dtype), 1.0), self._noise_shape)
 
     def transformed(
         self, x: tf.Tensor, noise: tf.Tensor, training: bool = False

@@ -128,7 +128,9 @@ class Split(Bijection):
             )
         self._first = (*sides, channels // 2)
         self._last = (*sides, channels - channels // 2)
-        self._inner = build_chain(self.bijections, self._first, condition=self.condition, seed=seed)
+        self._inner = build_chain(
+            self.bijections, self._first, condition=self.condition, seed=seed, dtype=self.real_dtype
+        )
 
     @property
     def output_shape(self) -> tuple[int, ...]:

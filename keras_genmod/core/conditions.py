@@ -27,13 +27,15 @@ class ConditionSpec:
     Args:
         num_classes: number of classes, or None.
         shape: shape of one array, or None.
+        real_dtype: dtype of arrays.
     """
 
     num_classes: int | None = None
     shape: tuple[int, ...] | None = None
+    real_dtype: tf.DType = tf.float32
 
     @classmethod
-    def of(cls, num_classes: Any, condition_shape: Any) -> ConditionSpec:
+    def of(cls, num_classes: Any, condition_shape: Any, real_dtype: tf.DType = tf.float32) -> ConditionSpec:
         """Checks the two constructor arguments that every family shares."""
         if num_classes is not None and condition_shape is not None:
             raise ValueError(
@@ -44,7 +46,7 @@ class ConditionSpec:
         if num_classes is not None:
             return cls(num_classes=check_integer("num_classes", num_classes, minimum=2))
         if condition_shape is not None:
-            return cls(shape=check_shape_tuple("condition_shape", condition_shape))
+            return cls(shape=check_shape_tuple("condition_shape", condition_shape), real_dtype=real_dtype)
         return cls()
 
     def __bool__(self) -> bool:
@@ -57,8 +59,8 @@ class ConditionSpec:
 
     @property
     def dtype(self) -> str:
-        """`"int32"` for classes, `"float32"` for arrays."""
-        return "int32" if self.num_classes is not None else "float32"
+        """`"int32"` for classes, `"float32"` or `"float64"` for arrays."""
+        return "int32" if self.num_classes is not None else self.real_dtype.name
 
     def tensor_spec(self, num_rows: int | None = None) -> tf.TensorSpec:
         """The signature entry named `condition`."""

@@ -74,13 +74,16 @@ def map_rows(function: Callable, rows: Any, *, batch_size: int) -> Any:
     return keras.tree.map_structure(lambda *parts: tf.concat(parts, axis=0), *results)
 
 
-def log_mean_exp(function: Callable[[Any], tf.Tensor], count: int, num_rows: Any) -> tf.Tensor:
+def log_mean_exp(
+    function: Callable[[Any], tf.Tensor], count: int, num_rows: Any, dtype: tf.DType = tf.float32
+) -> tf.Tensor:
     r"""$\log \frac1n \sum_{i < n} e^{f(i)}$ for each row, one i after the other: the memory is that of one.
 
     Args:
         function: from i, an int32 scalar, to `[num_rows]`; called once if `count` is 1, with 0.
         count: n.
         num_rows: rows of each result.
+        dtype: of the results.
     """
     if count == 1:
         return function(0)
@@ -89,6 +92,6 @@ def log_mean_exp(function: Callable[[Any], tf.Tensor], count: int, num_rows: Any
         return number + 1, tf.reduce_logsumexp(tf.stack([total, function(number)]), axis=0)
 
     # The start of no terms at all.
-    nothing = tf.fill([num_rows], -math.inf)
+    nothing = tf.fill([num_rows], tf.constant(-math.inf, dtype))
     _, total = tf.while_loop(lambda number, _: number < count, body, (0, nothing), maximum_iterations=count)
     return total - math.log(count)

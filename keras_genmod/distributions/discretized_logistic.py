@@ -17,6 +17,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_genmod.core.checks import check_integer
+from keras_genmod.core.precision import as_real
 from keras_genmod.distributions.quantiles import categorical_quantile, logistic_quantile
 
 __all__ = ["DiscretizedLogisticMixture", "discretized_logistic_draw"]
@@ -28,7 +29,7 @@ _MAX_LOG_SCALE = 60.0
 
 
 class DiscretizedLogisticMixture(tfd.Distribution):
-    r"""A mixture of logistics, discretised to 0..num_values-1: scalar events, float32 whole numbers.
+    r"""A mixture of logistics, discretised to 0..num_values-1: scalar events, whole numbers.
 
     Args:
         logits: `[..., M]`, unnormalised logarithms of the mixture's weights.
@@ -56,11 +57,11 @@ class DiscretizedLogisticMixture(tfd.Distribution):
         parameters = dict(locals())
         self._num_values = check_integer("num_values", num_values, minimum=2)
         with tf.name_scope(name) as name:
-            self._logits = tf.convert_to_tensor(logits, tf.float32)
-            self._loc = tf.convert_to_tensor(loc, tf.float32)
-            self._log_scale = tf.convert_to_tensor(log_scale, tf.float32)
+            self._logits = as_real(logits)
+            self._loc = as_real(loc)
+            self._log_scale = as_real(log_scale)
             super().__init__(
-                dtype=tf.float32,
+                dtype=self._loc.dtype,
                 reparameterization_type=tfd.NOT_REPARAMETERIZED,
                 validate_args=validate_args,
                 allow_nan_stats=allow_nan_stats,
@@ -86,7 +87,7 @@ class DiscretizedLogisticMixture(tfd.Distribution):
 
     def _log_prob(self, value: tf.Tensor) -> tf.Tensor:
         num_steps = self._num_values - 1
-        value = tf.cast(value, tf.float32)[..., None]
+        value = tf.cast(value, self.dtype)[..., None]
         inverse_scale = tf.exp(-self._log_scale)
         # Neighbouring bins compute their common edge from the same whole number, hence alike.
         upper = ((2.0 * value + 1.0) / num_steps - 1.0 - self._loc) * inverse_scale
@@ -108,7 +109,7 @@ class DiscretizedLogisticMixture(tfd.Distribution):
         inverse_scale = tf.exp(-self._log_scale)
 
         def add_edge(index: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            edge = (2.0 * tf.cast(index, tf.float32) + 1.0) / num_steps - 1.0
+            edge = (2.0 * tf.cast(index, self.dtype) + 1.0) / num_steps - 1.0
             return index + 1, total + tf.sigmoid((self._loc - edge) * inverse_scale)
 
         _, totals = tf.while_loop(
@@ -152,7 +153,7 @@ def discretized_logistic_draw(
         temperature: divides the logits and multiplies the scales.
 
     Returns:
-        float32 `[...]`, whole numbers from 0 to K - 1.
+        `[...]`, whole numbers from 0 to K - 1.
     """
     component = categorical_quantile(logits / temperature, component_uniforms)
     chosen = tf.one_hot(component, logits.shape[-1], on_value=True, off_value=False, dtype=tf.bool)

@@ -2,7 +2,7 @@
 
 A head states how many numbers it needs (`params_size`), which values it covers (`value_range`), and owns
 the weights that are not the network's, such as one learned scale. Parameters in half precision are
-promoted to float32 first: densities are computed in float32 whatever the policy.
+promoted to float32 first, those in float64 stay (`core.precision`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_genmod.core.checks import ValueRange, check_event_shape, check_number
+from keras_genmod.core.precision import as_real, real_dtype
 
 __all__ = ["Head"]
 
@@ -60,6 +61,11 @@ class Head(keras.layers.Layer):
             self.build(self.params_shape)
 
     @property
+    def _real_dtype(self) -> tf.DType:
+        """Of the head's weights; parameters have their own."""
+        return real_dtype(self.dtype_policy)
+
+    @property
     def params_shape(self) -> tuple[int, ...]:
         """Shape of the raw parameters of one event: the event's, with more channels."""
         return (*self.event_shape[:-1], self.event_shape[-1] * self.params_per_dim)
@@ -87,7 +93,7 @@ class Head(keras.layers.Layer):
                 has no closed form of that says what it does.
 
         Returns:
-            float32 `[B]`.
+            `[B]`, in the dtype of `params` (float32 if that is half precision).
 
         Raises:
             TypeError: for a head whose `uniforms_per_dim` is None.
@@ -106,11 +112,12 @@ class Head(keras.layers.Layer):
                     f"`{name}` must have shape [batch, {size}], for one dimension of the event; "
                     f"received {tuple(value.shape)}."
                 )
+        params = as_real(params)
         if tf.is_tensor(temperature):
-            temperature = self._float32(temperature)
+            temperature = tf.cast(temperature, params.dtype)
         else:
             temperature = check_number("temperature", temperature, above=0.0)
-        return self._draw(self._float32(params), self._float32(uniforms), temperature)
+        return self._draw(params, tf.cast(uniforms, params.dtype), temperature)
 
     def standardize(self, x: tf.Tensor) -> tf.Tensor:
         """Data values on the scale on which a network takes them: the values themselves."""
@@ -118,9 +125,6 @@ class Head(keras.layers.Layer):
 
     def _draw(self, params: tf.Tensor, uniforms: tf.Tensor, temperature: Any) -> tf.Tensor:
         raise TypeError(f"{type(self).__name__} must define `_draw(params, uniforms, temperature)`.")
-
-    def _float32(self, params: tf.Tensor) -> tf.Tensor:
-        return tf.cast(params, tf.float32)
 
     def _split_dims(self, params: tf.Tensor) -> tf.Tensor:
         """Raw parameters `[B, ..., P * C]` as `[B, ..., C, P]`, P for each dimension of the event."""

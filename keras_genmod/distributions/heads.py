@@ -8,6 +8,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_genmod.core.checks import ValueRange
+from keras_genmod.core.precision import as_real, set_real_dtype
 from keras_genmod.core.registration import register, resolve
 from keras_genmod.distributions.head import Head
 from keras_genmod.distributions.multivariate_heads import LowRankGaussianHead
@@ -50,10 +51,11 @@ class BernoulliHead(Head):
 
     def distribution(self, params: tf.Tensor) -> tfd.Distribution:
         """Bernoulli distributions with logits `params`."""
-        return self._over_event(_LogitBernoulli(logits=self._float32(params), dtype=tf.float32))
+        logits = as_real(params)
+        return self._over_event(_LogitBernoulli(logits=logits, dtype=logits.dtype))
 
     def _draw(self, params: tf.Tensor, uniforms: tf.Tensor, temperature: Any) -> tf.Tensor:
-        return tf.cast(uniforms[:, 0] < tf.sigmoid(params[:, 0] / temperature), tf.float32)
+        return tf.cast(uniforms[:, 0] < tf.sigmoid(params[:, 0] / temperature), params.dtype)
 
 
 @register
@@ -74,7 +76,7 @@ class ContinuousBernoulliHead(Head):
 
     def distribution(self, params: tf.Tensor) -> tfd.Distribution:
         """Continuous Bernoulli distributions with logits `params`."""
-        return self._over_event(tfd.ContinuousBernoulli(logits=self._float32(params)))
+        return self._over_event(tfd.ContinuousBernoulli(logits=as_real(params)))
 
     def _draw(self, params: tf.Tensor, uniforms: tf.Tensor, temperature: Any) -> tf.Tensor:
         return continuous_bernoulli_quantile(params[:, 0] / temperature, uniforms[:, 0])
@@ -91,12 +93,14 @@ _HEADS = {
 }
 
 
-def get_head(likelihood: Any, event_shape: Any) -> Head:
+def get_head(likelihood: Any, event_shape: Any, dtype: tf.DType = tf.float32) -> Head:
     """The head of a model's `likelihood` argument: a name, a `Head`, or a head's configuration.
 
     Raises:
-        ValueError: for another name or type, or a head made for another event shape.
+        ValueError: for another name or type, or a head made for another event shape or dtype.
     """
     head = resolve("likelihood", likelihood, _HEADS, Head, "a head such as `GaussianHead(scale='learned')`")
+    if head.event_shape is None:
+        set_real_dtype(head, dtype)
     head.set_event_shape(event_shape)
     return head

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_genmod.core.checks import check_event_shape, check_integer
+from keras_genmod.core.precision import as_real
 from keras_genmod.core.registration import register
 from keras_genmod.distributions.head import Head
 from keras_genmod.distributions.real_heads import positive
@@ -58,7 +59,7 @@ class FullCovarianceGaussianHead(Head):
     def distribution(self, params: tf.Tensor) -> tfd.Distribution:
         """Normal distributions with the means and triangles `params`."""
         (size,) = self.event_shape
-        loc, triangle = tf.split(self._float32(params), [size, -1], axis=-1)
+        loc, triangle = tf.split(as_real(params), [size, -1], axis=-1)
         raw = tfp.math.fill_triangular(triangle)
         scale = positive(tf.linalg.diag_part(raw))
         unit = tf.linalg.set_diag(raw, tf.ones_like(scale))
@@ -100,7 +101,7 @@ class LowRankGaussianHead(Head):
     def distribution(self, params: tf.Tensor) -> tfd.Distribution:
         """Normal distributions with means, variances and factors `params`."""
         size = math.prod(self.event_shape)
-        parts = self._split_dims(self._float32(params))
+        parts = self._split_dims(as_real(params))
         parts = tf.reshape(parts, [tf.shape(parts)[0], size, self.params_per_dim])
         loc, raw, factor = tf.split(parts, [1, 1, self.rank], axis=-1)
         flat = tfd.MultivariateNormalDiagPlusLowRankCovariance(loc[..., 0], positive(raw[..., 0]), factor)

@@ -8,6 +8,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_genmod.core.noise import is_flow
+from keras_genmod.core.precision import set_real_dtype
 from keras_genmod.core.registration import resolve
 from keras_genmod.distributions.head import Head
 from keras_genmod.distributions.multivariate_heads import FullCovarianceGaussianHead
@@ -23,7 +24,7 @@ _POSTERIORS = {
 }
 
 
-def get_posterior_head(posterior: Any, latent_dim: int) -> Head:
+def get_posterior_head(posterior: Any, latent_dim: int, dtype: tf.DType = tf.float32) -> Head:
     """The head of a model's `posterior` argument: a name, a `Head` of real values, or its configuration.
 
     Raises:
@@ -36,6 +37,8 @@ def get_posterior_head(posterior: Any, latent_dim: int) -> Head:
         raise ValueError(
             f"`posterior` must be {other}; received a {type(head).__name__}, of {head.value_range}."
         )
+    if head.event_shape is None:
+        set_real_dtype(head, dtype)
     head.set_event_shape((latent_dim,))
     return head
 

@@ -15,6 +15,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_genmod.core.checks import ValueRange, check_integer, check_rows
+from keras_genmod.core.precision import real_dtype, set_real_dtype
 from keras_genmod.core.registration import register, resolve
 from keras_genmod.distributions.gaussian_mixture import DiagonalGaussianMixture
 from keras_genmod.distributions.real_heads import positive
@@ -33,9 +34,9 @@ tfd = tfp.distributions
 Posterior = Callable[[tf.Tensor], tfd.Distribution]
 
 
-def standard_normal(latent_dim: int) -> tfd.Distribution:
+def standard_normal(latent_dim: int, dtype: Any = tf.float32) -> tfd.Distribution:
     """The factorised standard normal N(0, I) over `[latent_dim]`, without a batch axis."""
-    zeros = tf.zeros([latent_dim])
+    zeros = tf.zeros([latent_dim], dtype)
     return tfd.Independent(tfd.Normal(zeros, tf.ones_like(zeros)), reinterpreted_batch_ndims=1)
 
 
@@ -56,6 +57,7 @@ class Prior(keras.layers.Layer):
         value_range: ValueRange,
         *,
         seed: int | None = None,
+        dtype: tf.DType = tf.float32,
     ) -> None:
         """Fixes what the prior is over, and creates its weights: called by the model that uses it.
 
@@ -64,19 +66,26 @@ class Prior(keras.layers.Layer):
             event_shape: shape of one example.
             value_range: values of the data.
             seed: of the initial weights.
+            dtype: the model's real dtype.
 
         Raises:
-            ValueError: if the prior belongs to a model of another shape.
+            ValueError: if the prior belongs to a model of another shape or dtype.
         """
         if self.latent_dim is not None and (self.latent_dim, self.event_shape) != (latent_dim, event_shape):
             raise ValueError(
                 f"This {type(self).__name__} is for {self.latent_dim} latent dimensions of events of shape "
                 f"{self.event_shape}; received {latent_dim} and {event_shape}. Make a new one."
             )
+        set_real_dtype(self, dtype)
         if self.latent_dim is None:
             self.latent_dim, self.event_shape, self.value_range = latent_dim, event_shape, value_range
             self.seed, self._initial = seed, keras.initializers.RandomNormal(stddev=1.0, seed=seed)
             self.build()
+
+    @property
+    def real_dtype(self) -> tf.DType:
+        """Of weights and densities."""
+        return real_dtype(self.dtype_policy)
 
     def build(self, input_shape: Any = None) -> None:
         """Creates the weights."""
@@ -100,7 +109,7 @@ class StandardNormalPrior(Prior):
 
     def distribution(self, posterior: Posterior | None = None) -> tfd.Distribution:
         """The standard normal distribution."""
-        return standard_normal(self.latent_dim)
+        return standard_normal(self.latent_dim, self.real_dtype)
 
 
 class _MixturePrior(Prior):
@@ -111,9 +120,8 @@ class _MixturePrior(Prior):
         super().__init__(**kwargs)
 
     def _add(self, name: str, shape: Sequence[int], initializer: Any) -> keras.Variable:
-        return self.add_weight(
-            shape=shape, initializer=initializer, dtype="float32", autocast=False, name=name
-        )
+        dtype = self.real_dtype.name
+        return self.add_weight(shape=shape, initializer=initializer, dtype=dtype, autocast=False, name=name)
 
     def build(self, input_shape: Any = None) -> None:
         """Creates the logits of the components' weights: equal at the start."""
@@ -202,7 +210,7 @@ class VampPrior(_MixturePrior):
                     f"`pseudo_inputs` must hold {self.num_components} examples, one a component; received "
                     f"{len(self._start)}."
                 )
-            raw, bounds = self._start.astype("float32"), self._bounds()
+            raw, bounds = self._start.astype("float64"), self._bounds()
             if bounds:
                 # Away from the ends, where the logistic function has no slope left.
                 share = np.clip((raw - bounds[0]) / (bounds[1] - bounds[0]), 0.02, 0.98)

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_genmod.core.checks import ValueRange, check_number, describe
+from keras_genmod.core.precision import as_real
 from keras_genmod.core.registration import register
 from keras_genmod.distributions.head import Head
 from keras_genmod.distributions.quantiles import normal_quantile, student_t_quantile
@@ -60,7 +61,7 @@ class _LocationScaleHead(Head):
             self.raw_scale = self.add_weight(
                 shape=() if self.scale == "learned" else self.event_shape,
                 initializer="zeros",
-                dtype="float32",
+                dtype=self._real_dtype.name,
                 autocast=False,
                 name="raw_scale",
             )
@@ -70,7 +71,7 @@ class _LocationScaleHead(Head):
             loc, raw_scale = tf.split(params, 2, axis=-1)
             return loc, positive(raw_scale)
         if isinstance(self.scale, str):
-            return params, positive(tf.convert_to_tensor(self.raw_scale))
+            return params, positive(tf.cast(self.raw_scale, params.dtype))
         return params, self.scale
 
     def get_config(self) -> dict:
@@ -99,7 +100,7 @@ class GaussianHead(_LocationScaleHead):
 
     def distribution(self, params: tf.Tensor) -> tfd.Distribution:
         """Normal distributions whose means (and scales) are `params`."""
-        return self._over_event(tfd.Normal(*self._loc_and_scale(self._float32(params))))
+        return self._over_event(tfd.Normal(*self._loc_and_scale(as_real(params))))
 
     def _draw(self, params: tf.Tensor, uniforms: tf.Tensor, temperature: Any) -> tf.Tensor:
         loc, scale = self._loc_and_scale(params)
@@ -146,20 +147,25 @@ class StudentTHead(_LocationScaleHead):
         super().build(input_shape)
         if self.df == "learned":
             self.raw_df = self.add_weight(
-                shape=(), initializer="zeros", dtype="float32", autocast=False, name="raw_df"
+                shape=(),
+                initializer="zeros",
+                dtype=self._real_dtype.name,
+                autocast=False,
+                name="raw_df",
             )
 
     def degrees_of_freedom(self) -> tf.Tensor:
-        r"""$\nu$, a float32 scalar."""
+        r"""$\nu$, a scalar."""
         if self.df != "learned":
-            return tf.constant(self.df, tf.float32)
+            return tf.constant(self.df, self._real_dtype)
         raw = tf.convert_to_tensor(self.raw_df) + math.log(math.expm1(4.0))
         return 1.0 + _MIN_SCALE + tf.nn.softplus(raw)
 
     def distribution(self, params: tf.Tensor) -> tfd.Distribution:
         """Student's t distributions whose locations (and scales) are `params`."""
-        loc, scale = self._loc_and_scale(self._float32(params))
-        return self._over_event(tfd.StudentT(self.degrees_of_freedom(), loc, scale))
+        loc, scale = self._loc_and_scale(as_real(params))
+        df = tf.cast(self.degrees_of_freedom(), loc.dtype)
+        return self._over_event(tfd.StudentT(df, loc, scale))
 
     def _draw(self, params: tf.Tensor, uniforms: tf.Tensor, temperature: Any) -> tf.Tensor:
         numbers = self.df != "learned" and not tf.is_tensor(temperature)
@@ -169,7 +175,7 @@ class StudentTHead(_LocationScaleHead):
                 f"tempered form; received {temperature}. Use a lower temperature."
             )
         loc, scale = self._loc_and_scale(params)
-        df = self.degrees_of_freedom()
+        df = tf.cast(self.degrees_of_freedom(), loc.dtype)
         tempered = (df + 1.0) / temperature - 1.0
         return (loc + tf.sqrt(df / tempered) * scale * student_t_quantile(tempered, uniforms))[:, 0]
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_genmod.core.checks import ValueRange, check_integer
+from keras_genmod.core.precision import as_real
 from keras_genmod.core.registration import register
 from keras_genmod.distributions.discretized_logistic import (
     DiscretizedLogisticMixture,
@@ -42,8 +43,8 @@ class _WholeNumberHead(Head):
         )
 
     def standardize(self, x: tf.Tensor) -> tf.Tensor:
-        """The values 0..num_values-1 on the scale from -1 to 1, in float32."""
-        return self._float32(x) * (2.0 / (self.num_values - 1)) - 1.0
+        """The values 0..num_values-1 on the scale from -1 to 1."""
+        return as_real(x) * (2.0 / (self.num_values - 1)) - 1.0
 
     def get_config(self) -> dict:
         """The constructor arguments."""
@@ -82,11 +83,11 @@ class CategoricalHead(_WholeNumberHead):
 
     def distribution(self, params: tf.Tensor) -> tfd.Distribution:
         r"""Categorical distributions with logits `params`; their mean is $\sum_k k p_k$."""
-        logits = self._split_dims(self._float32(params))
-        return self._over_event(tfd.Categorical(logits=logits, dtype=tf.float32))
+        logits = self._split_dims(as_real(params))
+        return self._over_event(tfd.Categorical(logits=logits, dtype=logits.dtype))
 
     def _draw(self, params: tf.Tensor, uniforms: tf.Tensor, temperature: Any) -> tf.Tensor:
-        return tf.cast(categorical_quantile(params / temperature, uniforms[:, 0]), tf.float32)
+        return tf.cast(categorical_quantile(params / temperature, uniforms[:, 0]), params.dtype)
 
 
 @register
@@ -132,7 +133,7 @@ class DiscretizedLogisticMixtureHead(_WholeNumberHead):
 
     def distribution(self, params: tf.Tensor) -> tfd.Distribution:
         """Mixtures with logits, means and log scales `params`."""
-        parts = self._parts(self._split_dims(self._float32(params)))
+        parts = self._parts(self._split_dims(as_real(params)))
         return self._over_event(DiscretizedLogisticMixture(*parts, num_values=self.num_values))
 
     def _parts(self, params: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

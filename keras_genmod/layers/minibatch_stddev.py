@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
+from keras_genmod.core.precision import as_real
 from keras_genmod.core.registration import register
 
 __all__ = ["MinibatchStddev"]
@@ -46,8 +47,8 @@ class MinibatchStddev(keras.layers.Layer):
         """`inputs` with one channel more."""
         stddev = tf.convert_to_tensor(self.moving_stddev)
         if training:
-            x = tf.cast(inputs, tf.float32)
-            count = tf.maximum(tf.cast(tf.shape(x)[0], tf.float32), 1.0)
+            x = as_real(inputs)
+            count = tf.maximum(tf.cast(tf.shape(x)[0], x.dtype), 1.0)
             mean = tf.reduce_sum(x, axis=0) / count
             variance = tf.reduce_sum(tf.square(x - mean), axis=0) / count
             # The slope of the root is infinite at 0.

@@ -53,7 +53,7 @@ def log_aggregate_posterior(
     """
     loc, scale = gather_rows(loc), gather_rows(scale)
     densities = tfd.Normal(loc, scale).log_prob(z[:, None, :])
-    log_size = tf.math.log(tf.cast(tf.shape(loc)[0], tf.float32))
+    log_size = tf.math.log(tf.cast(tf.shape(loc)[0], loc.dtype))
     if num_examples is not None:
         log_size += math.log(num_examples)
     joint = tf.reduce_logsumexp(tf.reduce_sum(densities, axis=-1), axis=1) - log_size
@@ -83,7 +83,7 @@ def covariance_penalties(means: tf.Tensor, variances: tf.Tensor | None = None) -
     num_rows = tf.shape(means)[0]
     means = gather_rows(means)
     centred = means - tf.reduce_mean(means, axis=0)
-    covariance = tf.matmul(centred, centred, transpose_a=True) / tf.cast(tf.shape(means)[0], tf.float32)
+    covariance = tf.matmul(centred, centred, transpose_a=True) / tf.cast(tf.shape(means)[0], means.dtype)
     diagonal = tf.linalg.diag_part(covariance)
     off = tf.reduce_sum(tf.square(tf.linalg.set_diag(covariance, tf.zeros_like(diagonal))))
     if variances is not None:

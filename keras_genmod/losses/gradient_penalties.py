@@ -20,6 +20,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from keras_genmod.core.precision import as_real
+
 __all__ = ["gradient_penalty", "input_gradient_norm", "squared_gradient_penalty"]
 
 Critic = Callable[[tf.Tensor], tf.Tensor]
@@ -85,5 +87,5 @@ def _squared_gradient_norm(critic: Critic, x: tf.Tensor) -> tuple[tf.Tensor, tf.
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(x)
         logits = critic(x)
-    gradient = tf.cast(tape.gradient(logits, x), tf.float32)
+    gradient = as_real(tape.gradient(logits, x))
     return logits, tf.reduce_sum(tf.square(gradient), axis=list(range(1, len(x.shape))))

@@ -48,7 +48,7 @@ def maximum_mean_discrepancy(
     check_choice("kernel", kernel, _KERNELS)
     k = _KERNELS[kernel]
     all_x, all_y = gather_rows(x), gather_rows(y)
-    count = tf.cast(tf.shape(all_x)[0], tf.float32)
+    count = tf.cast(tf.shape(all_x)[0], all_x.dtype)
     # A row's kernel with itself is 1.
     others = tf.maximum(count - 1.0, 1.0)
     return (

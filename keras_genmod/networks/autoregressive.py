@@ -16,6 +16,7 @@ import keras
 import tensorflow as tf
 
 from keras_genmod.core.conditions import ConditionSpec
+from keras_genmod.core.precision import real_dtype
 
 __all__ = [
     "AutoregressiveNetwork",
@@ -66,7 +67,7 @@ class AutoregressiveNetwork(keras.layers.Layer):
     @property
     def value_dtype(self) -> tf.DType:
         """Of the values of variables: float32 whatever the policy, but for float64."""
-        return tf.float64 if self.compute_dtype == "float64" else tf.float32
+        return real_dtype(self.dtype_policy)
 
     def call(
         self, x: tf.Tensor, condition: Any = None, order: Any = None, training: bool = False

@@ -145,7 +145,9 @@ class RasterNetwork(AutoregressiveNetwork):
             ]
             return row + 1, new_states, image.write(row, values)
 
-        image = tf.TensorArray(tf.float32, height, element_shape=[width, known_size(num_rows), channels])
+        image = tf.TensorArray(
+            self.value_dtype, height, element_shape=[width, known_size(num_rows), channels]
+        )
         *_, image = tf.while_loop(
             lambda row, *_: row < height,
             row_body,

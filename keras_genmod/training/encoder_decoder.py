@@ -45,7 +45,7 @@ class EncoderDecoder(GenerativeModel):
         **kwargs: Any,
     ) -> None:
         super().__init__(event_shape, **kwargs)
-        self._likelihood_head = head = get_head(likelihood, self.event_shape)
+        self._likelihood_head = head = get_head(likelihood, self.event_shape, self.real_dtype)
         condition = [self._condition_spec.keras_input()] if self._condition_spec else []
         if encoder is None:
             encoder = self._default_encoder()
@@ -90,7 +90,7 @@ class EncoderDecoder(GenerativeModel):
 
     def _encoder_inputs(self, x: Any, condition: Any) -> Any:
         """What the encoder is called on: data on the scale of the head, with its condition."""
-        x = self._likelihood_head.standardize(tf.cast(x, tf.float32))
+        x = self._likelihood_head.standardize(tf.cast(x, self.real_dtype))
         return self._with_condition(x, condition)
 
     # ---- distributions --------------------------------------------------------------------------
@@ -108,9 +108,9 @@ class EncoderDecoder(GenerativeModel):
         Returns:
             A `tfd.Distribution` of batch shape `[B]` over `event_shape`.
         """
-        z = tf.convert_to_tensor(z, tf.float32)
+        z = tf.cast(z, self.real_dtype)
         params = self.decoder(self._with_condition(z, condition), training=training)
-        return self._likelihood_head.distribution(params)
+        return self._likelihood_head.distribution(tf.cast(params, self.real_dtype))
 
     # ---- capabilities ---------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ class ExactDensity:
     _default_endpoint = "log_prob"
 
     def _log_prob(self, x: tf.Tensor, condition: Any = None, training: bool = False) -> tf.Tensor:
-        """Log p(x) of float32 rows, `[B]` nats: what a family writes."""
+        """Log p(x) of rows in the real dtype, `[B]` nats: what a family writes."""
         raise TypeError(f"{type(self).__name__} must define `_log_prob(x, condition, training)`.")
 
     def loss_terms(
@@ -34,7 +34,7 @@ class ExactDensity:
 
     def call(self, x: tf.Tensor, condition: Any = None, training: bool = False) -> tf.Tensor:
         """The log-density log p(x), `[B]` nats."""
-        x = tf.cast(x, tf.float32)
+        x = tf.cast(x, self.real_dtype)
         condition = self._condition_spec.rows(condition, x.shape[0] or tf.shape(x)[0])
         return self._log_prob(x, condition, training)
 

@@ -100,7 +100,7 @@ class Exportable:
 
     def _input_specs(self) -> dict[str, tf.TensorSpec]:
         """The inputs of `call`, by name."""
-        specs = {"x": tf.TensorSpec([None, *self.event_shape], tf.float32, name="x")}
+        specs = {"x": tf.TensorSpec([None, *self.event_shape], self.real_dtype, name="x")}
         return {**specs, **self._condition_specs()}
 
     def _condition_specs(self) -> dict[str, tf.TensorSpec]:
@@ -127,9 +127,11 @@ class Exportable:
             elif spec.dtype.is_integer:
                 example[name] = generator.integers(0, 2**31 - 1, shape).astype(np.int32)
             elif name == "x":
-                example[name] = _example_values(self.value_range(), generator, shape).astype(np.float32)
+                example[name] = _example_values(self.value_range(), generator, shape).astype(
+                    spec.dtype.as_numpy_dtype
+                )
             else:
-                example[name] = generator.uniform(size=shape).astype(np.float32)
+                example[name] = generator.uniform(size=shape).astype(spec.dtype.as_numpy_dtype)
         return example
 
 

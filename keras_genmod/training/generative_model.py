@@ -76,7 +76,7 @@ class GenerativeModel(Compilable, Fittable, RowWise, Saveable, Exportable, keras
     ) -> None:
         super().__init__(name=name, dtype=dtype, trainable=trainable)
         self.event_shape = check_event_shape(event_shape)
-        self._condition_spec = ConditionSpec.of(num_classes, condition_shape)
+        self._condition_spec = ConditionSpec.of(num_classes, condition_shape, self.real_dtype)
         self.num_classes = self._condition_spec.num_classes
         self.condition_shape = self._condition_spec.shape
         self.seed = check_seed(seed)
@@ -174,11 +174,7 @@ class GenerativeModel(Compilable, Fittable, RowWise, Saveable, Exportable, keras
     def _unpack(self, data: Any) -> Batch:
         batch = unpack(data)
         # Bytes and booleans become floats here, a batch at a time.
-        return batch._replace(
-            x=keras.tree.map_structure(
-                lambda x: x if x.dtype.is_floating else tf.cast(x, tf.float32), batch.x
-            )
-        )
+        return batch._replace(x=keras.tree.map_structure(lambda x: tf.cast(x, self.real_dtype), batch.x))
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One update of every player, in their order.

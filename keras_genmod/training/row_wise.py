@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_genmod.core.checks import ValueRange, check_integer, check_rows
 from keras_genmod.core.noise import row_seeds
+from keras_genmod.core.precision import real_dtype
 from keras_genmod.core.rows import map_rows
 from keras_genmod.serving.endpoints import Endpoint
 
@@ -24,8 +25,16 @@ class RowWise:
 
     # A family whose pass takes much memory a row lowers it.
     _rows_per_pass = ROWS_PER_PASS
-    # Latent vectors, but for families whose codes are whole numbers.
-    _latent_dtype = tf.float32
+
+    @property
+    def real_dtype(self) -> tf.DType:
+        """Of data, latent variables, densities and logs: float64 under that policy, else float32."""
+        return real_dtype(self.dtype_policy)
+
+    @property
+    def _latent_dtype(self) -> tf.DType:
+        """That of latent vectors, but for families whose codes are whole numbers."""
+        return self.real_dtype
 
     def _latent_shape(self) -> tuple[int, ...]:
         """Shape of the latent variables of one example."""
@@ -58,7 +67,7 @@ class RowWise:
         if not symbolic:
             accepted = self._latent_range() if latent else self.value_range()
             accepted.check(name, np.asarray(x))
-        return tf.cast(x, self._latent_dtype if latent else tf.float32)
+        return tf.cast(x, self._latent_dtype if latent else self.real_dtype)
 
     def _latent_specs(self) -> dict[str, tf.TensorSpec]:
         """Latent variables as inputs of an endpoint, with the condition if the model has one."""

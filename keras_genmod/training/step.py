@@ -21,6 +21,7 @@ import tensorflow as tf
 
 from keras_genmod.core.batches import Batch, batch_size, micro_batch
 from keras_genmod.core.noise import fold_in
+from keras_genmod.core.precision import as_real
 from keras_genmod.core.replicas import num_replicas, sum_over_replicas
 
 __all__ = ["Player", "SharedForward", "apply_gradients", "gradients", "keep_state", "objective"]
@@ -128,7 +129,8 @@ def objective(
         shared: the shared forward pass, if the model has one.
 
     Returns:
-        Float32 scalars by name; terms are weighted by example, `"loss"` by `term_weights` too.
+        Scalars by name, float32 (float64 for a float64 model); terms are weighted by example, `"loss"` by
+        `term_weights` too.
     """
     arguments = {} if shared is None else {"shared": shared(batch, seed, training)}
     terms = player.loss_terms(batch.x, condition=batch.condition, training=training, seed=seed, **arguments)
@@ -137,19 +139,19 @@ def objective(
     # of a batch adds them as often as it has examples.
     penalties = [loss for network in player.networks for loss in network.losses]
     if penalties:
-        total = tf.add_n([tf.cast(penalty, tf.float32) for penalty in penalties])
-        sums["regularization"] = total * tf.cast(batch_size(batch), tf.float32)
+        total = tf.add_n([as_real(penalty) for penalty in penalties])
+        sums["regularization"] = total * tf.cast(batch_size(batch), total.dtype)
     return {"loss": _weighted_total(sums, player.term_weights()), **sums}
 
 
 def _sum(name: str, term: tf.Tensor, weight: tf.Tensor | None) -> tf.Tensor:
-    term = tf.cast(term, tf.float32)
+    term = as_real(term)
     if term.shape.rank != 1:
         raise ValueError(
             f"The term {name!r} must have one value per example, shape [batch]; received shape "
             f"{tuple(term.shape)}. Sum it over the axes of one example."
         )
-    return tf.reduce_sum(term if weight is None else term * tf.cast(weight, tf.float32))
+    return tf.reduce_sum(term if weight is None else term * tf.cast(weight, term.dtype))
 
 
 def _weighted_total(sums: Sums, weights: Mapping[str, Any]) -> tf.Tensor:
@@ -164,7 +166,7 @@ def _weighted_total(sums: Sums, weights: Mapping[str, Any]) -> tf.Tensor:
         if fixed and weight == 1:
             parts.append(value)
         elif not fixed or weight != 0:
-            parts.append(tf.cast(weight, tf.float32) * value)
+            parts.append(tf.cast(weight, value.dtype) * value)
     return tf.add_n(parts)
 
 
@@ -203,7 +205,7 @@ def gradients(
         with (shared and shared.tape) or tf.GradientTape() as tape:
             sums = objective(player, part, part_seed, training=True, shared=shared)
             # No example on any replica, no gradient: 0 / 1.
-            loss = sums["loss"] / tf.maximum(global_num_examples, 1.0)
+            loss = sums["loss"] / tf.cast(tf.maximum(global_num_examples, 1.0), sums["loss"].dtype)
             loss = optimizer.scale_loss(loss)
         new = tape.gradient(loss, weights)
         total = [_add(old, more) for old, more in zip(total, new, strict=True)]

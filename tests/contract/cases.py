@@ -13,6 +13,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import keras_genmod as kg
+from keras_genmod.core.precision import as_real
 from keras_genmod.core.registration import register
 from keras_genmod.networks import (
     conv_discriminator,
@@ -58,7 +59,7 @@ class NoiselessPosterior(kg.distributions.GaussianHead):
         super().__init__(scale, **kwargs)
 
     def distribution(self, params):
-        loc, scale = self._loc_and_scale(self._float32(params))
+        loc, scale = self._loc_and_scale(as_real(params))
         return self._over_event(_AtItsMean(loc, scale))
 
 
@@ -67,7 +68,7 @@ class NoiselessPrior(kg.distributions.Prior):
     """The standard normal distribution, whose draws are 0."""
 
     def distribution(self, posterior=None):
-        zeros = tf.zeros([self.latent_dim])
+        zeros = tf.zeros([self.latent_dim], self.real_dtype)
         return tfp.distributions.Independent(_AtItsMean(zeros, tf.ones_like(zeros)), 1)
 
 

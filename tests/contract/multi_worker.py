@@ -36,10 +36,12 @@ def main(folder: str, index: int, ports: list[int], names: list[str]) -> None:
     for number, case in enumerate(CASES):
         if case.name not in names:
             continue
+        keras.config.set_dtype_policy("float64")  # two workers are one device to its rounding
         with strategy.scope():
             model = case.noiseless(7)
             model.compile(keras.optimizers.SGD(0.005))
         history = model.fit(*case.data(19), batch_size=8, epochs=2, verbose=0).history
+        keras.config.set_dtype_policy("float32")
         # Without a seed each worker draws its own; the chief's holds for all. Files are the chief's.
         with strategy.scope():
             other = case.build(None)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import keras_genmod as kg
+from tests.arithmetic import SAME
 from tests.contract.cases import CASES, every_mechanism, selected_cases
 
 # One pair of processes for all of them.
@@ -61,16 +62,16 @@ def run(request, tmp_path_factory):
 
 
 @every_mechanism
-def test_two_workers_are_one_device(case, run):
+def test_two_workers_are_one_device(case, run, float64):
     _, results = run
     model = case.noiseless(7)
     model.compile(keras.optimizers.SGD(0.005))
     history = model.fit(*case.data(19), batch_size=8, epochs=2, verbose=0).history
     for worker in results:
         for name, values in history.items():
-            np.testing.assert_allclose(worker[case.name]["history"][name], values, rtol=1e-4)
+            np.testing.assert_allclose(worker[case.name]["history"][name], values, rtol=1e-6, atol=SAME)
         for weight, theirs in zip(model.weights, worker[case.name]["weights"], strict=True):
-            np.testing.assert_allclose(weight.numpy().ravel(), theirs, atol=5e-6)
+            np.testing.assert_allclose(weight.numpy().ravel(), theirs, rtol=0.0, atol=SAME)
 
 
 @every_mechanism

@@ -234,7 +234,7 @@ class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
     ) -> tf.Tensor:
         averaged = use_ema and self.averaged_generator is not None
         network = self.averaged_generator if averaged else self.generator
-        return tf.cast(network(self._with_condition(z, condition), training=training), tf.float32)
+        return tf.cast(network(self._with_condition(z, condition), training=training), self.real_dtype)
 
     def sample(
         self, num_samples: int, *, condition: Any = None, seed: Any = None, use_ema: bool = True
@@ -283,7 +283,7 @@ class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
 
         def features(x: tf.Tensor, condition: Any = None) -> tf.Tensor:
             h = to_features(self._with_condition(x, condition), training=False)
-            return tf.cast(tf.reshape(h, [tf.shape(h)[0], -1]), tf.float32)
+            return tf.cast(tf.reshape(h, [tf.shape(h)[0], -1]), self.real_dtype)
 
         return features
 

@@ -44,7 +44,7 @@ class TwoPlayerObjective:
         """One generated example beside each real one, with its condition, `[B, *event_shape]`."""
         z = self.prior().sample(tf.shape(x)[0], seed=seed)
         generated = self.generator(self._with_condition(z, condition), training=training)
-        return tf.cast(generated, tf.float32)
+        return tf.cast(generated, self.real_dtype)
 
     def _discriminator_terms(
         self, x: tf.Tensor, *, condition: Any, training: bool, seed: tf.Tensor, shared: tf.Tensor
@@ -52,7 +52,7 @@ class TwoPlayerObjective:
         def judge(examples: tf.Tensor) -> tf.Tensor:
             return self._logits(examples, condition, training)
 
-        real = self._with_noise(tf.cast(x, tf.float32), training, seed, 1)
+        real = self._with_noise(tf.cast(x, self.real_dtype), training, seed, 1)
         fake = self._with_noise(shared, training, seed, 2)
         loss = self._adversarial_loss
         terms = {}
@@ -61,11 +61,11 @@ class TwoPlayerObjective:
         with keep_state():
             fake_logits = _judged(judge, fake, self.r2, "r2", terms)
             if self.gradient_penalty:
-                mix = tf.random.stateless_uniform([tf.shape(real)[0]], fold_in(seed, 3))
+                mix = tf.random.stateless_uniform([tf.shape(real)[0]], fold_in(seed, 3), dtype=real.dtype)
                 terms["gradient_penalty"] = gradient_penalty(judge, real, fake, mix)
         if loss.threshold is not None:
             right = tf.stack([real_logits > loss.threshold, fake_logits <= loss.threshold])
-            terms["accuracy"] = tf.reduce_mean(tf.cast(right, tf.float32), axis=0)
+            terms["accuracy"] = tf.reduce_mean(tf.cast(right, self.real_dtype), axis=0)
         return {
             "real": loss.real(real_logits, self.label_smoothing),
             "fake": loss.fake(fake_logits),
@@ -87,16 +87,17 @@ class TwoPlayerObjective:
         return {"adversarial": self._adversarial_loss.generator(logits)}
 
     def _logits(self, x: tf.Tensor, condition: Any, training: bool = False) -> tf.Tensor:
-        """The discriminator's logits `[B]`, float32."""
+        """The discriminator's logits `[B]`."""
         logits = self.discriminator(self._with_condition(x, condition), training=training)
-        return tf.cast(logits, tf.float32)[:, 0]
+        return tf.cast(logits, self.real_dtype)[:, 0]
 
     def _with_noise(self, x: tf.Tensor, training: bool, seed: tf.Tensor, number: int) -> tf.Tensor:
         """Examples with instance noise, in training and if there is any."""
         if not training or self.instance_noise == 0.0:
             return x
         stddev = weight_at(self.instance_noise, self.training_steps)
-        return x + stddev * tf.random.stateless_normal(tf.shape(x), fold_in(seed, number))
+        noise = tf.random.stateless_normal(tf.shape(x), fold_in(seed, number), dtype=x.dtype)
+        return x + tf.cast(stddev, x.dtype) * noise
 
     def _clip_weights(self) -> None:
         for weight in self.discriminator.trainable_weights:

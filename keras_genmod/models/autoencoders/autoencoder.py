@@ -74,7 +74,7 @@ class Autoencoder(EncoderDecoder):
         super().__init__(event_shape, encoder=encoder, decoder=decoder, likelihood=likelihood, **kwargs)
 
     def _code(self, x: tf.Tensor, condition: Any = None, training: bool = False) -> tf.Tensor:
-        return tf.cast(self.encoder(self._encoder_inputs(x, condition), training=training), tf.float32)
+        return tf.cast(self.encoder(self._encoder_inputs(x, condition), training=training), self.real_dtype)
 
     def loss_terms(
         self, x: Any, *, condition: Any = None, training: bool = False, seed: Any = None

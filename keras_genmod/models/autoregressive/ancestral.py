@@ -164,9 +164,11 @@ class AncestralSampling(SamplesByRow):
         size = math.prod(self.event_shape) + 1
 
         def one(seed: tf.Tensor) -> tf.Tensor:
-            return tf.random.stateless_uniform([size, num_uniforms], seed)
+            return tf.random.stateless_uniform([size, num_uniforms], seed, dtype=self.real_dtype)
 
-        uniforms = tf.map_fn(one, seeds, fn_output_signature=tf.TensorSpec([size, num_uniforms], tf.float32))
+        uniforms = tf.map_fn(
+            one, seeds, fn_output_signature=tf.TensorSpec([size, num_uniforms], self.real_dtype)
+        )
         return tf.transpose(uniforms, [1, 0, 2])
 
     def _generate(
@@ -202,7 +204,7 @@ class AncestralSampling(SamplesByRow):
             drawn = generate(emit, num_rows, order=order, **options)
             return order + 1, tf.where(chosen == order, drawn, x)
 
-        start = tf.zeros([num_rows, *self.event_shape])
+        start = tf.zeros([num_rows, *self.event_shape], self.real_dtype)
         _, x = tf.while_loop(
             lambda order, _: order < network.num_orders,
             body,
@@ -222,7 +224,9 @@ class AncestralSampling(SamplesByRow):
 def _choices(log_weights: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
     """One of the candidates `[B, K]` of each row, by its weight and the row's own seed."""
     uniforms = tf.map_fn(
-        lambda seed: tf.random.stateless_uniform([], seed + 1), seeds, fn_output_signature=tf.float32
+        lambda seed: tf.random.stateless_uniform([], seed + 1, dtype=log_weights.dtype),
+        seeds,
+        fn_output_signature=log_weights.dtype,
     )
     shares = tf.cumsum(tf.nn.softmax(log_weights), axis=1)
     return tf.minimum(

@@ -69,7 +69,7 @@ class AutoregressiveModel(AncestralSampling, ExactDensity, GenerativeModel):
         def of_order(order: Any) -> tf.Tensor:
             return self._log_prob_of_order(x, condition, order if num_orders > 1 else None, training)
 
-        return log_mean_exp(of_order, num_orders, tf.shape(x)[0])
+        return log_mean_exp(of_order, num_orders, tf.shape(x)[0], x.dtype)
 
     def loss_terms(
         self, x: tf.Tensor, *, condition: Any = None, training: bool = False, seed: Any = None
@@ -108,7 +108,7 @@ class AutoregressiveModel(AncestralSampling, ExactDensity, GenerativeModel):
 
         specs = {
             "x": self._input_specs()["x"],
-            "mask": tf.TensorSpec([None, *self.event_shape], tf.float32, name="mask"),
+            "mask": tf.TensorSpec([None, *self.event_shape], self.real_dtype, name="mask"),
             "seed": tf.TensorSpec([None, 2], tf.int32, name="seed"),
             **self._condition_specs(),
         }

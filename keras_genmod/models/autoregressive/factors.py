@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import tensorflow as tf
+
 from keras_genmod.core.checks import describe
 from keras_genmod.distributions.head import Head
 from keras_genmod.distributions.heads import get_head
@@ -13,7 +15,7 @@ from keras_genmod.distributions.real_heads import GaussianHead
 __all__ = ["get_factor_head"]
 
 
-def get_factor_head(likelihood: Any, event_shape: Sequence[int]) -> Head:
+def get_factor_head(likelihood: Any, event_shape: Sequence[int], dtype: tf.DType = tf.float32) -> Head:
     """The head of a model's `likelihood` argument, one that can be drawn a variable at a time.
 
     By name "gaussian" is the one with predicted scale: a factor whose scale does not depend on what came
@@ -21,7 +23,7 @@ def get_factor_head(likelihood: Any, event_shape: Sequence[int]) -> Head:
     """
     if isinstance(likelihood, str) and likelihood == "gaussian":
         likelihood = GaussianHead("predicted")
-    head = get_head(likelihood, event_shape)
+    head = get_head(likelihood, event_shape, dtype)
     if head.uniforms_per_dim is None:
         raise ValueError(
             "`likelihood` must be a head that can be drawn one variable at a time; received "

@@ -74,7 +74,7 @@ class MADE(AutoregressiveModel):
         self.ordering = check_ordering(ordering, self.event_shape)
         self.direct = bool(direct)
         self.activation = keras.activations.get(activation)
-        head = get_factor_head(likelihood, self.event_shape)
+        head = get_factor_head(likelihood, self.event_shape, self.real_dtype)
         network = MaskedDenseNetwork(
             self.event_shape,
             head.params_per_dim,

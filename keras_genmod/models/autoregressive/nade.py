@@ -89,7 +89,7 @@ class NADE(AutoregressiveModel):
                 f"received {ordering!r}. For one fixed order leave `order_agnostic` out."
             )
         self.activation = keras.activations.get(activation)
-        head = get_factor_head(likelihood, self.event_shape)
+        head = get_factor_head(likelihood, self.event_shape, self.real_dtype)
         network = NADENetwork(
             self.event_shape,
             head.params_per_dim,

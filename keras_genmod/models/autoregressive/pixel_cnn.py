@@ -79,7 +79,7 @@ class PixelCNN(AutoregressiveModel):
         self.kernel_size = kernel_size
         self.first_kernel_size = first_kernel_size
         self.position_bias = bool(position_bias)
-        head = get_factor_head(likelihood, self.event_shape)
+        head = get_factor_head(likelihood, self.event_shape, self.real_dtype)
         network = pixel_cnn(
             self.event_shape,
             head.params_per_dim,

@@ -72,7 +72,7 @@ class PixelRNN(AutoregressiveModel):
         self.units = check_integer("units", units)
         self.num_layers = check_integer("num_layers", num_layers)
         self.first_kernel_size = first_kernel_size
-        head = get_factor_head(likelihood, self.event_shape)
+        head = get_factor_head(likelihood, self.event_shape, self.real_dtype)
         network = pixel_rnn(
             self.event_shape,
             head.params_per_dim,

@@ -85,7 +85,11 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
             )
         self._dequantization = first if isinstance(first, Dequantization) else None
         self._noise_shape = build_chain(
-            self.bijections, self.event_shape, condition=self._condition_spec, seed=self.seed
+            self.bijections,
+            self.event_shape,
+            condition=self._condition_spec,
+            seed=self.seed,
+            dtype=self.real_dtype,
         )
         self.latent_dim = math.prod(self._noise_shape)
         self.base = get_prior(base, "base")
@@ -94,7 +98,9 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
                 f"`base` must be a distribution of its own; received a {type(self.base).__name__}, which is "
                 "made of a model's posterior. Use 'gaussian_mixture'."
             )
-        self.base.set_shapes(self.latent_dim, (self.latent_dim,), ValueRange(), seed=self.seed)
+        self.base.set_shapes(
+            self.latent_dim, (self.latent_dim,), ValueRange(), seed=self.seed, dtype=self.real_dtype
+        )
         self.built = True
 
     @property
@@ -150,7 +156,7 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
         def of_draw(number: Any) -> tf.Tensor:
             return self._log_prob(x, condition, seeds=seeds + tf.stack([number, 0]))
 
-        return log_mean_exp(of_draw, num_samples, tf.shape(x)[0])
+        return log_mean_exp(of_draw, num_samples, tf.shape(x)[0], x.dtype)
 
     def loss_terms(
         self, x: tf.Tensor, *, condition: Any = None, training: bool = False, seed: Any = None

@@ -111,8 +111,8 @@ class FactorVAE(LatentVariableModel, AdversarialModel):
         return {**draw.terms, "z": draw.z}
 
     def _logits(self, z: tf.Tensor, training: bool) -> tf.Tensor:
-        """The discriminator's logits `[B]` of 'joint', float32."""
-        return tf.cast(self.discriminator(z, training=training), tf.float32)[:, 0]
+        """The discriminator's logits `[B]` of 'joint'."""
+        return tf.cast(self.discriminator(z, training=training), self.real_dtype)[:, 0]
 
     def _permuted(self, z: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Draws of the product of the marginals, from draws of the aggregate posterior."""

@@ -11,6 +11,7 @@ Autoencoders, Burda, Grosse and Salakhutdinov, 2016 (the estimate of `log_prob`)
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ import tensorflow_probability as tfp
 
 from keras_genmod.core.checks import check_integer
 from keras_genmod.core.noise import row_seeds, sample_rows
+from keras_genmod.core.precision import real_dtype
 from keras_genmod.core.rows import map_rows
 from keras_genmod.distributions.kl import kl_divergence, kl_per_dimension
 from keras_genmod.distributions.posteriors import centre, get_posterior_head
@@ -77,7 +79,7 @@ class LatentVariableModel(SamplesByRow, EncoderDecoder):
         **kwargs: Any,
     ) -> None:
         self.latent_dim = check_integer("latent_dim", latent_dim)
-        self._posterior_head = get_posterior_head(posterior, latent_dim)
+        self._posterior_head = get_posterior_head(posterior, latent_dim, real_dtype(kwargs.get("dtype")))
         own_prior = get_prior(prior)
         super().__init__(event_shape, encoder=encoder, decoder=decoder, likelihood=likelihood, **kwargs)
         if own_prior.needs_posterior and self._condition_spec:
@@ -85,7 +87,9 @@ class LatentVariableModel(SamplesByRow, EncoderDecoder):
                 f"A {type(own_prior).__name__} encodes examples of its own and has no conditions for them; "
                 "received it in a conditional model. Use prior='gaussian_mixture' there."
             )
-        own_prior.set_shapes(self.latent_dim, self.event_shape, self.value_range(), seed=self.seed)
+        own_prior.set_shapes(
+            self.latent_dim, self.event_shape, self.value_range(), seed=self.seed, dtype=self.real_dtype
+        )
         self._prior = own_prior
         self.latent_usage = LatentUsage(latent_dim)
 
@@ -112,7 +116,8 @@ class LatentVariableModel(SamplesByRow, EncoderDecoder):
         return self._posterior_head.distribution(self._posterior_params(x, condition, training))
 
     def _posterior_params(self, x: Any, condition: Any, training: bool) -> tf.Tensor:
-        return self.encoder(self._encoder_inputs(x, condition), training=training)
+        params = self.encoder(self._encoder_inputs(x, condition), training=training)
+        return tf.cast(params, self.real_dtype)
 
     def prior(self, *, training: bool = False) -> tfp.distributions.Distribution:
         """The prior p(z) over `[latent_dim]`, without a batch axis.
@@ -156,7 +161,7 @@ class LatentVariableModel(SamplesByRow, EncoderDecoder):
             condition = self._condition_spec.rows(condition, num_rows)
             condition = tf.tile(condition, [num_samples] + [1] * (condition.shape.rank - 1))
         inputs = self._with_condition(tf.reshape(z, [-1, self.latent_dim]), condition)
-        params = self.decoder(inputs, training=training)
+        params = tf.cast(self.decoder(inputs, training=training), self.real_dtype)
         params = tf.reshape(params, [num_samples, num_rows, *self._likelihood_head.params_shape])
         return self._likelihood_head.distribution(params).log_prob(x)
 
@@ -257,12 +262,12 @@ class LatentVariableModel(SamplesByRow, EncoderDecoder):
             log_joint = likelihood.log_prob(tf.gather(x, example)) + prior.log_prob(latents)
             return index + 1, results.write(index, log_joint)
 
-        results = tf.TensorArray(tf.float32, passes, infer_shape=False, element_shape=[None])
+        results = tf.TensorArray(self.real_dtype, passes, infer_shape=False, element_shape=[None])
         _, results = tf.while_loop(
             lambda index, _: index < passes, joint, (0, results), parallel_iterations=1
         )
         log_weights = tf.reshape(results.concat(), [-1, num_samples]) - tf.transpose(log_posterior)
-        return tf.reduce_logsumexp(log_weights, axis=1) - tf.math.log(float(num_samples))
+        return tf.reduce_logsumexp(log_weights, axis=1) - math.log(num_samples)
 
     def anomaly_score(self, x: Any, *, condition: Any = None, num_samples: int = 16) -> tf.Tensor:
         """The negative importance-weighted bound, `[B]` nats, with the same noise for every example.

@@ -66,7 +66,7 @@ class VQVAE(EncoderDecoder):
         (TensorShape([4, 3]), TensorShape([4, 4]))
     """
 
-    _latent_dtype = tf.int32
+    _latent_dtype = tf.int32  # codes
 
     def __init__(
         self,
@@ -137,7 +137,7 @@ class VQVAE(EncoderDecoder):
         return self._quantizer.codebook()
 
     def _vectors(self, x: tf.Tensor, condition: Any, training: bool) -> tf.Tensor:
-        return tf.cast(self.encoder(self._encoder_inputs(x, condition), training=training), tf.float32)
+        return tf.cast(self.encoder(self._encoder_inputs(x, condition), training=training), self.real_dtype)
 
     def _code(self, x: tf.Tensor, condition: Any = None, training: bool = False) -> tf.Tensor:
         return self._quantizer(self._vectors(x, condition, training))
@@ -164,7 +164,7 @@ class VQVAE(EncoderDecoder):
         """`reconstruction` and `commitment`; in training the codebook moves."""
         z = self._vectors(x, condition, training)
         numbers = self._quantizer(z)
-        codes = self._quantizer.lookup(numbers)
+        codes = tf.cast(self._quantizer.lookup(numbers), z.dtype)
         if training:
             self._quantizer.update(z, numbers, seed)
         self.code_usage.update_state(numbers)
