@@ -149,7 +149,7 @@ class Dequantization(Bijection):
 
     def bijector(self, condition: Any = None, training: bool = False) -> tfb.Bijector:
         """From [0, 1) to $x + u$ in [0, n)."""
-        return tfb.Scale(float(self.num_levels))
+        return tfb.Scale(tf.constant(self.num_levels, self.real_dtype))
 
     def get_config(self) -> dict:
         """The constructor arguments."""

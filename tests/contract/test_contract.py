@@ -198,6 +198,29 @@ def test_mixed_precision_computes_and_trains(case, policy):
 
 
 @every_case
+def test_double_precision_is_the_same_model(case):
+    single = case.noiseless(7)
+    keras.config.set_dtype_policy("float64")
+    double = case.noiseless(7)
+    for model in (single, double):
+        model.compile()
+    double.set_weights(single.get_weights())
+
+    def loss(model=double):
+        return model.evaluate(*case.data(ROWS), return_dict=True, verbose=0)["loss"]
+
+    unit = UNIT["float32"]
+    size = term_sizes(double, case.data(ROWS))["loss"]
+    spread = 2**0.5 * rounding_spread(loss, double.trainable_weights, unit)
+    assert loss(single) == pytest.approx(loss(), abs=5 * spread + 10 * unit * size)
+    model = fitted(case)
+    assert all(weight.dtype == "float64" for weight in model.trainable_weights)
+    if hasattr(model, "sample"):
+        condition = None if len(case.data(1)) == 1 else case.data(1)[1][0]
+        assert model.sample(2, condition=condition, seed=1).dtype == tf.float64
+
+
+@every_case
 def test_a_configuration_rebuilds_the_model(case):
     model = case.build(7)
     config = json.loads(json.dumps(keras.saving.serialize_keras_object(model)))

@@ -34,7 +34,7 @@ class ToyTranslator(AdversarialModel):
 
     def _fake(self, x, training, seed):
         a = x if self.paired else x["a"]
-        noisy = a + self.noise * tf.random.stateless_normal(tf.shape(a), seed)
+        noisy = a + self.noise * tf.random.stateless_normal(tf.shape(a), seed, dtype=a.dtype)
         return self.forward_network(noisy, training=training)
 
     def shared_forward(self, x, *, condition, training, seed):
@@ -71,7 +71,7 @@ class ToyTranslator(AdversarialModel):
         back = self.backward_network(fake, training=training)
         return {
             "adversarial": tf.nn.softplus(-self.discriminator(fake, training=training)[:, 0]),
-            "cycle": tf.reduce_sum(tf.square(tf.cast(back, tf.float32) - a), axis=-1),
+            "cycle": tf.reduce_sum(tf.square(tf.cast(back, a.dtype) - a), axis=-1),
         }
 
     def call(self, x, condition=None, training=False):
