@@ -89,7 +89,7 @@ def float32_tolerance(name, layer, x, z, condition):
     exact, _ = made(name, condition=None if condition is None else CONDITION)
     exact.set_weights(layer.get_weights())
     condition = None if condition is None else condition.astype("float64")
-    x, z = tf.Variable(x, dtype=tf.float64), tf.Variable(z, dtype=tf.float64)
+    x, z = (tf.Variable(np.asarray(value, "float64")) for value in (x, z))
 
     def answers():
         bijector = exact.bijector(condition)
