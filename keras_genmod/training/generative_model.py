@@ -31,6 +31,7 @@ from keras_genmod.metrics.means import TermMeans
 from keras_genmod.training.compiling import Compilable
 from keras_genmod.training.exporting import Exportable
 from keras_genmod.training.fitting import Fittable
+from keras_genmod.training.progress import add_data_position
 from keras_genmod.training.row_wise import RowWise
 from keras_genmod.training.saving import Saveable
 from keras_genmod.training.step import (
@@ -82,6 +83,9 @@ class GenerativeModel(Compilable, Fittable, RowWise, Saveable, Exportable, keras
         self.seed = check_seed(seed)
         # Only `train_step` advances it.
         self._noise_state = add_noise_state(self, self.seed, "noise_state")
+        # Written when `fit` begins.
+        self._data_position = add_data_position(self)
+        self._next_batch = 0
         self._term_means = TermMeans()
         self._micro_batches = 1
         self._watch_terms = False
