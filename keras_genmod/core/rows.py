@@ -44,7 +44,9 @@ class GraphCache:
     def get(self, key: Hashable, function: Callable, *, jit_compile: bool = False) -> Callable:
         """The compiled form of `function`, traced at the first use of `key`; by XLA for each size anew."""
         if key not in self._functions:
-            self._functions[key] = as_graph(function, jit_compile=jit_compile or None, one_size=jit_compile)
+            graph = as_graph(function, jit_compile=jit_compile or None, one_size=jit_compile)
+            # Of threads that come at once the first one's is kept, so that it is traced once.
+            self._functions.setdefault(key, graph)
         return self._functions[key]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -91,7 +91,9 @@ class Compilable:
             super().compile(main[1], auto_scale_loss=False, **keras_options)
             for name, optimizer in others:
                 setattr(self, name, optimizer)
-            for player in self.players():
+            players = self.players()
+            _check_names([player.name for player in players])
+            for player in players:
                 optimizer = self._optimizer_of(player)
                 if not optimizer.built:
                     optimizer.build(player.weights)
@@ -176,6 +178,14 @@ def _refuse(arguments: Mapping[str, Any]) -> None:
             raise TypeError(f"compile() got an unexpected argument {name!r}.")
         if value is not None:
             raise ValueError(f"`compile` takes no `{name}`; received {value!r}. {advice[name]}")
+
+
+def _check_names(names: Sequence[str]) -> None:
+    """Refuses players of one name, whose terms and losses would take each other's place."""
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f"`players` must give each player a name of its own; received {list(names)}. Rename one."
+        )
 
 
 def _unscaled(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:

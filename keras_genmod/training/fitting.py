@@ -15,6 +15,7 @@ from keras_genmod.core.checks import ValueRange, check_number, describe
 from keras_genmod.core.replicas import is_chief
 from keras_genmod.core.rows import as_graph
 from keras_genmod.data.pipeline import array_batches, endless_batches, num_rows, without_nones
+from keras_genmod.training.progress import EpochPosition, StreamStart, with_callback
 
 __all__ = ["Fittable"]
 
@@ -25,9 +26,9 @@ class Fittable:
     """The part of `GenerativeModel` that feeds data to the steps.
 
     Arrays are checked whole before the first step and go through `keras_genmod.data.pipeline`: their
-    order is a function of (seed, epoch), weights are kept, and an epoch begins without a pause. Data
-    sets, `PyDataset`s and generators go to Keras as they are; those that can be iterated again are
-    checked by their first batch.
+    order is a function of the seed and of the number of passes before, weights are kept, and an epoch
+    begins without a pause. Data sets, `PyDataset`s and generators go to Keras as they are; those that
+    can be iterated again are checked by their first batch.
     """
 
     def fit(
@@ -51,6 +52,10 @@ class Fittable:
     ) -> keras.callbacks.History:
         """Trains the model, as `keras.Model.fit` does.
 
+        Each pass over arrays has an order of its own, a function of the model's seed and of the number of
+        passes before, which is saved with the weights. So three calls with `epochs=1` give the weights of
+        one with `epochs=3`, also if the model is saved and loaded in between.
+
         Args:
             x: array `[N, *event_shape]`, or a `tf.data.Dataset`, `PyDataset` or generator of batches
                 `x`, `(x, condition)` or `(x, condition, sample_weight)`.
@@ -67,8 +72,10 @@ class Fittable:
                 classes left out.
             sample_weight: with arrays: weights `[N]`; the objective is their weighted sum divided by the
                 number of examples.
-            initial_epoch: number of epochs done before.
-            steps_per_epoch, validation_steps: number of batches, if not all.
+            initial_epoch: number of epochs done before. It numbers the epochs; where the data go on is
+                saved with the weights.
+            steps_per_epoch, validation_steps: number of batches, if not all. The next epoch, or the next
+                `fit` with as many batches a pass, goes on in the middle of the pass.
             validation_batch_size: as `batch_size`, for validation.
             validation_freq: number of epochs between two validations, or a list of epochs.
 
@@ -93,7 +100,7 @@ class Fittable:
                 batch_size = _DEFAULT_BATCH_SIZE
                 if steps_per_epoch is not None:
                     batch_size = -(-num_rows(batch) // steps_per_epoch)
-            steps = steps_per_epoch or -(-num_rows(batch) // batch_size)
+            batches_per_pass = -(-num_rows(batch) // batch_size)
             # TensorFlow keeps functions of pipelines for good; they must not keep the model.
             model = weakref.ref(self)
             x = endless_batches(
@@ -101,21 +108,24 @@ class Fittable:
                 batch_size,
                 seed=self._data_seed(),
                 shuffle=bool(shuffle),
-                # Asked when the first epoch begins: `BackupAndRestore` has set the epoch by then.
-                first_step=lambda: (model()._initial_epoch or initial_epoch) * steps,
+                # Asked when the first epoch begins: `StreamStart` has set it by then.
+                first_step=lambda: model()._next_batch,
             )
             y = sample_weight = class_weight = None
-            steps_per_epoch, shuffle = steps, False
+            steps_per_epoch, shuffle = steps_per_epoch or batches_per_pass, False
         else:
+            batches_per_pass = 0
             x = self._checked_batches(x, start=True)
             shuffle = shuffle if isinstance(x, keras.utils.PyDataset) else False
         if validation_data is not None:
             validation_data = self._evaluation_batches(validation_data, validation_batch_size or batch_size)
         callbacks = self._without_writers(callbacks)
+        whole_passes = batches_per_pass > 0 and steps_per_epoch % batches_per_pass == 0
+        callbacks = with_callback(callbacks, StreamStart(batches_per_pass, whole_passes), self)
         self._epoch_position = None
         if steps_per_epoch is not None and steps_per_epoch % self.steps_per_execution:
-            self._epoch_position = _EpochPosition(steps_per_epoch)
-            callbacks = _with_callback(callbacks, self._epoch_position)
+            self._epoch_position = EpochPosition(steps_per_epoch)
+            callbacks = with_callback(callbacks, self._epoch_position, self)
         return super().fit(
             x,
             y,
@@ -326,30 +336,6 @@ class Fittable:
             first_rows: gives so many of the first rows of the data, or all where there are fewer; None where
                 the data are a generator, which is not to be touched.
         """
-
-
-class _EpochPosition(keras.callbacks.Callback):
-    """Knows how many steps of the epoch are left when an execution begins."""
-
-    def __init__(self, steps_per_epoch: int) -> None:
-        super().__init__()
-        self._steps_per_epoch = steps_per_epoch
-        self._step = 0
-
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
-        self._step = batch
-
-    def steps_left(self) -> int:
-        """Steps from the one that begins to the end of the epoch."""
-        return self._steps_per_epoch - self._step
-
-
-def _with_callback(callbacks: Any, callback: keras.callbacks.Callback) -> Any:
-    if isinstance(callbacks, keras.callbacks.CallbackList):
-        callbacks.append(callback)
-        return callbacks
-    callbacks = [] if callbacks is None else callbacks
-    return [*(callbacks if isinstance(callbacks, (list, tuple)) else [callbacks]), callback]
 
 
 def _first_rows(batches: Iterable, count: int) -> Batch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,6 +32,7 @@ from keras_genmod.metrics.means import TermMeans
 from keras_genmod.training.compiling import Compilable
 from keras_genmod.training.exporting import Exportable
 from keras_genmod.training.fitting import Fittable
+from keras_genmod.training.progress import add_data_position
 from keras_genmod.training.row_wise import RowWise
 from keras_genmod.training.saving import Saveable
 from keras_genmod.training.step import (
@@ -82,11 +84,15 @@ class GenerativeModel(Compilable, Fittable, RowWise, Saveable, Exportable, keras
         self.seed = check_seed(seed)
         # Only `train_step` advances it.
         self._noise_state = add_noise_state(self, self.seed, "noise_state")
+        # Written when `fit` begins.
+        self._data_position = add_data_position(self)
+        self._next_batch = 0
         self._term_means = TermMeans()
         self._micro_batches = 1
         self._watch_terms = False
         self._epoch_position = None
-        self._num_sampling_seeds = 0
+        # Its step cannot be divided: threads that draw at once get numbers of their own.
+        self._sampling_numbers = itertools.count(1)
         self._graphs = GraphCache()
 
     # ---- what a family writes -------------------------------------------------------------------
@@ -161,9 +167,8 @@ class GenerativeModel(Compilable, Fittable, RowWise, Saveable, Exportable, keras
         """The seed of a draw: the caller's, or the next of a stream that touches nothing saved."""
         if seed is not None:
             return as_seed(seed)
-        self._num_sampling_seeds += 1
         state = tf.convert_to_tensor(self._noise_state)
-        return stream_seed(state[0], Purpose.SAMPLING, self._num_sampling_seeds)
+        return stream_seed(state[0], Purpose.SAMPLING, next(self._sampling_numbers))
 
     def _fixed_seed(self) -> tf.Tensor:
         """The seed of figures that must not change from call to call, such as anomaly scores."""
@@ -214,7 +219,7 @@ class GenerativeModel(Compilable, Fittable, RowWise, Saveable, Exportable, keras
                     shared=shared if shared is None or player is players[-1] else shared.as_constant(),
                 )
                 apply_gradients(player, optimizer, grads)
-        flat = _flatten(sums)
+        flat = self._logs_of(sums)
         if self._watch_terms:
             self._term_means.watch(flat, step)
         self._term_means.update_state(flat, num_examples)
@@ -231,7 +236,7 @@ class GenerativeModel(Compilable, Fittable, RowWise, Saveable, Exportable, keras
             player.name: objective(player, batch, seed, training=False, shared=shared)
             for player in self.players()
         }
-        self._term_means.update_state(_flatten(sums), batch_size(batch))
+        self._term_means.update_state(self._logs_of(sums), batch_size(batch))
         return self.get_metrics_result()
 
     def predict_step(self, data: Any) -> Any:
@@ -260,8 +265,20 @@ class GenerativeModel(Compilable, Fittable, RowWise, Saveable, Exportable, keras
     @property
     def metrics_names(self) -> list[str]:
         """Names of the logs, the objective first."""
-        others = [metric.name for metric in self.metrics if metric is not self._term_means]
-        return [*self._term_means.names, *others]
+        return [*self._term_means.names, *self._other_metrics()]
+
+    def _other_metrics(self) -> list[str]:
+        return [metric.name for metric in self.metrics if metric is not self._term_means]
+
+    def _logs_of(self, sums: Mapping[str, Mapping[str, tf.Tensor]]) -> dict[str, tf.Tensor]:
+        """The sums of all players under the names of the logs."""
+        flat = _flatten(sums)
+        for name in flat.keys() & set(self._other_metrics()):
+            raise ValueError(
+                f"Two figures would be logged under the name {name!r}: a term and one of the model's "
+                "metrics. Rename the term or the metric."
+            )
+        return flat
 
     def _flatten_metrics_in_order(self, logs: Mapping[str, float]) -> Any:
         values = [logs[name] for name in self.metrics_names]
@@ -309,5 +326,11 @@ def _flatten(sums: Mapping[str, Mapping[str, tf.Tensor]]) -> dict[str, tf.Tensor
         return dict(next(iter(sums.values())))
     flat = {"loss": tf.add_n([player["loss"] for player in sums.values()])}
     for name, player in sums.items():
-        flat.update({f"{name}_{term}": value for term, value in player.items()})
+        for term, value in player.items():
+            if f"{name}_{term}" in flat:
+                raise ValueError(
+                    f"Two figures would be logged under the name '{name}_{term}'; one is the term "
+                    f"{term!r} of the player {name!r}. Rename the term or the player."
+                )
+            flat[f"{name}_{term}"] = value
     return flat

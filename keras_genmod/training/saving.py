@@ -1,22 +1,26 @@
-"""Saving and loading: files appear whole or not at all, and a file that does not fit says so."""
+"""Saving and loading: files appear whole or not at all; one that does not fit or is damaged says so."""
 
 from __future__ import annotations
 
+import json
 import os
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
+from keras_genmod.core.checksums import DamagedFileError, add_checksum, check_archive, check_checksum
 from keras_genmod.core.files import replacing_file
 from keras_genmod.core.replicas import is_chief
 from keras_genmod.core.version import __version__
 
 __all__ = ["Saveable"]
 
-# Raised when files of the versions before can no longer be read.
-_FORMAT = 1
+# Raised when versions before cannot read the files. Format 1 holds no position in the data.
+_FORMAT = 2
 
 
 class Saveable:
@@ -36,11 +40,11 @@ class Saveable:
 
         Args:
             filepath: ends in `.keras`.
-            overwrite: whether an existing file is replaced; if not, Keras asks.
+            overwrite: whether an existing file is replaced.
             zipped, **kwargs: as in `keras.Model.save`.
 
         Raises:
-            ValueError: for another ending.
+            ValueError: for another ending, or a file that exists and is not to be replaced.
             OSError: for a folder that cannot be written.
         """
         if not is_chief(self.distribute_strategy):
@@ -49,11 +53,7 @@ class Saveable:
         if zipped is False or path.suffix != ".keras" or "://" in os.fspath(filepath):
             super().save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)
             return
-        if path.exists() and not overwrite:
-            raise ValueError(
-                f"`filepath` must not exist; received the existing {str(path)!r}. "
-                "Choose another name, or pass `overwrite=True`."
-            )
+        _check_overwrite(path, overwrite)
         with replacing_file(path) as temporary:
             super().save(temporary, overwrite=True, zipped=zipped, **kwargs)
 
@@ -62,19 +62,29 @@ class Saveable:
     ) -> None:
         """Writes the weights, optimizers and state of the noise; as `save`, whole or not at all.
 
+        HDF5 files get a checksum, which `load_weights` compares.
+
         Args:
             filepath: ends in `.weights.h5` (or `.weights.json` with `max_shard_size`).
-            overwrite, max_shard_size: as in `keras.Model.save_weights`.
+            overwrite: whether an existing file is replaced.
+            max_shard_size: as in `keras.Model.save_weights`.
+
+        Raises:
+            ValueError: for another ending, or a file that exists and is not to be replaced.
         """
         if not is_chief(self.distribute_strategy):
             return
         path = Path(filepath)
-        whole = path.name.endswith(".weights.h5") and max_shard_size is None
-        if not whole or (path.exists() and not overwrite):
-            super().save_weights(filepath, overwrite=overwrite, max_shard_size=max_shard_size)
+        if "://" not in os.fspath(filepath):
+            _check_overwrite(path, overwrite)
+        if not path.name.endswith(".weights.h5") or max_shard_size is not None:
+            super().save_weights(filepath, overwrite=True, max_shard_size=max_shard_size)
+            for part in _hdf5_files(path.with_suffix(".json")):
+                add_checksum(part)
             return
         with replacing_file(path) as temporary:
             super().save_weights(temporary, overwrite=True)
+            add_checksum(temporary)
 
     def load_weights(self, filepath: str | os.PathLike, skip_mismatch: bool = False, **kwargs: Any) -> None:
         """Reads weights; if the file is another model's, the weights stay as they were.
@@ -84,14 +94,18 @@ class Saveable:
             skip_mismatch, **kwargs: as in `keras.Model.load_weights`.
 
         Raises:
-            ValueError: if the file does not fit or cannot be read.
+            ValueError: if the file does not fit, cannot be read or is damaged; files of Keras have no
+                checksum and are taken as they are.
             FileNotFoundError: if there is no such file.
         """
         if not os.path.exists(filepath):
             raise FileNotFoundError(f"There is no file {os.fspath(filepath)!r}.")
         before = [(variable, variable.numpy()) for variable in self.variables]
         try:
+            _check_files(Path(filepath))
             super().load_weights(filepath, skip_mismatch=skip_mismatch, **kwargs)
+        except DamagedFileError:
+            raise
         except Exception as error:
             for variable, value in before:
                 variable.assign(value)
@@ -101,6 +115,22 @@ class Saveable:
                 "Build the model with the arguments of the saved one, or load a `.keras` file with "
                 f"`keras.saving.load_model`. Keras says: {error}"
             ) from error
+
+    def load_own_variables(self, store: Any) -> None:
+        """Reads the weights that belong to no layer; called by Keras.
+
+        Args:
+            store: the weights of a file by number.
+        """
+        # Set by Keras while it reads a `.keras` file.
+        if getattr(store, "archive", None) is not None:
+            check_archive(store.archive)
+        own = [*self._trainable_variables, *self._non_trainable_variables]
+        if len(store.keys()) == len(own) - 1:
+            values = [store[str(number)] for number in range(len(own) - 1)]
+            values.insert([v is self._data_position for v in own].index(True), np.zeros(3, "int64"))
+            store = {str(number): value for number, value in enumerate(values)}
+        super().load_own_variables(store)
 
     def get_config(self) -> dict:
         """What every file says of its writer."""
@@ -142,6 +172,33 @@ class Saveable:
                 f"The configuration does not fit {cls.__name__} of keras_genmod {__version__} (it was "
                 f"written by {written['version']}): {error}"
             ) from error
+
+
+def _check_overwrite(path: Path, overwrite: bool) -> None:
+    if path.exists() and not overwrite:
+        raise ValueError(
+            f"`filepath` must not exist; received the existing {str(path)!r}. "
+            "Choose another name, or pass `overwrite=True`."
+        )
+
+
+def _hdf5_files(path: Path) -> list[Path]:
+    """The HDF5 files of saved weights: the file itself, or the parts that an index lists."""
+    if path.name.endswith(".weights.h5"):
+        return [path]
+    if not path.name.endswith(".weights.json"):
+        return []
+    parts = keras.tree.flatten(json.loads(path.read_text())["weight_map"])
+    return [path.with_name(name) for name in sorted(set(parts))]
+
+
+def _check_files(path: Path) -> None:
+    """Compares the files of saved weights with their checksums."""
+    if path.suffix == ".keras":
+        with zipfile.ZipFile(path) as archive:
+            check_archive(archive)
+    for part in _hdf5_files(path):
+        check_checksum(part)
 
 
 def _deserialize(value: Any, custom_objects: Any) -> Any:

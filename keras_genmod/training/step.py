@@ -30,6 +30,10 @@ Sums = dict[str, tf.Tensor]
 Gradients = list["tf.Tensor | None"]
 
 
+# Names of logs that are not a family's to give.
+_RESERVED = {"loss": "the objective", "regularization": "the sum of the layers' own penalties"}
+
+
 @dataclass(frozen=True)
 class Player:
     """One objective, the networks that it trains, and how.
@@ -134,6 +138,11 @@ def objective(
     """
     arguments = {} if shared is None else {"shared": shared(batch, seed, training)}
     terms = player.loss_terms(batch.x, condition=batch.condition, training=training, seed=seed, **arguments)
+    for name in _RESERVED.keys() & terms.keys():
+        raise ValueError(
+            f"`loss_terms` must not name a term {name!r}: {_RESERVED[name]} is logged under that name. "
+            f"Rename the term, for example to '{name}_term'."
+        )
     sums = {name: _sum(name, term, batch.weight) for name, term in terms.items()}
     # Penalties of the user's own layers are scalars that enter the mean over examples once: every part
     # of a batch adds them as often as it has examples.

@@ -218,3 +218,74 @@ def test_the_logged_objective_is_the_one_that_is_minimised():
 def test_shared_forward_without_a_tape_is_computed_anew():
     shared = SharedForward(lambda x, **_: 2.0 * x)
     np.testing.assert_array_equal(shared(Batch(tf.constant(X)), tf.constant([0, 0]), True), 2 * X)
+
+
+# ---- names ------------------------------------------------------------------------------------------
+
+
+class Named(Line):
+    """A line whose terms have other names."""
+
+    def __init__(self, *names, **kwargs):
+        super().__init__(**kwargs)
+        self.names = names
+
+    def loss_terms(self, x, *, condition=None, training=False, seed=None):
+        return {name: self.a * x[:, 0] for name in self.names}
+
+    def term_weights(self):
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("loss", "term 'loss': the objective is logged.*Rename.*'loss_term'"),
+        ("regularization", "term 'regularization': the sum of the layers' own penalties.*Rename"),
+    ],
+)
+def test_names_of_logs_that_are_not_a_term_are_refused(name, words):
+    model = Named("linear", name)
+    model.compile()
+    for use in (model.fit, model.evaluate):
+        with pytest.raises(ValueError, match=words):
+            use(X, verbose=0)
+
+
+def test_a_term_does_not_take_the_place_of_a_metric():
+    class Measured(Named):
+        def __init__(self):
+            super().__init__("size")
+            self.size = keras.metrics.Mean(name="size")
+
+    model = Measured()
+    model.compile()
+    with pytest.raises(ValueError, match="name 'size': a term and one of the model's metrics. Rename"):
+        model.fit(X, verbose=0)
+
+
+class Players(Line):
+    """Players by name, each with one term."""
+
+    def __init__(self, terms, **kwargs):
+        super().__init__(**kwargs)
+        self.terms = tuple(terms)
+
+    def players(self):
+        """All of them train the one weight."""
+        return [
+            Player(name, (self.layer,), lambda x, term=term, **_: {term: self.a * x[:, 0]})
+            for name, term in self.terms
+        ]
+
+
+def test_players_of_one_name_are_refused():
+    with pytest.raises(ValueError, match=r"name of its own; received \['critic', 'critic'\]"):
+        Players([("critic", "real"), ("critic", "fake")]).compile()
+
+
+def test_terms_that_would_share_a_name_are_refused():
+    model = Players([("a", "b_c"), ("a_b", "c")])
+    model.compile(run_eagerly=True)
+    with pytest.raises(ValueError, match="under the name 'a_b_c'.*term 'c' of the player 'a_b'. Rename"):
+        model.fit(X, verbose=0)

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_genmod.core.checks import check_integer, check_number, check_rows, describe
 from keras_genmod.core.noise import row_seeds
-from keras_genmod.core.rows import map_rows
+from keras_genmod.core.rows import log_mean_exp, map_rows
 from keras_genmod.networks.autoregressive import generate_naively
 from keras_genmod.training.row_wise import ROWS_PER_PASS, SamplesByRow
 
@@ -63,16 +63,21 @@ class AncestralSampling(SamplesByRow):
         r"""Examples with the given values, and the others drawn, `[B, *event_shape]`.
 
         Variables are drawn in the model's order, each given those before it. Where the given values come
-        first in that order (the upper half of an image), that is an exact draw from p(rest | given). With
-        any other mask a drawn value does not know of the given ones that come later. `num_particles` mends
-        that: so many candidates are drawn for each row, and one is chosen by the weights
+        first in that order (the upper half of an image), that is an exact draw from the model's own
+        p(rest | given). With any other mask a drawn value does not know of the given ones that come later.
+        `num_particles` mends that: so many candidates are drawn for each row, and one is chosen by the
+        importance weights
 
-        $$ w = \prod_{d\ \text{given}} p(x_d \mid x_{<d}) $$
+        $$ w = \frac{p(x)}{q(x)}, \qquad q(x) = \prod_{d\ \text{drawn}} p(x_d \mid x_{<d}) $$
 
-        (sequential importance weights with one resampling at the end): as their number grows, the result
-        becomes a draw from p(rest | given). A temperature other than 1 does not enter the weights. Of several
-        orders the first is used; a `NADE` over random orders takes one that begins with the given values, if
-        all rows have the same mask, so that its draw is exact for any mask.
+        (one resampling at the end): as their number grows, the result becomes a draw from p(rest | given). A
+        temperature other than 1 does not enter the weights.
+
+        Of several orders each candidate takes one at random, and p and q are the means over all of them. So
+        one candidate does not weigh the orders by how likely they find the given values; many do. A `NADE`
+        over random orders draws in an order that begins with the given values, if all rows have the same
+        mask: one candidate is then an exact draw from the conditional of that order, which training has seen
+        like any other, and many become a draw from the mean over `num_orderings` orders.
 
         Args:
             x: data `[B, *event_shape]`; what stands at places that are not given does not matter.
@@ -87,7 +92,8 @@ class AncestralSampling(SamplesByRow):
         Raises:
             ValueError: for a mask of another shape, or with values other than 0 and 1.
 
-        Cost: that of sampling `num_particles` examples a row, and one pass for their weights.
+        Cost: that of sampling `num_particles` examples a row, and one pass for their weights; for each of
+        the network's orders where it holds several.
         """
         temperature = check_number("temperature", temperature, above=0.0)
         num_particles = check_integer("num_particles", num_particles)
@@ -99,9 +105,6 @@ class AncestralSampling(SamplesByRow):
         x = self._as_rows(np.where(mask, np.asarray(x), 0))
         condition = self._condition_spec.rows(condition, num_rows)
         order = self._order_from(mask)
-        if order is not None:
-            # All candidates would have the same weight.
-            num_particles = 1
         seeds = row_seeds(self._sampling_seed(seed), 0, num_rows * num_particles)
         many = [
             None if rows is None else tf.repeat(rows, num_particles, axis=0) for rows in (condition, x, mask)
@@ -109,8 +112,10 @@ class AncestralSampling(SamplesByRow):
         drawn = self._generated((seeds, *many), temperature, jit_compile, order)
         if num_particles == 1:
             return drawn
-        graph = self._graphs.get("given_log_prob", lambda rows: self._given_log_prob(*rows))
-        weights = map_rows(graph, (drawn, many[2], many[0]), batch_size=self._rows_per_pass)
+        graph = self._graphs.get("log_weights", lambda rows, order: self._log_weights(*rows, order))
+        weights = map_rows(
+            lambda rows: graph(rows, order), (drawn, many[2], many[0]), batch_size=self._rows_per_pass
+        )
         choices = self._graphs.get("choices", _choices)(
             tf.reshape(weights, [num_rows, num_particles]), seeds[::num_particles]
         )
@@ -133,12 +138,31 @@ class AncestralSampling(SamplesByRow):
             )
         return mask.astype(bool)
 
-    def _given_log_prob(self, x: tf.Tensor, mask: tf.Tensor, condition: Any) -> tf.Tensor:
-        """The sum of log p(x_d | x_<d) over the given variables, `[B]`, in the network's first order."""
+    def _log_weights(
+        self, x: tf.Tensor, mask: tf.Tensor, condition: Any, order: tf.Tensor | None
+    ) -> tf.Tensor:
+        """Of examples drawn in `order` (None: in any of the network's) log p(x) - log q(x), `[B]`."""
+        num_rows, num_orders = tf.shape(x)[0], self.network.num_orders
+
+        def log_densities(order: Any) -> tf.Tensor:
+            """Both log p and log q of one order, `[2 * B]`."""
+            log_probs = self._factor_log_probs(x, condition, order)
+            axes = list(range(1, x.shape.rank))
+            drawn = tf.where(mask, 0.0, log_probs)
+            return tf.concat([tf.reduce_sum(log_probs, axes), tf.reduce_sum(drawn, axes)], axis=0)
+
+        log_p, log_q = tf.split(
+            log_mean_exp(lambda n: log_densities(n if num_orders > 1 else None), num_orders, 2 * num_rows), 2
+        )
+        if order is not None:
+            log_q = log_densities(order)[num_rows:]
+        return log_p - log_q
+
+    def _factor_log_probs(self, x: tf.Tensor, condition: Any, order: Any) -> tf.Tensor:
+        """The factors log p(x_d | x_<d) of all variables, `[B, *event_shape]`."""
         head = self._likelihood_head
-        factors = head.distribution(self.network(head.standardize(x), condition)).distribution
-        log_probs = tf.where(mask, factors.log_prob(x), 0.0)
-        return tf.reduce_sum(log_probs, axis=list(range(1, x.shape.rank)))
+        params = self.network(head.standardize(x), condition, order=order)
+        return head.distribution(params).distribution.log_prob(x)
 
     def _generated(
         self, rows: tuple, temperature: float, jit_compile: bool, order: tf.Tensor | None = None
@@ -194,7 +218,7 @@ class AncestralSampling(SamplesByRow):
 
         generate = (lambda *a, **k: generate_naively(network, *a, **k)) if naive else network.generate
         options = {"standardize": head.standardize, "condition": condition}
-        if network.num_orders == 1 or given is not None:
+        if network.num_orders == 1 or order is not None:
             return generate(emit, num_rows, order=order, **options)
         # A draw from a mixture: each row has its order.
         chosen = tf.cast(uniforms[-1, :, 0] * network.num_orders, tf.int32)

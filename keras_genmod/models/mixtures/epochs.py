@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-__all__ = ["EpochCallback", "EpochSums", "with_first"]
+__all__ = ["EpochCallback", "EpochSums"]
 
 
 class EpochSums:
@@ -54,13 +54,3 @@ class EpochCallback(keras.callbacks.Callback):
 
     def on_train_end(self, logs: Any = None) -> None:
         self.model._look_at_parameters()
-
-
-def with_first(callback: keras.callbacks.Callback, others: Any) -> Any:
-    """The callbacks with one more in front."""
-    if isinstance(others, keras.callbacks.CallbackList):
-        callback.set_model(others.model)
-        others.callbacks.insert(0, callback)
-        return others
-    others = [] if others is None else others
-    return [callback, *(others if isinstance(others, (list, tuple)) else [others])]

@@ -22,7 +22,8 @@ import tensorflow as tf
 from keras_genmod.core.batches import Batch, batch_size
 from keras_genmod.core.checks import check_choice, check_number
 from keras_genmod.core.replicas import sum_over_replicas
-from keras_genmod.models.mixtures.epochs import EpochCallback, EpochSums, with_first
+from keras_genmod.models.mixtures.epochs import EpochCallback, EpochSums
+from keras_genmod.training.progress import with_callback
 
 __all__ = ["TRAININGS", "ExpectationMaximization"]
 
@@ -194,7 +195,7 @@ class ExpectationMaximization:
                 given["batch_size"] = _BATCH_SIZE
         # Of arrays, which may be sorted, a start sees all.
         self._in_batches = isinstance(x, (tf.data.Dataset, keras.utils.PyDataset))
-        given["callbacks"] = with_first(EpochCallback(), given.get("callbacks"))
+        given["callbacks"] = with_callback(given.get("callbacks"), EpochCallback(), self, first=True)
         return super().fit(**given)
 
     def _is_started(self) -> bool:

@@ -171,10 +171,51 @@ def test_a_nade_over_random_orders_conditions_on_any_mask():
     probabilities = np.exp(np.asarray(model._log_prob_of_order(events(5), None, order), "float64"))
     fits = np.all((events(5) == x) | ~mask, axis=1)
     assert abs(chi_square(drawn, np.where(fits, probabilities, 0.0) / probabilities[fits].sum())) < 4
-    # Rows with masks of their own are drawn in the first order.
+    # Rows with masks of their own are drawn in one of the orders of the mean.
     each = np.stack([mask, ~mask])
     kept = np.asarray(model.inpaint(np.repeat(x, 2, axis=0), each, seed=1))
     np.testing.assert_array_equal(kept[each], np.repeat(x, 2, axis=0)[each])
+
+
+def proposals(model, given, mask):
+    """The mean over orders of the product of the drawn values' factors, over all events, `[2^D]`."""
+    x = events(len(mask))
+    each = []
+    for order in range(model.network.num_orders):
+        log_probs = np.asarray(model._factor_log_probs(x, None, order), "float64")
+        each.append(np.exp(np.where(mask, 0.0, log_probs).sum(axis=1)))
+    return np.where(np.all((x == given) | ~mask, axis=1), np.mean(each, axis=0), 0.0)
+
+
+@pytest.mark.parametrize("name", ["made", "nade"])
+@pytest.mark.parametrize("masks", ["one", "several"])
+def test_particles_weigh_the_orders(name, masks):
+    """Of several orders too: the conditional of the mean of their densities, by enumeration."""
+    if name == "made":
+        model = kg.MADE((5,), hidden_dims=(20,), num_masks=3, ordering="random", seed=0)
+    else:
+        model = kg.NADE((5,), hidden_dim=4, order_agnostic=True, num_orderings=3, seed=0)
+    with_random_weights(model, 1.2)
+    given = np.array([0, 1, 0, 0, 1], "float32")
+    mask = np.array([0, 1, 0, 0, 1], bool)
+    number, particles = 3000, 64
+    x, each = np.repeat(given[None], number, axis=0), mask
+    if masks == "several":
+        # A row with another mask, which is left out again, keeps a NADE from drawing in one order.
+        x, each = np.concatenate([x, x[:1]]), np.stack([mask] * number + [~mask])
+    exact = conditional(model, given, mask)
+    blind, weighted = (
+        np.asarray(model.inpaint(x, each, seed=1, num_particles=count))[:number] for count in (1, particles)
+    )
+    assert chi_square(blind, exact) > 15
+    if name == "made" or masks == "several":
+        proposed = proposals(model, given, mask)
+        assert abs(chi_square(blind, proposed)) < 4
+        # To first order a choice among K by weights w, of mean 1 under q, is wrong by p (E_p[w] - w) / K.
+        weights = np.divide(exact, proposed, out=np.zeros_like(exact), where=proposed > 0)
+        error = np.max(exact * abs(np.sum(exact * weights) - weights)) / particles
+        assert error < np.sqrt(0.25 / number)
+    assert abs(chi_square(weighted, exact)) < 4
 
 
 def test_bad_input_is_refused():

@@ -67,7 +67,7 @@ def test_a_kernel_density_takes_new_points():
     model.fit(first, verbose=0)
     before = model.log_prob(second)
     logs = model.fit(second, validation_data=first, verbose=0).history
-    assert model.num_points == 25 and len(model.weights) == 4
+    assert model.num_points == 25 and len(model.weights) == 5
     np.testing.assert_array_equal(model.points(), second)
     assert np.max(np.abs(model.log_prob(second) - before)) > 0.1
     assert logs["val_nll"][0] == pytest.approx(-float(np.mean(model.log_prob(first))), rel=1e-5)
