@@ -33,6 +33,7 @@ def endless_batches(
     seed: int,
     shuffle: bool = True,
     first_step: Callable[[], int] | None = None,
+    dtype: tf.DType = tf.float32,
 ) -> tf.data.Dataset:
     """Batches of shuffled rows, pass after pass, for ever.
 
@@ -46,6 +47,7 @@ def endless_batches(
         seed: from 0 to 2**31 - 1.
         shuffle: whether to shuffle.
         first_step: asked, when iteration begins, for the number of the first batch to give; 0 if None.
+        dtype: of floats in the batches; integers stay.
 
     Returns:
         An endless `tf.data.Dataset` of `(x,)`, `(x, condition)` or `(x, condition, weight)`, `()` standing
@@ -84,8 +86,10 @@ def endless_batches(
     def one_pass(number: tf.Tensor, first: tf.Tensor, orders: tuple) -> tf.data.Dataset:
         def take(step: tf.Tensor):
             rows = slice(step * batch_size, (step + 1) * batch_size)
+            # Converted a batch at a time: the arrays stay as small as they are.
             taken = (
-                _as_float32(tf.gather(leaf, row[rows])) for leaf, row in zip(leaves, orders, strict=True)
+                tf.cast(part, dtype) if part.dtype.is_floating else part
+                for part in (tf.gather(leaf, row[rows]) for leaf, row in zip(leaves, orders, strict=True))
             )
             return keras.tree.pack_sequence_as(data, list(taken))
 
@@ -111,17 +115,18 @@ def endless_batches(
     return _with_options(dataset.prefetch(2))
 
 
-def array_batches(batch: Batch, batch_size: int) -> tf.data.Dataset:
+def array_batches(batch: Batch, batch_size: int, dtype: tf.DType = tf.float32) -> tf.data.Dataset:
     """Batches of the rows in their order, once.
 
     Args:
         batch: arrays `[N, ...]`, None where absent.
         batch_size: rows of a batch.
+        dtype: of floats in the batches; integers stay.
     """
     batch_size = check_integer("batch_size", batch_size)
     length = num_rows(batch)
     steps = -(-length // batch_size)
-    dataset = endless_batches(batch, batch_size, seed=0, shuffle=False).take(steps)
+    dataset = endless_batches(batch, batch_size, seed=0, shuffle=False, dtype=dtype).take(steps)
     return dataset.apply(tf.data.experimental.assert_cardinality(steps))
 
 
@@ -146,11 +151,6 @@ def without_nones(dataset: tf.data.Dataset) -> tf.data.Dataset:
     if not isinstance(spec, tuple) or all(not isinstance(part, tf.NoneTensorSpec) for part in spec):
         return dataset
     return dataset.map(lambda *parts: tuple(() if part is None else part for part in parts))
-
-
-def _as_float32(leaf: tf.Tensor) -> tf.Tensor:
-    """Floats as float32, a batch at a time; whole numbers (classes) stay."""
-    return tf.cast(leaf, tf.float32) if leaf.dtype.is_floating else leaf
 
 
 def _with_options(dataset: tf.data.Dataset) -> tf.data.Dataset:

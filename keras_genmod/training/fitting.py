@@ -108,6 +108,7 @@ class Fittable:
                 batch_size,
                 seed=self._data_seed(),
                 shuffle=bool(shuffle),
+                dtype=self.real_dtype,
                 # Asked when the first epoch begins: `StreamStart` has set it by then.
                 first_step=lambda: model()._next_batch,
             )
@@ -193,7 +194,7 @@ class Fittable:
         if _is_arrays(x):
             batch = _as_batch(x, None, None)
             self._check_inputs(batch.x, batch.condition)
-            x = array_batches(batch, batch_size or _DEFAULT_BATCH_SIZE)
+            x = array_batches(batch, batch_size or _DEFAULT_BATCH_SIZE, self.real_dtype)
         return super().predict(x, verbose=verbose, steps=steps, callbacks=callbacks)
 
     def _check_inputs(self, x: Any, condition: Any) -> None:
@@ -268,7 +269,7 @@ class Fittable:
             return self._checked_batches(data)
         batch = unpack(data)
         self._check_arrays(batch)
-        return array_batches(batch, batch_size or _DEFAULT_BATCH_SIZE)
+        return array_batches(batch, batch_size or _DEFAULT_BATCH_SIZE, self.real_dtype)
 
     def _data_seed(self) -> int:
         """The seed of the order of the data, the same on all workers."""
