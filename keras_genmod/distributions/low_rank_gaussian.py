@@ -6,8 +6,8 @@ $$ (x - \mu)^T (D + U U^T)^{-1} (x - \mu) = \lVert r - A a \rVert^2 + \lVert a \
    \quad a = C^{-1} A^T r, \qquad \det (D + U U^T) = \det D \, \det C $$
 
 The usual form, $\lVert r \rVert^2 - r^T A C^{-1} A^T r$, is a difference of large numbers where the
-directions carry most of the variance. Here it is a sum, and $a$ is where that sum is least, so that an error of
-$a$ enters by its square alone.
+directions carry most of the variance. Here it is a sum, and $a$ is where that sum is least, so that an error
+of $a$ enters by its square alone.
 """
 
 from __future__ import annotations
