@@ -5,6 +5,7 @@ from keras_genmod.distributions.gaussian_mixture import DiagonalGaussianMixture
 from keras_genmod.distributions.head import Head
 from keras_genmod.distributions.heads import BernoulliHead, ContinuousBernoulliHead, get_head
 from keras_genmod.distributions.kl import kl_divergence, kl_per_dimension
+from keras_genmod.distributions.low_rank_gaussian import LowRankGaussian
 from keras_genmod.distributions.multivariate_heads import FullCovarianceGaussianHead, LowRankGaussianHead
 from keras_genmod.distributions.priors import (
     GaussianMixturePrior,
@@ -28,6 +29,7 @@ __all__ = [
     "GaussianHead",
     "GaussianMixturePrior",
     "Head",
+    "LowRankGaussian",
     "LowRankGaussianHead",
     "Prior",
     "StandardNormalPrior",

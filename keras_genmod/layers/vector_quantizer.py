@@ -16,6 +16,7 @@ import keras
 import tensorflow as tf
 
 from keras_genmod.core.checks import check_integer, check_number
+from keras_genmod.core.distances import nearest_rows
 from keras_genmod.core.noise import check_seed
 from keras_genmod.core.registration import register
 from keras_genmod.core.replicas import assign_equally
@@ -44,9 +45,11 @@ class VectorQuantizer(keras.layers.Layer):
         inputs: `[..., D]`.
 
     Returns:
-        The codes' numbers, int32 `[...]`.
+        The codes' numbers, int32 `[...]`. Codes whose squared distances differ by less than a part of
+        2^-11 are taken for equally near.
 
-    Cost: K D for each vector.
+    Cost: K D for each vector, in float32; again in float64 for vectors so close to their code that float32
+    could not tell which is nearest.
 
     Example:
         >>> quantizer = VectorQuantizer(2)
@@ -105,9 +108,7 @@ class VectorQuantizer(keras.layers.Layer):
         """The numbers of the nearest codes."""
         codes = self.codebook()
         flat = tf.reshape(tf.cast(inputs, tf.float32), [-1, codes.shape[-1]])
-        # The vector's own square is the same for all codes.
-        distances = tf.reduce_sum(tf.square(codes), axis=1) - 2.0 * tf.matmul(flat, codes, transpose_b=True)
-        nearest = tf.argmin(distances, axis=1, output_type=tf.int32)
+        nearest = nearest_rows(flat, codes)
         return tf.reshape(nearest, tf.shape(inputs)[:-1])
 
     def lookup(self, numbers: tf.Tensor) -> tf.Tensor:

@@ -138,7 +138,7 @@ class KernelDistance(BufferedMetric):
         subset_size, num_subsets, seed: as for `kernel_distance`.
         max_samples: samples kept of each side, the first that come.
 
-    Cost: as for `kernel_distance`; `max_samples * feature_dim` float32 numbers a side.
+    Cost: as for `kernel_distance`; `max_samples * feature_dim` numbers a side.
 
     Reference: as for `kernel_distance`.
     """

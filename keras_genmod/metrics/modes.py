@@ -68,7 +68,6 @@ def count_modes(samples: Any, centers: Any, std: Any, *, num_stds: float = 3.0) 
             f"`samples` must have shape [num_samples, {centers.shape[1]}] as `centers` has; received "
             f"{samples.shape}. Flatten the samples, or give centres of that space."
         )
-    samples, centers = samples - centers[0], centers - centers[0]
     reach = np.square(num_stds * std)
     bins = np.empty(len(samples), np.int64)
     for where, distances in squared_distance_blocks(samples, centers):

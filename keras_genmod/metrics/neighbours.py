@@ -14,7 +14,7 @@ from keras_genmod.core.checks import check_integer
 from keras_genmod.core.registration import register
 from keras_genmod.metrics.features import FeatureExtractor
 from keras_genmod.metrics.measurement import Measurement, check_features, extract_pair, warn_of_few_samples
-from keras_genmod.metrics.pairwise import centre, neighbour_distances, squared_distance_blocks
+from keras_genmod.metrics.pairwise import RELATIVE_ERROR, neighbour_distances, squared_distance_blocks
 from keras_genmod.metrics.streams import SIDES, BufferedMetric
 
 __all__ = [
@@ -79,7 +79,6 @@ def _precision_recall(
         least=RECOMMENDED_NEIGHBOUR_SAMPLES,
         why="so few make manifolds that hold nearly anything.",
     )
-    centre(real, generated)
     real_radii, generated_radii = _radii(real, num_neighbours), _radii(generated, num_neighbours)
     precise = np.empty(len(generated), bool)
     recalled = np.zeros(len(real), bool)
@@ -135,7 +134,6 @@ def _density_coverage(
         least=RECOMMENDED_NEIGHBOUR_SAMPLES,
         why="so few make manifolds that hold nearly anything.",
     )
-    centre(real, generated)
     radii = _radii(real, num_neighbours)
     num_inside = 0
     covered = np.zeros(len(real), bool)
@@ -149,9 +147,11 @@ def _density_coverage(
 
 def _radii(points: np.ndarray, num_neighbours: int) -> np.ndarray:
     """Squared radius of the ball of each point, with its edge."""
-    # Distances of discrete data are often equal, and what lies on the edge is in, whatever the rounding.
-    rounding = 1e-12 * np.max(np.einsum("nd,nd->n", points, points))
-    return neighbour_distances(points, num_neighbours) + rounding
+    squares = neighbour_distances(points, num_neighbours)
+    # Distances of discrete data are often equal, and what lies on the edge is in, whatever the rounding: that
+    # of the distances, and that of the values themselves. Each ball has the edge that its own point needs.
+    radii, sizes = np.sqrt(squares), np.linalg.norm(points, axis=1)
+    return squares + 4.0 * RELATIVE_ERROR * squares + 2.0**-50 * radii * (sizes + radii)
 
 
 def _measurements(values: dict[str, float], source: dict) -> dict[str, Measurement]:
@@ -199,7 +199,7 @@ class PrecisionRecall(_NeighbourMetric):
         num_neighbours: as for `precision_recall`.
         max_samples: samples kept of each side, the first that come.
 
-    Cost: as for `precision_recall`; `max_samples * feature_dim` float32 numbers a side.
+    Cost: as for `precision_recall`; `max_samples * feature_dim` numbers a side.
 
     Reference: as for `precision_recall`.
     """
@@ -229,7 +229,7 @@ class DensityCoverage(_NeighbourMetric):
         num_neighbours: as for `density_coverage`.
         max_samples: samples kept of each side, the first that come.
 
-    Cost: as for `density_coverage`; `max_samples * feature_dim` float32 numbers a side.
+    Cost: as for `density_coverage`; `max_samples * feature_dim` numbers a side.
 
     Reference: as for `density_coverage`.
     """

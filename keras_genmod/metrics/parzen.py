@@ -16,7 +16,7 @@ import numpy as np
 
 from keras_genmod.core.checks import check_integer, check_number, describe
 from keras_genmod.metrics.measurement import check_features
-from keras_genmod.metrics.pairwise import centre, squared_distance_blocks
+from keras_genmod.metrics.pairwise import squared_distance_blocks
 
 __all__ = ["choose_bandwidth", "parzen_log_prob"]
 
@@ -86,7 +86,6 @@ def _log_probs(
             f"`{name}` must have shape [num_points, {samples.shape[1]}] as `samples` has; received "
             f"{describe(x)}. Flatten both in the same way."
         )
-    centre(samples, x)
     log_probs = np.empty((len(bandwidths), len(x)))
     for where, distances in squared_distance_blocks(x, samples, block_size=batch_size):
         # The nearest sample's kernel is the largest: taken out, the sum cannot underflow.

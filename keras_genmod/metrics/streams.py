@@ -77,7 +77,8 @@ class SampleMetric(TransientMetric):
     def _features(self, name: str, batch: Any) -> tf.Tensor:
         if self.extractor is not None:
             batch = self.extractor(batch)
-        features = tf.convert_to_tensor(batch)
+        # TensorFlow would round lists of Python's numbers to float32.
+        features = tf.convert_to_tensor(np.asarray(batch) if isinstance(batch, (list, tuple)) else batch)
         if features.shape.rank != 2 or features.shape[1] not in (None, self.feature_dim):
             raise ValueError(
                 f"`{name}` must be features of shape [batch, {self.feature_dim}]; received "
@@ -137,7 +138,10 @@ class BufferedMetric(SampleMetric):
         extractor, feature_dim: as for `SampleMetric`.
         max_samples: samples kept of each side; later ones are counted and dropped.
 
-    Cost: two times `max_samples * feature_dim` float32 numbers, on every replica.
+    Features of an extractor are kept as it gives them, in float32, and others in float64, so that the figures
+    are those of the array functions.
+
+    Cost: two times `max_samples * feature_dim` numbers, on every replica.
     """
 
     def __init__(
@@ -153,8 +157,9 @@ class BufferedMetric(SampleMetric):
         # All replicas hold the same rows, so the first one's are all there is.
         same = {"initializer": "zeros", "aggregation": "only_first_replica"}
         shape = (self.max_samples, self.feature_dim)
+        dtype = "float64" if self.extractor is None else "float32"
         self.buffers = [
-            self.add_variable(shape, dtype="float32", name=f"{side}_features", **same) for side in SIDES
+            self.add_variable(shape, dtype=dtype, name=f"{side}_features", **same) for side in SIDES
         ]
         self.counts = self.add_variable((2,), dtype="int64", name="counts", **same)
 
@@ -168,7 +173,7 @@ class BufferedMetric(SampleMetric):
             where = start + tf.range(tf.shape(rows)[0])
             return tf.tensor_scatter_nd_update(old, where[:, None], rows)
 
-        assign_equally(self.buffers[side], store, rows=tf.cast(features, tf.float32))
+        assign_equally(self.buffers[side], store, rows=tf.cast(features, self.buffers[side].dtype))
         self.counts.assign(counts + tf.one_hot(side, 2, dtype=tf.int64) * tf.cast(num_rows, tf.int64))
 
     def num_seen(self) -> dict[str, int]:

@@ -61,17 +61,63 @@ def test_far_from_the_origin_it_is_as_accurate_as_near_it():
     np.testing.assert_allclose(mixture.log_prob(z), expected, atol=2e-4)
 
 
-@pytest.mark.parametrize("spread", [1.0, 10.0, 100.0])
-def test_error_of_means_far_from_each_other(spread):
-    """It is float32's rounding of the squared distance from the centre in scales."""
+SPREADS = pytest.mark.parametrize(
+    ("spread", "scale"), [(1.0, 1.0), (100.0, 1.0), (3.0, 1e-3), (300.0, 1e-3), (1e4, 1e-3)]
+)
+
+
+def spread_out(spread, scale):
+    """Points of 20 components in 32 dimensions, `spread` apart, whose scales differ."""
     rng = np.random.default_rng(3)
-    loc = rng.normal(size=(20, 8), scale=spread).astype(np.float32)
-    scale = np.ones_like(loc)
-    z = (loc + rng.normal(size=loc.shape)).astype(np.float32)
+    loc = rng.normal(size=(20, 32), scale=spread).astype(np.float32)
+    scale = (scale * rng.uniform(0.5, 2.0, size=loc.shape)).astype(np.float32)
+    return (loc + scale * rng.normal(size=loc.shape)).astype(np.float32), loc, scale
+
+
+@SPREADS
+def test_means_may_lie_far_from_each_other(spread, scale):
+    """Any number of scales: the error is that of the rounding to float32 and the 2e-4 nats promised."""
+    z, loc, scale = spread_out(spread, scale)
     mixture = DiagonalGaussianMixture(np.zeros(20), loc, scale)
-    expected = np.logaddexp.reduce(exact_joint(z, np.zeros(20), loc, scale), axis=-1)
-    squares = np.sum((z - loc.mean(axis=0)) ** 2, axis=-1)
-    assert np.all(abs(mixture.log_prob(z) - expected) < 2**-22 * (squares + 20))
+    joint = exact_joint(z, np.zeros(20), loc, scale)
+    expected = np.logaddexp.reduce(joint, axis=-1)
+    assert np.all(abs(mixture.log_prob(z) - expected) < 2e-4 + 2.0**-23 * abs(expected))
+    assert np.all(abs(mixture.joint_log_prob(z) - joint) < 2e-4 + 2.0**-23 * abs(joint))
+
+
+@pytest.mark.parametrize("far", [-1e7, 1e9, 1e15])
+def test_a_far_component_spoils_no_other(far):
+    loc, z = LOC.copy(), np.concatenate([LOC, LOC + np.float32(0.3)])
+    loc[1] = z[1] = far
+    mixture = DiagonalGaussianMixture(LOGITS, loc, SCALE)
+    expected = np.logaddexp.reduce(exact_joint(z, loc=loc), axis=-1)
+    np.testing.assert_allclose(mixture.log_prob(z), expected, rtol=1e-6, atol=2e-4)
+
+
+@SPREADS
+def test_gradients_of_means_far_from_each_other(spread, scale):
+    """By z, the logits, the means and the scales: the coarsest has 2^-50 of squared distances in scales."""
+    z, loc, scale = spread_out(spread, scale)
+    inputs = [tf.constant(value) for value in (z, np.zeros(20, "float32"), loc, scale)]
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        value = tf.reduce_sum(DiagonalGaussianMixture(*inputs[1:]).log_prob(inputs[0]))
+    received = tape.gradient(value, inputs)
+    joint = exact_joint(z, np.zeros(20), loc, scale)
+    shares = np.exp(joint - np.logaddexp.reduce(joint, axis=-1, keepdims=True))
+    loc, scale = loc.astype(np.float64), scale.astype(np.float64)
+    residual = (z[:, None] - loc) / scale
+    expected = (
+        -np.einsum("nk,nkd->nd", shares, residual / scale),
+        np.sum(shares - 1 / 20, axis=0),
+        np.einsum("nk,nkd->kd", shares, residual / scale),
+        np.einsum("nk,nkd->kd", shares, (residual**2 - 1) / scale),
+    )
+    squares = np.max((np.max(abs(loc)) / scale) ** 2)
+    for own, exact in zip(received, expected, strict=True):
+        allowed = 1e-5 + 2.0**-50 * squares
+        # Of the logits all cancels but the rounding: each component has one point.
+        np.testing.assert_allclose(own, exact, rtol=0.0, atol=allowed * max(np.max(abs(exact)), 1.0))
 
 
 def test_gradient_pulls_to_the_likely_components():

@@ -25,6 +25,28 @@ def test_the_nearest_code_by_all_distances():
     np.testing.assert_array_equal(layer.lookup(layer(x)), CODES[distances.argmin(axis=-1)])
 
 
+@pytest.mark.parametrize("offset", [0.0, 100.0, 300.0, 3e4])
+def test_the_nearest_code_far_from_the_origin(offset):
+    """Codes N(c, 0.01): of squares multiplied out, c^2 would leave little."""
+    rng = np.random.default_rng(0)
+    codes, x = ((offset + 0.1 * rng.normal(size=(n, 8))).astype("float32") for n in (512, 400))
+    layer = VectorQuantizer(512)
+    layer.build((None, 8))
+    layer.set_codebook(codes)
+    distances = np.sum(np.square(x[:, None].astype(np.float64) - codes), axis=-1)
+    chosen = np.take_along_axis(distances, layer(x).numpy()[:, None], axis=1)[:, 0]
+    assert np.all(chosen <= distances.min(axis=1) * (1.0 + 2.0**-11))
+
+
+def test_the_nearest_code_of_two_clusters():
+    """Each code's own vector, with the clusters 1000 apart and the codes of one 0.001."""
+    codes = np.concatenate([np.arange(100), 1e6 + np.arange(100)])[:, None].astype("float32") / 1000
+    layer = VectorQuantizer(200)
+    layer.build((None, 1))
+    layer.set_codebook(codes)
+    np.testing.assert_array_equal(layer(codes), np.arange(200))
+
+
 def test_moving_averages_by_hand():
     layer = quantizer(ema_decay=0.75, revival_threshold=0.0)
     numbers = layer(X)

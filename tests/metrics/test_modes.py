@@ -50,6 +50,21 @@ def test_streamed_counts_are_the_same():
     assert metric.result()["good_share"] == np.float32(4 / 6)
 
 
+def test_a_far_centre_changes_nothing():
+    """Not for the function, and not for the metric: two centres 5 deviations apart, and one at 1e9."""
+    centers = np.array([[1e9, 1e9], [0.0, 0.0], [0.0, 0.5]])
+    samples = np.random.default_rng(0).normal(scale=0.1, size=(1000, 2))
+    samples[0] = centers[0] + 0.2
+    distances = np.linalg.norm(samples[:, None] - centers, axis=-1)
+    good = distances.min(axis=1) <= 0.3
+    expected = np.bincount(distances.argmin(axis=1)[good], minlength=3)
+    assert expected[0] == 1 and expected[2] > 0
+    np.testing.assert_array_equal(count_modes(samples, centers, 0.1).counts, expected)
+    metric = ModeCount(centers, 0.1)
+    metric.update_state(generated=samples)
+    np.testing.assert_array_equal(metric.mode_counts().counts, expected)
+
+
 def test_classes():
     labels = [0, 0, 0, 1]
     probs = np.array([[0.9, 0.1, 0, 0]] * 3 + [[0.1, 0.9, 0, 0]] + [[0.3, 0.3, 0.4, 0]] * 2)

@@ -102,6 +102,31 @@ def test_far_from_zero_distances_keep_their_digits():
     assert near == far
 
 
+@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize("far", [3e7, -1e12])
+def test_one_far_row_widens_no_other_ball(side, far):
+    """Samples 30 deviations away from what is real, and one row of either side far away."""
+    rng = np.random.default_rng(0)
+    sides = [rng.normal(size=(40, 4)), rng.normal(size=(40, 4)) + 30]
+    sides[side][0] = far
+    assert both(*sides, 3) == by_loops(*sides, 3)
+    sides[1 - side][0] = far + 10
+    assert both(*sides, 3) == by_loops(*sides, 3)
+
+
+@pytest.mark.parametrize("dim", [1, 3, 500])
+def test_distances_are_right_to_their_own_size(dim):
+    """Vectors of all sizes, some of them equal, against sums of squared differences."""
+    rng = np.random.default_rng(1)
+    rows, columns = (rng.normal(size=(n, dim)) * 10.0 ** rng.integers(-9, 10, size=(n, 1)) for n in (50, 40))
+    rows[:10] = columns[:10] + np.repeat([0.0, 1e-6], 5)[:, None] * rng.normal(size=(10, dim))
+    exact = np.sum(np.square(rows[:, None] - columns), axis=-1)
+    received = np.concatenate([block for _, block in squared_distance_blocks(rows, columns, block_size=7)])
+    # The sums of the reference are right to some units of the last place each.
+    assert np.all(abs(received - exact) <= (2.0**-40 + 2.0**-48) * exact)
+    assert np.all(received[np.arange(5), np.arange(5)] == 0.0)
+
+
 def test_few_samples_warn():
     enough = np.random.default_rng(0).normal(size=(RECOMMENDED_NEIGHBOUR_SAMPLES, 2))
     for function, name in ((precision_recall, "Precision and recall"), (density_coverage, "Density and")):

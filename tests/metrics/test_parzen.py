@@ -45,6 +45,16 @@ def test_far_points_do_not_underflow_and_offsets_do_not_matter():
     np.testing.assert_allclose(moved, parzen_log_prob(samples, x, 0.5), rtol=1e-7)
 
 
+@pytest.mark.parametrize("far", [-1e7, 1e9])
+def test_a_far_sample_spoils_nothing(far):
+    rng = np.random.default_rng(0)
+    samples, x = rng.normal(size=(30, 3)), rng.normal(size=(20, 3))
+    samples[0], x[0] = far, far + 0.5
+    np.testing.assert_allclose(parzen_log_prob(samples, x, 0.5)[1:], direct(samples, x[1:], 0.5), rtol=1e-9)
+    expected = -np.log(30) - 1.5 * np.log(2 * np.pi * 0.25) - 0.5 * 3 * 0.25 / 0.25
+    assert parzen_log_prob(samples, x, 0.5)[0] == pytest.approx(expected, rel=1e-9)
+
+
 def test_chosen_bandwidth_is_the_likeliest():
     rng = np.random.default_rng(0)
     samples, x = rng.normal(size=(200, 2)), rng.normal(size=(100, 2))

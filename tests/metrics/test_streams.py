@@ -78,6 +78,17 @@ def test_any_batches_give_the_figures_of_the_whole(case, sizes):
 
 
 @every_metric
+def test_features_keep_their_digits(case):
+    """Of features about 1e4 that differ by 1e-3, float32 would leave nothing."""
+    cls, function, options = CASES[case]
+    real, generated = (1e4 + 1e-3 * np.float64(side) for side in features())
+    expected = function(real, generated, **options)
+    metric = cls(feature_dim=DIM, **options)
+    metric.update_state(real, generated.tolist())
+    assert_same(metric.measurement(), expected)
+
+
+@every_metric
 def test_graphs_give_the_same(case):
     cls, function, options = CASES[case]
     real, generated = features()

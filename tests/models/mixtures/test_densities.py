@@ -61,6 +61,20 @@ def test_the_kernel_density_integrates_to_one():
     assert mass == pytest.approx(1.0, abs=1e-4)
 
 
+@pytest.mark.parametrize("far", [-1e7, 1e9])
+@pytest.mark.parametrize("offset", [0.0, 3e4])
+def test_a_far_point_spoils_the_density_nowhere(far, offset):
+    """Not at the other points, and not at itself, be it first or not."""
+    points = (offset + np.random.default_rng(0).normal(size=(300, 2))).astype("float32")
+    points[[0, 200]] = [[far, far], [offset, far]]
+    model = kernel_density(points, bandwidth=0.5)
+    x = np.concatenate([points, points + np.float32(0.25)])
+    squares = np.sum(np.square(x[:, None].astype("float64") - points), axis=-1) / 0.25
+    expected = np.logaddexp.reduce(-0.5 * squares, axis=1) - np.log(300 * 2.0 * np.pi * 0.25)
+    np.testing.assert_allclose(model.log_prob(x), expected, rtol=1e-6, atol=2e-4)
+    np.testing.assert_allclose(model.distribution().log_prob(x), expected, rtol=1e-6, atol=4e-4)
+
+
 @pytest.mark.parametrize("covariance", COVARIANCES)
 def test_distributions_have_the_density_of_their_model(covariance):
     model, means, matrices = mixture(covariance, (1, 3))
