@@ -211,7 +211,7 @@ class _Mask:
 
     def moved(self, values: tf.Tensor) -> tf.Tensor:
         """Zeros at the kept variables."""
-        return tf.where(self._kept, 0.0, values)
+        return tf.where(self._kept, tf.zeros_like(values), values)
 
 
 class _CouplingBijector(OwnBijector):

@@ -95,7 +95,7 @@ class RationalQuadraticSpline(OwnBijector):
         above = at.height * (mean * tf.square(share) + at.slope * mixed)
         z = at.z + above / (mean + (at.slope + at.next_slope - 2.0 * mean) * mixed)
         outside = tf.abs(x) >= self._bound
-        return tf.where(outside, x, z), tf.where(outside, 0.0, self._log_slope(share, at))
+        return tf.where(outside, x, z), tf.where(outside, tf.zeros_like(x), self._log_slope(share, at))
 
     def _to_data(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The data x and log dz/dx."""
@@ -110,7 +110,7 @@ class RationalQuadraticSpline(OwnBijector):
         share = tf.clip_by_value(2.0 * c / (-b - root), 0.0, 1.0)
         outside = tf.abs(z) >= self._bound
         x = tf.where(outside, z, at.x + share * at.width)
-        return x, tf.where(outside, 0.0, self._log_slope(share, at))
+        return x, tf.where(outside, tf.zeros_like(x), self._log_slope(share, at))
 
     def _at_noise(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return self._of_noise.recall(z, lambda: self._to_data(z))

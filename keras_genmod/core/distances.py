@@ -87,15 +87,15 @@ def nearest_rows(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     r"""The number of the row of `y` that is nearest to each row of `x`.
 
     Args:
-        x: float32 vectors `[N, D]`.
-        y: float32 vectors `[K, D]`, K at least 1.
+        x: vectors `[N, D]`, float32 or float64.
+        y: vectors `[K, D]` of the same dtype, K at least 1.
 
     Returns:
         Int32 `[N]`. Rows of `y` are taken for equally near if their squared distances differ by less than
         $2^{-11}$ of the least one, or by less than about $2^{-48}$ of their squared distances from the
         middle of `y`, which is what the rounding of float32 vectors there amounts to.
 
-    Cost: a product of N K D in float32, and one in float64 over the rows for which that is too coarse:
+    Cost: a product of N K D in their dtype, and one in float64 over the rows for which that is too coarse:
     those whose nearest row is closer than about 0.05 of their distance from the middle of `y`.
 
     >>> nearest_rows(tf.constant([[1000.04], [1000.08]]), tf.constant([[1000.0], [1000.1]])).numpy()
@@ -107,7 +107,7 @@ def nearest_rows(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     nearest = _nearest(rows, columns, column_sizes)
     sizes = tf.reduce_sum(tf.square(rows), axis=1) + tf.reduce_max(column_sizes)
     least = tf.reduce_sum(tf.math.squared_difference(x, tf.gather(y, nearest)), axis=1)
-    right = _rounding(tf.float32, x.shape[-1]) * sizes <= _RELATIVE_ERROR_OF_NEAREST * least
+    right = _rounding(x.dtype, x.shape[-1]) * sizes <= _RELATIVE_ERROR_OF_NEAREST * least
 
     def careful() -> tf.Tensor:
         doubtful = tf.where(~right)

@@ -13,6 +13,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_genmod.core.distances import squared_distances
+from keras_genmod.core.precision import as_real
 
 __all__ = ["DiagonalGaussianMixture"]
 
@@ -44,9 +45,9 @@ class DiagonalGaussianMixture(tfd.MixtureSameFamily):
 
     def __init__(self, logits: Any, loc: Any, scale: Any, name: str = "DiagonalGaussianMixture") -> None:
         parameters = dict(locals())
-        loc, scale = tf.convert_to_tensor(loc, tf.float32), tf.convert_to_tensor(scale, tf.float32)
+        loc, scale = as_real(loc), as_real(scale)
         super().__init__(
-            tfd.Categorical(logits=tf.convert_to_tensor(logits, tf.float32)),
+            tfd.Categorical(logits=tf.cast(logits, loc.dtype)),
             tfd.Independent(tfd.Normal(loc, scale), 1),
             name=name,
         )
@@ -96,5 +97,5 @@ class DiagonalGaussianMixture(tfd.MixtureSameFamily):
         which_seed, noise_seed = tfp.random.split_seed(seed, n=2)
         which = self.mixture_distribution.sample(n, seed=which_seed)
         loc, scale = (tf.gather(values, which) for values in self._parameters_of_components)
-        noise = tf.random.stateless_normal(tf.shape(loc), noise_seed)
+        noise = tf.random.stateless_normal(tf.shape(loc), noise_seed, dtype=loc.dtype)
         return loc + scale * noise

@@ -17,9 +17,14 @@ import tensorflow_probability as tfp
 from keras_genmod.core.checks import ValueRange, check_event_shape, check_number
 from keras_genmod.core.precision import as_real, real_dtype
 
-__all__ = ["Head"]
+__all__ = ["Head", "finite"]
 
 tfd = tfp.distributions
+
+
+def finite(x: tf.Tensor, largest: float = tf.float32.max) -> tf.Tensor:
+    """Numbers from -largest to largest in place of those beyond, infinity too; NaN stays."""
+    return tf.where(tf.abs(x) > largest, largest * tf.sign(x), x)
 
 
 class Head(keras.layers.Layer):

@@ -10,7 +10,7 @@ import tensorflow_probability as tfp
 from keras_genmod.core.checks import ValueRange
 from keras_genmod.core.precision import as_real, set_real_dtype
 from keras_genmod.core.registration import register, resolve
-from keras_genmod.distributions.head import Head
+from keras_genmod.distributions.head import Head, finite
 from keras_genmod.distributions.multivariate_heads import LowRankGaussianHead
 from keras_genmod.distributions.quantiles import continuous_bernoulli_quantile
 from keras_genmod.distributions.real_heads import GaussianHead, StudentTHead
@@ -21,15 +21,43 @@ __all__ = ["BernoulliHead", "ContinuousBernoulliHead", "get_head"]
 tfd = tfp.distributions
 
 
+def _mirrored(event: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The same log-density as that of 1 - x at -l: x and l, or those where l > 0, so that no l is positive.
+
+    A choice and not -|l|, whose gradient at 0 would be 0.
+    """
+    event = tf.cast(event, logits.dtype)
+    is_positive = logits > 0.0
+    return tf.where(is_positive, 1.0 - event, event), tf.where(is_positive, -logits, logits)
+
+
 class _LogitBernoulli(tfd.Bernoulli):
     """`tfd.Bernoulli` whose log-density costs one softplus instead of two.
 
-    log p(x) = x·l - softplus(l), the cross-entropy with logits, also for grey values in [0, 1].
+    log p(x) = x·l - softplus(l), the cross-entropy with logits, also for grey values in [0, 1]. With l at
+    most 0 it is a sum of two terms of one sign, and at infinite logits 0 or minus infinity.
     """
 
     def _log_prob(self, event: tf.Tensor) -> tf.Tensor:
-        logits = self.logits
-        return tf.cast(event, logits.dtype) * logits - tf.nn.softplus(logits)
+        event, logits = _mirrored(event, self.logits)
+        return tf.math.multiply_no_nan(logits, event) - tf.nn.softplus(logits)
+
+
+class _LogitContinuousBernoulli(tfd.ContinuousBernoulli):
+    """`tfd.ContinuousBernoulli` whose gradient is right at any finite logit.
+
+    log p(x) = x·l - A(l) with A(l) = log((e^l - 1) / l).
+    """
+
+    def _log_prob(self, event: tf.Tensor) -> tf.Tensor:
+        event, logits = _mirrored(event, self.logits)
+        # Near 0 the formula is 0 / 0; the next term of the series is below 1e-9 here.
+        is_small = logits > -0.5
+        square = tf.square(tf.maximum(logits, -0.5))
+        series = logits / 2.0 + square * (1 / 24 + square * (-1 / 2880 + square / 181440))
+        large = tf.minimum(logits, -0.5)
+        formula = tf.math.log(-tf.math.expm1(large)) - tf.math.log(-large)
+        return event * logits - tf.where(is_small, series, formula)
 
 
 @register
@@ -75,11 +103,11 @@ class ContinuousBernoulliHead(Head):
     uniforms_per_dim = 1
 
     def distribution(self, params: tf.Tensor) -> tfd.Distribution:
-        """Continuous Bernoulli distributions with logits `params`."""
-        return self._over_event(tfd.ContinuousBernoulli(logits=as_real(params)))
+        """Continuous Bernoulli distributions with logits `params`; infinite ones are the largest finite."""
+        return self._over_event(_LogitContinuousBernoulli(logits=finite(as_real(params))))
 
     def _draw(self, params: tf.Tensor, uniforms: tf.Tensor, temperature: Any) -> tf.Tensor:
-        return continuous_bernoulli_quantile(params[:, 0] / temperature, uniforms[:, 0])
+        return continuous_bernoulli_quantile(finite(params[:, 0] / temperature), uniforms[:, 0])
 
 
 _HEADS = {

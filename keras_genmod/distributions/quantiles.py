@@ -69,7 +69,7 @@ def continuous_bernoulli_quantile(logits: tf.Tensor, uniforms: tf.Tensor) -> tf.
     # Near l = 0 the formula is 0 / 0; the next term of the series is below 1e-9 here.
     is_small = negative > -1e-4
     series = lower * (1.0 + 0.5 * negative * upper)
-    slope = tf.where(is_small, -1.0, negative)
+    slope = tf.where(is_small, -tf.ones_like(negative), negative)
     step = lower * tf.math.expm1(slope)
     # Where 1 + step cancels, the sum of two positive terms does not.
     logarithm = tf.where(

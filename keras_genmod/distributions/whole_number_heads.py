@@ -14,13 +14,15 @@ from keras_genmod.distributions.discretized_logistic import (
     DiscretizedLogisticMixture,
     discretized_logistic_draw,
 )
-from keras_genmod.distributions.head import Head
+from keras_genmod.distributions.head import Head, finite
 from keras_genmod.distributions.quantiles import categorical_quantile
 
 __all__ = ["CategoricalHead", "DiscretizedLogisticMixtureHead"]
 
 tfd = tfp.distributions
 
+# Beyond, every value but one at an edge is impossible in float32; infinite means would be no numbers.
+_MAX_LOC = 1e30
 # PixelCNN++'s bound: a logistic of this scale lies almost wholly within one of 256 bins.
 _MIN_LOG_SCALE = -7.0
 
@@ -138,7 +140,7 @@ class DiscretizedLogisticMixtureHead(_WholeNumberHead):
 
     def _parts(self, params: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         logits, loc, log_scale = tf.split(params, 3, axis=-1)
-        return logits, loc, tf.maximum(log_scale, _MIN_LOG_SCALE)
+        return logits, finite(loc, _MAX_LOC), tf.maximum(log_scale, _MIN_LOG_SCALE)
 
     def _draw(self, params: tf.Tensor, uniforms: tf.Tensor, temperature: Any) -> tf.Tensor:
         return discretized_logistic_draw(

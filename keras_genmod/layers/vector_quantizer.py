@@ -18,6 +18,7 @@ import tensorflow as tf
 from keras_genmod.core.checks import check_integer, check_number
 from keras_genmod.core.distances import nearest_rows
 from keras_genmod.core.noise import check_seed
+from keras_genmod.core.precision import real_dtype
 from keras_genmod.core.registration import register
 from keras_genmod.core.replicas import assign_equally
 
@@ -81,7 +82,7 @@ class VectorQuantizer(keras.layers.Layer):
         self.clusters = self.add_weight(
             shape=(self.num_codes, 1 + input_shape[-1]),
             initializer=self._first_clusters,
-            dtype="float32",
+            dtype=real_dtype(self.dtype_policy).name,
             trainable=False,
             autocast=False,
             aggregation="only_first_replica",
@@ -101,13 +102,13 @@ class VectorQuantizer(keras.layers.Layer):
 
     def set_codebook(self, codes: Any) -> None:
         """Sets the codes, each with a count of 1."""
-        codes = tf.convert_to_tensor(codes, tf.float32)
+        codes = tf.cast(codes, self.clusters.dtype)
         self.clusters.assign(tf.concat([tf.ones_like(codes[:, :1]), codes], axis=1))
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """The numbers of the nearest codes."""
         codes = self.codebook()
-        flat = tf.reshape(tf.cast(inputs, tf.float32), [-1, codes.shape[-1]])
+        flat = tf.reshape(tf.cast(inputs, codes.dtype), [-1, codes.shape[-1]])
         nearest = nearest_rows(flat, codes)
         return tf.reshape(nearest, tf.shape(inputs)[:-1])
 
@@ -123,7 +124,7 @@ class VectorQuantizer(keras.layers.Layer):
             numbers: their codes `[...]`, as `call` gave them.
             seed: int32 `[2]`, of the choice of vectors for revived codes.
         """
-        flat = tf.stop_gradient(tf.reshape(tf.cast(inputs, tf.float32), [-1, inputs.shape[-1]]))
+        flat = tf.stop_gradient(tf.reshape(tf.cast(inputs, self.clusters.dtype), [-1, inputs.shape[-1]]))
         ones = tf.ones_like(flat[:, :1])
         sums = tf.math.unsorted_segment_sum(
             tf.concat([ones, flat], axis=1), tf.reshape(numbers, [-1]), self.num_codes

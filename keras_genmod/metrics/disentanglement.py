@@ -182,6 +182,7 @@ def dci(codes: Any, factors: Any, *, predictor: str = "gradient_boosting", seed:
         classifier.fit(codes[train], factor[train])
         importance[:, k] = classifier.feature_importances_
         accuracies.append(classifier.score(codes[test], factor[test]))
+    importance = _without_rounding(importance)
     return DCI(*dci_from_importance(importance), float(np.mean(accuracies)), importance)
 
 
@@ -194,7 +195,8 @@ def dci_from_importance(importance: Any) -> tuple[float, float]:
     play no part. Completeness is the same with the roles of dimensions and factors exchanged.
 
     Args:
-        importance: at least 0, `[L, F]`, both at least 2.
+        importance: at least 0, `[L, F]`, both at least 2; numbers below 0 by no more than rounding count as
+            0.
 
     Returns:
         Disentanglement and completeness, in [0, 1]; both 0 for a table of zeros.
@@ -215,9 +217,18 @@ def dci_from_importance(importance: Any) -> tuple[float, float]:
             "`importance` must have shape [code_dim, num_factors], both at least 2; received "
             f"{describe(importance)}. Among one dimension or factor there is nothing to compare."
         )
+    table = _without_rounding(table)
     ValueRange(0.0, advice="Take the absolute values of coefficients.").check("importance", table)
     table = table.astype(np.float64)
     return _concentration(table), _concentration(table.T)
+
+
+def _without_rounding(table: np.ndarray) -> np.ndarray:
+    """The table with 0 where a number is below 0 by rounding, as differences of sums over many trees are."""
+    if table.dtype.kind != "f":
+        return table
+    rounding = 100 * np.finfo(table.dtype).eps * np.max(np.abs(table))
+    return np.where((table < 0) & (table >= -rounding), 0, table)
 
 
 def _concentration(table: np.ndarray) -> float:

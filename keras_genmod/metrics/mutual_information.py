@@ -1,17 +1,18 @@
 r"""What codes tell about known factors and about each other, in nats.
 
 Codes are what an encoder makes of examples, factors the discrete causes that the examples were drawn with,
-such as the shape and the place of a sprite. Of a code $z_j$ in equal bins and a factor $v_k$,
+such as the shape and the place of a sprite. Of a code $z_j$ in bins and a factor $v_k$,
 $I(z_j; v_k) = \sum_{z, v} p(z, v) \ln \frac{p(z, v)}{p(z) p(v)}$ with the shares $p$ of examples.
 """
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 
-from keras_genmod.core.checks import ValueRange, check_integer, describe
+from keras_genmod.core.checks import ValueRange, check_choice, check_integer, describe
 
 __all__ = [
     "check_codes",
@@ -21,6 +22,10 @@ __all__ = [
     "mutual_information_gap",
 ]
 
+# How bins cut a code dimension.
+_BINNINGS = ("equal_width", "quantiles")
+# A bin with a larger share of the examples hides what the dimension tells.
+_LARGEST_SHARE = 0.95
 _NUMBERS = ValueRange()
 _WHOLE_NUMBERS = ValueRange(integer=True, advice="Number the values of each factor: 0, 1, 2, ...")
 
@@ -75,10 +80,17 @@ def check_factors(factors: Any, num_rows: int, *, min_factors: int = 1) -> np.nd
     return array
 
 
-def mutual_information(codes: Any, factors: Any, *, num_bins: int = 20) -> np.ndarray:
+def mutual_information(
+    codes: Any, factors: Any, *, num_bins: int = 20, binning: str = "equal_width"
+) -> np.ndarray:
     r"""Mutual information of each code dimension with each factor, from counts.
 
-    A code dimension is cut into `num_bins` bins of equal width between its least and its largest value.
+    A code dimension is cut into `num_bins` bins:
+
+    * `"equal_width"`: of equal width between its least and its largest value. A single far outlier puts all
+      other examples into one bin, so that the figure falls to about 0; a warning says so.
+    * `"quantiles"`: of equally many examples; examples with equal values share a bin. The figure depends on
+      the order of the values only, so that outliers do not matter.
 
     The figure of N examples is too large, for an independent pair by about
     `(num_bins - 1) * (num_values - 1) / (2 * N)` nats (fewer where bins are empty).
@@ -87,15 +99,19 @@ def mutual_information(codes: Any, factors: Any, *, num_bins: int = 20) -> np.nd
         codes: `[N, L]`.
         factors: whole numbers `[N, F]`.
         num_bins: bins of a code dimension. Below a factor's number of values it caps the information.
+        binning: "equal_width" or "quantiles".
 
     Returns:
         Float64 `[L, F]`, nats, at least 0.
 
     Raises:
         ValueError: for other shapes, values that are not finite, factors that are not whole numbers or have
-            one value only, fewer than two bins, or fewer examples than bins.
+            one value only, fewer than two bins, fewer examples than bins, or another `binning`.
 
-    Cost: N L F.
+    Warns:
+        UserWarning: if over 95% of the examples, not all equal, lie in one bin of equal width.
+
+    Cost: N L F; quantiles sort too.
 
     Reference: Challenging common assumptions in the unsupervised learning of disentangled representations,
     Locatello et al., 2019 (the bins).
@@ -104,10 +120,12 @@ def mutual_information(codes: Any, factors: Any, *, num_bins: int = 20) -> np.nd
     >>> information / np.log(2)
     array([[1.]])
     """
-    return _information(*_check(codes, factors, num_bins))
+    return _information(*_check(codes, factors, num_bins, binning))
 
 
-def mutual_information_gap(codes: Any, factors: Any, *, num_bins: int = 20) -> float:
+def mutual_information_gap(
+    codes: Any, factors: Any, *, num_bins: int = 20, binning: str = "equal_width"
+) -> float:
     r"""MIG: whether each factor is told by one code dimension, and by no second one.
 
     $\frac{1}{F} \sum_k \frac{1}{H(v_k)} (I(z_{j_k}; v_k) - \max_{j \ne j_k} I(z_j; v_k))$, where $j_k$ is the
@@ -121,12 +139,16 @@ def mutual_information_gap(codes: Any, factors: Any, *, num_bins: int = 20) -> f
         codes: `[N, L]`, L at least 2; means of posteriors, as a rule.
         factors: whole numbers `[N, F]`.
         num_bins: bins of a code dimension; at least as many as the factors have values.
+        binning: "equal_width" or "quantiles", as for `mutual_information`. Compare figures of one kind only.
 
     Returns:
         The gap, in [0, 1].
 
     Raises:
         ValueError: as `mutual_information`, or for a single code dimension.
+
+    Warns:
+        UserWarning: as `mutual_information`.
 
     Cost: N L F.
 
@@ -140,15 +162,16 @@ def mutual_information_gap(codes: Any, factors: Any, *, num_bins: int = 20) -> f
     >>> round(mutual_information_gap(factors @ [[1, 1], [1, -1]], factors, num_bins=12), 6)
     0.0
     """
-    codes, factors, num_bins = _check(codes, factors, num_bins, min_dim=2)
-    second, first = np.sort(_information(codes, factors, num_bins), axis=0)[-2:]
+    codes, factors, *bins = _check(codes, factors, num_bins, binning, min_dim=2)
+    second, first = np.sort(_information(codes, factors, *bins), axis=0)[-2:]
     entropies = [_entropy(np.unique(column, return_counts=True)[1]) for column in factors.T]
     return float(np.mean((first - second) / entropies))
 
 
 def _check(
-    codes: Any, factors: Any, num_bins: Any, *, min_dim: int = 1
-) -> tuple[np.ndarray, np.ndarray, int]:
+    codes: Any, factors: Any, num_bins: Any, binning: Any, *, min_dim: int = 1
+) -> tuple[np.ndarray, np.ndarray, int, str]:
+    check_choice("binning", binning, _BINNINGS)
     num_bins = check_integer("num_bins", num_bins, minimum=2)
     codes = check_codes(codes, min_dim=min_dim)
     if len(codes) < num_bins:
@@ -156,16 +179,41 @@ def _check(
             f"`codes` must hold at least as many examples as there are bins, {num_bins}; received "
             f"{len(codes)}. Encode more examples, or lower `num_bins`."
         )
-    return codes, check_factors(factors, len(codes)), num_bins
+    return codes, check_factors(factors, len(codes)), num_bins, binning
 
 
-def _information(codes: np.ndarray, factors: np.ndarray, num_bins: int) -> np.ndarray:
-    """The table `[L, F]` of checked arguments."""
-    codes = codes - codes.min(axis=0)
+def _equal_width_bins(codes: np.ndarray, num_bins: int) -> np.ndarray:
+    """The number of each code's bin, `[N, L]`."""
+    start = codes.min(axis=0)
     # A dimension that never moves has one bin.
-    width = np.where(codes.max(axis=0) > 0, codes.max(axis=0), 1.0)
+    width = np.where(codes.max(axis=0) > start, codes.max(axis=0) - start, 1.0)
     # The largest value belongs to the last bin, not to one of its own.
-    bins = np.minimum((codes / width * num_bins).astype(np.int64), num_bins - 1)
+    bins = np.minimum(((codes - start) / width * num_bins).astype(np.int64), num_bins - 1)
+    for j, (code, own) in enumerate(zip(codes.T, bins.T, strict=True)):
+        counts = np.bincount(own)
+        fullest = code[own == counts.argmax()]
+        if len(fullest) > _LARGEST_SHARE * len(code) and np.ptp(fullest) > 0:
+            warnings.warn(
+                f"Dimension {j} of `codes` has {len(fullest)} of {len(code)} examples in one of {num_bins} "
+                f"bins of equal width, as its values reach from {code.min():.3g} to {code.max():.3g}; what "
+                'they tell is lost. Pass `binning="quantiles"`, or leave out the examples that lie far off.',
+                stacklevel=4,
+            )
+    return bins
+
+
+def _quantile_bins(codes: np.ndarray, num_bins: int) -> np.ndarray:
+    """The number of each code's bin, `[N, L]`: each bin ends with a value of the codes."""
+    levels = np.arange(1, num_bins) / num_bins
+    edges = np.quantile(codes, levels, axis=0, method="inverted_cdf")
+    return np.stack(
+        [np.searchsorted(edge, code) for edge, code in zip(edges.T, codes.T, strict=True)], axis=1
+    )
+
+
+def _information(codes: np.ndarray, factors: np.ndarray, num_bins: int, binning: str) -> np.ndarray:
+    """The table `[L, F]` of checked arguments."""
+    bins = (_equal_width_bins if binning == "equal_width" else _quantile_bins)(codes, num_bins)
     information = np.empty((codes.shape[1], factors.shape[1]))
     for k, factor in enumerate(factors.T):
         values, index = np.unique(factor, return_inverse=True)

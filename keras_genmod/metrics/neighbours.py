@@ -98,6 +98,10 @@ def density_coverage(
     with a generated sample in them, $\frac{1}{N} \sum_i 1[\exists j: |y_j - x_i| \le r_k(x_i)]$. Balls around
     generated samples, which outliers inflate, play no part.
 
+    Points that lie exactly on each other have balls of radius 0 that hold all of them: if all n real and all
+    generated samples are one point, the density is n / k and not 1. So data with many equal rows have a
+    density far above 1.
+
     Args:
         real, generated: features `[N, D]`, or data for the extractor.
         extractor: what turns data into features.

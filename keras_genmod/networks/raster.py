@@ -95,7 +95,7 @@ class RasterNetwork(AutoregressiveNetwork):
 
         def pixel(contexts: list, columns: list, variable: tf.Tensor) -> tuple:
             """Values `[B, C]` of one pixel, the first of whose variables is given, and the new states."""
-            values = [tf.zeros([num_rows])] * channels
+            values = [tf.zeros([num_rows], self.value_dtype)] * channels
             for channel in range(channels):
                 h = self._inputs(standardize, values)
                 new_columns, kept = [], []

@@ -72,6 +72,19 @@ def test_bernoulli_draws_and_mean():
     assert np.all(abs(draws.mean(axis=0) - probs) < 4 * np.sqrt(probs * (1 - probs) / 20_000))
 
 
+def test_bernoulli_at_infinite_logits():
+    """Sure of a value: 0 where it comes, minus infinity where another does; the gradient is the error."""
+    logits = tf.constant(column([-np.inf, -np.inf, np.inf, np.inf, np.inf, -np.inf, np.nan]))
+    x = column([0, 1, 0, 1, 0.3, 0.3, 1])
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        log_prob = BernoulliHead(event_shape=(1,)).distribution(logits).log_prob(x)
+    infinity = np.inf
+    expected = [0, -infinity, -infinity, 0, -infinity, -infinity, np.nan]
+    np.testing.assert_array_equal(log_prob, expected)
+    np.testing.assert_array_equal(tape.gradient(log_prob, logits), x - tf.sigmoid(logits))
+
+
 # ---- continuous Bernoulli ---------------------------------------------------------------------------
 
 
@@ -104,6 +117,47 @@ def test_continuous_bernoulli_is_normalised(logit):
     density = np.exp(distribution.log_prob(column(x)).numpy().astype(np.float64))
     # Each log-density may be off by float32's rounding of numbers as large as the logit.
     np.testing.assert_allclose(density @ weights / 6000, 1.0, rtol=1e-6 * max(1, abs(logit)))
+
+
+@pytest.mark.parametrize("x", [0.0, 0.3, 1.0])
+def test_gradient_of_continuous_bernoulli(x):
+    """x - A'(l) with A'(l) = 1 / (1 - exp(-l)) - 1 / l, which is 1/2 + l/12 near 0."""
+    logits = np.concatenate([LOGITS, [-3e38, -1e30, -1e5, -0.51, -0.49, 0.49, 0.51, 1e5, 1e30, 3e38]])
+    params = tf.constant(column(logits))
+    with tf.GradientTape() as tape:
+        tape.watch(params)
+        log_prob = (
+            ContinuousBernoulliHead(event_shape=(1,))
+            .distribution(params)
+            .log_prob(np.full([len(logits), 1], x, np.float32))
+        )
+    # In long double the closed form is right where the series is used in float32.
+    wide = column(logits).astype(np.longdouble)[:, 0]
+    safe = np.where(abs(wide) < 1e-2, 1, wide)
+    with np.errstate(over="ignore"):
+        slope = np.where(
+            abs(wide) < 1e-2, 0.5 + wide / 12 - wide**3 / 720, 1 / (1 - np.exp(-safe)) - 1 / safe
+        )
+    gradient = tape.gradient(log_prob, params)[:, 0]
+    # Sums of numbers up to 1 / 0.5, a few roundings each.
+    np.testing.assert_allclose(gradient, np.float32(x) - slope.astype(np.float64), rtol=0, atol=2e-6)
+    assert np.all(np.isfinite(log_prob))
+
+
+def test_continuous_bernoulli_at_infinite_logits():
+    """Those of the largest finite ones: nearly all mass at one end, and no NaN."""
+    head = ContinuousBernoulliHead(event_shape=(1,))
+    largest = np.finfo(np.float32).max
+    x = column([0, 0.3, 1] * 2)
+    infinite, finite = np.repeat([-np.inf, np.inf], 3), np.repeat([-largest, largest], 3)
+    log_prob = head.distribution(column(infinite)).log_prob(x)
+    np.testing.assert_array_equal(log_prob, head.distribution(column(finite)).log_prob(x))
+    uniforms = column([0, 0.5, 1 - 2**-24] * 2)
+    # The value below which half of the mass lies is at the end itself, to float32.
+    drawn = np.asarray(head.draw(column(infinite), uniforms))
+    assert np.all(np.isfinite(drawn))
+    np.testing.assert_array_equal(drawn[[1, 4]], [0, 1])
+    assert np.isnan(head.distribution(column([np.nan])).log_prob(column([0.3])))
 
 
 def test_continuous_bernoulli_mean():

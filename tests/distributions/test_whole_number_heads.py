@@ -168,3 +168,18 @@ def test_other_numbers_of_values_are_refused(value):
 def test_other_numbers_of_components_are_refused(value):
     with pytest.raises(ValueError, match="`num_components` must be an integer of at least 1; received"):
         DiscretizedLogisticMixtureHead(num_components=value)
+
+
+@pytest.mark.parametrize("log_scale", [-100.0, -1.0, 0.0, 100.0])
+def test_infinite_means_put_all_mass_into_an_edge(log_scale):
+    """Unless the scale is infinite too: then the tails beyond both edges share it."""
+    head = DiscretizedLogisticMixtureHead(1, num_values=4, event_shape=(1,))
+    params = tf.constant([[0, -np.inf, log_scale], [0, np.inf, log_scale]], tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(params)
+        distribution = head.distribution(params)
+        log_prob = distribution.log_prob([[0.0], [3.0]])
+    expected = np.log(0.5) if log_scale == 100.0 else 0.0
+    np.testing.assert_allclose(log_prob, [expected] * 2, atol=1e-6)
+    np.testing.assert_array_equal(tape.gradient(log_prob, params), np.zeros([2, 3]))
+    np.testing.assert_allclose(distribution.mean()[:, 0], [1.5, 1.5] if expected else [0, 3], atol=1e-5)

@@ -134,6 +134,19 @@ def entropy(share):
     return -share * np.log(share) - (1 - share) * np.log(1 - share)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_rounding_below_zero_counts_as_zero(dtype):
+    table = np.array([[1.0, 0.0], [0.5, 0.5], [0.0, 2.0]], dtype)
+    exact = dci_from_importance(table)
+    rounded = table.copy()
+    rounded[0, 1] = -np.finfo(dtype).eps / 4
+    assert dci_from_importance(rounded) == exact
+    assert dci_from_importance(1e6 * rounded) == pytest.approx(exact)
+    rounded[0, 1] = -1e-3
+    with pytest.raises(ValueError, match="from -0.001.* Take the absolute values"):
+        dci_from_importance(rounded)
+
+
 def test_order_and_unit_of_importances_do_not_matter():
     table = np.random.default_rng(0).exponential(size=(5, 3))
     scores = dci_from_importance(table)

@@ -1,5 +1,7 @@
 """Information between codes and factors: tables counted by hand, grids of known score, closed forms."""
 
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.metrics import mutual_info_score
@@ -30,6 +32,51 @@ def test_bins_are_of_equal_width_from_the_least_to_the_largest_value():
     assert mutual_information(code, pairs, num_bins=4)[0, 0] == pytest.approx(np.log(4))
     assert mutual_information(code, np.arange(8)[:, None], num_bins=4)[0, 0] == pytest.approx(np.log(4))
     assert mutual_information(code, pairs, num_bins=2)[0, 0] == pytest.approx(np.log(2))
+
+
+def test_quantile_bins_hold_equally_many_examples():
+    """Eight values in four bins of two; of equal values none is parted from the others."""
+    code = np.array([0.0, 1.0, 2.0, 3.0, 40.0, 500.0, 6e3, 7e4])[:, None]
+    pairs = np.repeat(np.arange(4), 2)[:, None]
+    assert mutual_information(code, pairs, num_bins=4, binning="quantiles")[0, 0] == pytest.approx(np.log(4))
+    tied = np.array([0, 0, 0, 0, 0, 0, 1, 2])[:, None]
+    # The first three quarters are one value, so that the bins hold 6 and 2.
+    entropy = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25))
+    assert mutual_information(tied, tied, num_bins=4, binning="quantiles")[0, 0] == pytest.approx(entropy)
+
+
+def test_quantile_bins_depend_on_the_order_alone():
+    rng = np.random.default_rng(0)
+    codes, factors = rng.normal(size=(300, 3)), rng.integers(4, size=(300, 2))
+    expected = mutual_information(codes, factors, binning="quantiles")
+    np.testing.assert_array_equal(mutual_information(np.exp(codes), factors, binning="quantiles"), expected)
+
+
+def test_one_outlier_is_told_of_and_does_not_matter_to_quantiles():
+    rng = np.random.default_rng(0)
+    factors = rng.integers(5, size=(4000, 2))
+    codes = factors + rng.uniform(-0.1, 0.1, size=(4000, 2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        whole = [
+            mutual_information_gap(codes, factors, binning=kind) for kind in ("equal_width", "quantiles")
+        ]
+    codes[0] = 1e4
+    with pytest.warns(UserWarning, match='3999 of 4000 examples in one of 20 bins.*binning="quantiles"'):
+        fallen = mutual_information_gap(codes, factors)
+    quantiles = mutual_information_gap(codes, factors, binning="quantiles")
+    assert whole[0] > 0.98 and fallen < 0.01
+    # One example in 4000 changes an entropy by less than (ln(4000) + 1) / 4000 nats, of which a gap has four.
+    assert quantiles == pytest.approx(whole[1], abs=4 * 9.3 / 4000 / np.log(5))
+
+
+def test_a_value_that_most_examples_share_is_no_outlier():
+    """97% zeros and a few ones: two bins tell all."""
+    code = np.repeat([0.0, 1.0], [97, 3])[:, None]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        information = mutual_information(code, code)
+    assert information[0, 0] == pytest.approx(-(0.97 * np.log(0.97) + 0.03 * np.log(0.03)))
 
 
 def test_random_codes_give_scikit_learns_figures():
@@ -140,6 +187,7 @@ def test_wrong_input_is_refused(function, codes, factors, message):
     ("call", "message"),
     [
         (lambda: mutual_information(GRID, GRID, num_bins=1), "`num_bins` must be an integer of at least 2"),
+        (lambda: mutual_information(GRID, GRID, binning="log"), "'equal_width', 'quantiles'; received 'log'"),
         (lambda: mutual_information(GRID, GRID[:, :0]), r"at least 1 columns; received shape \(60, 0\)"),
         (lambda: mutual_information_gap(GRID[:, :1], GRID), "at least 2 dimensions to compare; received"),
         (lambda: gaussian_total_correlation(GRID[:3]), "more examples than dimensions, 3, .*; received 3"),

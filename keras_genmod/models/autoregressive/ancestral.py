@@ -148,11 +148,14 @@ class AncestralSampling(SamplesByRow):
             """Both log p and log q of one order, `[2 * B]`."""
             log_probs = self._factor_log_probs(x, condition, order)
             axes = list(range(1, x.shape.rank))
-            drawn = tf.where(mask, 0.0, log_probs)
+            drawn = tf.where(mask, tf.zeros_like(log_probs), log_probs)
             return tf.concat([tf.reduce_sum(log_probs, axes), tf.reduce_sum(drawn, axes)], axis=0)
 
         log_p, log_q = tf.split(
-            log_mean_exp(lambda n: log_densities(n if num_orders > 1 else None), num_orders, 2 * num_rows), 2
+            log_mean_exp(
+                lambda n: log_densities(n if num_orders > 1 else None), num_orders, 2 * num_rows, x.dtype
+            ),
+            2,
         )
         if order is not None:
             log_q = log_densities(order)[num_rows:]

@@ -34,7 +34,9 @@ class InfoVAE(LatentVariableModel):
     Args:
         event_shape: shape of one example.
         alpha: 1 less the weight of the divergence of each posterior, at most 1; 0 is the VAE's weight.
-        mmd_weight: $\lambda$; the discrepancy's weight is `alpha + mmd_weight - 1`, at least 0.
+        mmd_weight: $\lambda$; the discrepancy's weight is `alpha + mmd_weight - 1`, at least 0. The
+            discrepancy is a mean over the kernel's seven scales, where the code of the Wasserstein
+            autoencoder's authors sums: a weight of theirs is seven times as large here.
         kernel: of the discrepancy, see `losses.maximum_mean_discrepancy`.
         latent_dim, encoder, decoder, likelihood, posterior: as in `VAE`.
         prior: as in `VAE`, but without weights to learn.

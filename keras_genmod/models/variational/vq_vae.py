@@ -47,7 +47,9 @@ class VQVAE(EncoderDecoder):
         encoder: network from `x` (`[x, condition]`) to vectors `[..., D]`, such as `[h, w, D]`.
         decoder: network from those (`[z, condition]`) to the raw parameters of the likelihood.
         likelihood: as in `VAE`.
-        commitment: weight $\beta$ of the second term.
+        commitment: weight $\beta$ of the second term, which is summed over an example's codes, as the
+            log-likelihood is over its dimensions. The paper takes the mean over codes instead: for an example
+            of n codes its weight $\beta$ is $\beta / n$ here.
         ema_decay, revival_threshold: of the codebook, see `layers.VectorQuantizer`.
         num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`.
 
