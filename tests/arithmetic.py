@@ -68,7 +68,7 @@ def rounding_spread(function: Callable[[], Any], variables: Sequence[Any], unit:
     values = [np.asarray(variable) for variable in variables]
     exact = np.asarray(function(), "float64")
     changes = []
-    for _ in range(8):
+    for _ in range(6):
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value * (1.0 + generator.uniform(-unit, unit, value.shape)))
         changes.append(np.asarray(function(), "float64") - exact)

@@ -96,6 +96,7 @@ class VQVAE(EncoderDecoder):
             revival_threshold=revival_threshold,
             seed=self.seed,
             name="quantizer",
+            dtype=self.real_dtype.name,
         )
         self._quantizer.build((None, self.code_dim))
         self.code_usage = CodeUsage(num_codes)
