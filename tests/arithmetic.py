@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_genmod.training import MEASURE
+
 # The largest relative error of one rounding.
 UNIT = {"bfloat16": 2.0**-9, "float16": 2.0**-11, "float32": 2.0**-24, "float64": 2.0**-53}
 
@@ -43,7 +45,8 @@ def term_sizes(model, data: tuple) -> dict[str, float]:
         own = 0.0
         for name, term in terms.items():
             sizes[prefix + name] = float(np.mean(np.abs(term)))
-            own += abs(float(weights.get(name, 1.0))) * sizes[prefix + name]
+            if weights.get(name) is not MEASURE:
+                own += abs(float(weights.get(name, 1.0))) * sizes[prefix + name]
         sizes[prefix + "loss"] = own
         total += own
     sizes["loss"] = total

@@ -16,6 +16,7 @@ __all__ = [
     "is_chief",
     "num_replicas",
     "replica_id",
+    "rows_before",
     "sum_over_replicas",
 ]
 
@@ -51,6 +52,15 @@ def gather_rows(value: Any) -> Any:
     if context is None:
         return value
     return context.all_gather(value, axis=0)
+
+
+def rows_before(value: Any) -> tf.Tensor | int:
+    """Where this replica's rows begin in `gather_rows(value)`; 0 on one device."""
+    context = _replica_context()
+    if context is None:
+        return 0
+    counts = context.all_gather(tf.shape(value)[:1], axis=0)
+    return tf.reduce_sum(counts[: context.replica_id_in_sync_group])
 
 
 def in_multi_worker(strategy: tf.distribute.Strategy | None = None) -> bool:

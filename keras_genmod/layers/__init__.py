@@ -18,6 +18,7 @@ from keras_genmod.layers.pixel_lstm import PixelLSTMBlock
 from keras_genmod.layers.position_bias import PositionBias
 from keras_genmod.layers.raster import RasterLayer, Walker
 from keras_genmod.layers.row_lstm import RowLSTM
+from keras_genmod.layers.spectral_normalization import SpectralNormalization
 from keras_genmod.layers.vector_quantizer import VectorQuantizer
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "RasterLayer",
     "RowLSTM",
     "SaltAndPepperCorruption",
+    "SpectralNormalization",
     "VectorQuantizer",
     "Walker",
 ]

@@ -6,19 +6,19 @@ All functions take the batch of all replicas as a whole (`core.replicas.gather_r
 mean a better estimate and not another objective.
 
 References: Isolating Sources of Disentanglement in Variational Autoencoders, Chen, Li, Grosse and Duvenaud,
-2018 (minibatch-weighted sampling); Variational Inference of Disentangled Latent Concepts from Unlabeled
+2018 (estimates from a batch); Variational Inference of Disentangled Latent Concepts from Unlabeled
 Observations, Kumar, Sattigeri and Balakrishnan, 2018 (covariance); Disentangling by Factorising, Kim and
 Mnih, 2018 (permuted latents).
 """
 
 from __future__ import annotations
 
-import math
+from typing import Any
 
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_genmod.core.replicas import gather_rows
+from keras_genmod.core.replicas import gather_rows, rows_before
 
 __all__ = ["covariance_penalties", "log_aggregate_posterior", "permute_latents"]
 
@@ -30,10 +30,12 @@ def log_aggregate_posterior(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     r"""Estimates of $\log q(z)$ and of each $\log q(z_d)$ from the posteriors of a batch.
 
-    Minibatch-weighted sampling, for draws $z_i$ of the posteriors of a batch of M out of N examples:
-    $$ \log q(z_i) \approx \log \frac{1}{N M} \sum_{j=1}^M q(z_i \mid x_j) $$
-    Without N, the batch stands for all the data: $1 / M$ in place of $1 / (N M)$. With it the values are
-    lower by log N, as the posterior of $z_i$'s own example is in every batch; gradients are the same.
+    For draws $z_i$ of the posteriors of a batch of M out of N examples, the posterior of $z_i$'s own example
+    stands for itself and the M - 1 others stand for the N - 1 others of the data:
+    $$ \log q(z_i) \approx \log\Big[ \frac1N q(z_i \mid x_i)
+       + \frac{N - 1}{N (M - 1)} \sum_{j \ne i} q(z_i \mid x_j) \Big] $$
+    The bracket has no bias, whatever M. Without N, the batch stands for all the data: $N = M$, and every
+    posterior has the weight $1 / M$.
 
     Args:
         z: one draw of each posterior, `[B, D]`.
@@ -51,19 +53,39 @@ def log_aggregate_posterior(
         >>> float(joint[0])  # log N(0; 0, 1): both posteriors are the prior
         -0.918...
     """
+    first_row = rows_before(z)
     loc, scale = gather_rows(loc), gather_rows(scale)
     densities = tfd.Normal(loc, scale).log_prob(z[:, None, :])
-    log_size = tf.math.log(tf.cast(tf.shape(loc)[0], loc.dtype))
-    if num_examples is not None:
-        log_size += math.log(num_examples)
-    joint = tf.reduce_logsumexp(tf.reduce_sum(densities, axis=-1), axis=1) - log_size
-    return joint, tf.reduce_logsumexp(densities, axis=1) - log_size
+    log_weights = _log_weights(first_row, tf.shape(z)[0], tf.shape(loc)[0], num_examples, loc.dtype)
+    joint = tf.reduce_logsumexp(tf.reduce_sum(densities, axis=-1) + log_weights, axis=1)
+    return joint, tf.reduce_logsumexp(densities + log_weights[:, :, None], axis=1)
+
+
+def _log_weights(
+    first_row: Any, num_rows: tf.Tensor, batch: tf.Tensor, num_examples: int | None, dtype: tf.DType
+) -> tf.Tensor:
+    """Logarithms of weights `[num_rows, batch]` that add up to 1 in each row; one row has itself alone."""
+    size = tf.cast(batch, dtype)
+    total = size if num_examples is None else tf.cast(tf.where(batch > 1, num_examples, 1), dtype)
+    own = 1.0 / total
+    others = (1.0 - own) / tf.maximum(size - 1.0, 1.0)
+    is_own = tf.equal(tf.range(batch), (first_row + tf.range(num_rows))[:, None])
+    return tf.math.log(tf.where(is_own, own, others))
 
 
 def covariance_penalties(means: tf.Tensor, variances: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-    r"""How far the covariance C of the latents is from the identity.
+    r"""How far the covariance C of the latents is from the identity, estimated without bias.
 
     $\sum_{i \ne j} C_{ij}^2$ and $\sum_i (C_{ii} - 1)^2$.
+
+    The square of a batch's covariance is larger than that of the covariance itself by its sampling variance,
+    about $C_{ii} C_{jj} / n$ for n rows: the smaller the batch, the larger. The values here are without this
+    bias: each square is the product of the covariances of two pairs of rows, averaged over all pairs that
+    have no row in common, so that its expectation is the same for every number of rows from 4 on. They may
+    be negative.
+
+    The gradient is the paper's, that of the squares of the batch's covariance (over n). An estimate without
+    bias is no function to descend on: a few rows far from all others would lower it without end.
 
     Args:
         means: posterior means `[B, D]`.
@@ -71,37 +93,89 @@ def covariance_penalties(means: tf.Tensor, variances: tf.Tensor | None = None) -
             $E[\Sigma] + Cov[\mu]$, else that of the means.
 
     Returns:
-        Both sums, each repeated for every example of the batch, `[B]`.
+        Both sums, each repeated for every example of the batch, `[B]`; 0 for fewer than 4 rows.
 
     Cost: `B D^2`.
 
     Example:
-        >>> off, diagonal = covariance_penalties(tf.constant([[1.0, 1.0], [-1.0, -1.0]]))
-        >>> float(off[0]), float(diagonal[0])
-        (2.0, 0.0)
+        >>> means = tf.constant([[1.0, 1.0], [-1.0, -1.0], [1.0, 1.0], [-1.0, -1.0]])
+        >>> off, diagonal = covariance_penalties(means)
+        >>> round(float(off[0]), 4), round(float(diagonal[0]), 4)
+        (5.3333, 2.0)
     """
     num_rows = tf.shape(means)[0]
     means = gather_rows(means)
+    variances = None if variances is None else gather_rows(variances)
     centred = means - tf.reduce_mean(means, axis=0)
-    covariance = tf.matmul(centred, centred, transpose_a=True) / tf.cast(tf.shape(means)[0], means.dtype)
+    count = tf.cast(tf.shape(means)[0], means.dtype)
+
+    def of_batch(value: tf.Tensor, minimised: tf.Tensor) -> tf.Tensor:
+        value = minimised + tf.stop_gradient(value - minimised)
+        return tf.fill([num_rows], tf.where(count >= 4.0, value, tf.zeros_like(value)))
+
+    estimates = _unbiased_penalties(centred, variances, tf.maximum(count, 4.0))
+    return tuple(map(of_batch, estimates, _penalties_of_batch(centred, variances)))
+
+
+def _penalties_of_batch(centred: tf.Tensor, variances: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
+    """Both sums for the covariance of the rows themselves."""
+    covariance = tf.matmul(centred, centred, transpose_a=True) / tf.cast(tf.shape(centred)[0], centred.dtype)
     diagonal = tf.linalg.diag_part(covariance)
     off = tf.reduce_sum(tf.square(tf.linalg.set_diag(covariance, tf.zeros_like(diagonal))))
     if variances is not None:
-        diagonal += tf.reduce_mean(gather_rows(variances), axis=0)
-    penalties = off, tf.reduce_sum(tf.square(diagonal - 1.0))
-    return tuple(tf.repeat(penalty, num_rows) for penalty in penalties)
+        diagonal += tf.reduce_mean(variances, axis=0)
+    return off, tf.reduce_sum(tf.square(diagonal - 1.0))
+
+
+def _unbiased_penalties(
+    centred: tf.Tensor, variances: tf.Tensor | None, n: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Estimates without bias of both sums for the distribution that n >= 4 rows are drawn from."""
+    squares = _squared_covariance(centred, n)
+    diagonal = tf.linalg.diag_part(squares)
+    off = tf.reduce_sum(tf.linalg.set_diag(squares, tf.zeros_like(diagonal)))
+    variance = tf.reduce_sum(tf.square(centred), axis=0) / (n - 1.0)
+    if variances is None:
+        return off, tf.reduce_sum(diagonal - 2.0 * variance + 1.0)
+    # (V + m - 1)^2 for the variance V of the means and the mean m of the variances. The products V m and m^2
+    # are off by the covariance of both estimates and by the variance of the latter.
+    mean = tf.reduce_mean(variances, axis=0)
+    deviations = variances - mean
+    covariance = tf.reduce_sum(tf.square(centred) * deviations, axis=0) / ((n - 1.0) * (n - 2.0))
+    variance_of_mean = tf.reduce_sum(tf.square(deviations), axis=0) / (n * (n - 1.0))
+    diagonal += 2.0 * (variance * (mean - 1.0) - covariance) + tf.square(mean - 1.0) - variance_of_mean
+    return off, tf.reduce_sum(diagonal)
+
+
+def _squared_covariance(centred: tf.Tensor, n: tf.Tensor) -> tf.Tensor:
+    r"""Estimates without bias of the squares of the covariances, `[D, D]`, from n >= 4 centred rows.
+
+    With the covariances S of the batch (over n - 1) and $Q_{ij} = \sum_k x_{ki}^2 x_{kj}^2 / (n - 1)$,
+    $$ \frac{n - 1}{n (n - 2)(n - 3)} \big[ (n - 1)(n - 2) S_{ij}^2 + S_{ii} S_{jj} - n Q_{ij} \big] $$
+    is the mean over all pairs of pairs of rows of the product of their covariances. Its sum over i and j is
+    the estimate of Tests for High-Dimensional Covariance Matrices, Chen, Zhang and Zhong, 2010.
+    """
+    covariance = tf.matmul(centred, centred, transpose_a=True) / (n - 1.0)
+    variance = tf.linalg.diag_part(covariance)
+    fourth = tf.matmul(tf.square(centred), tf.square(centred), transpose_a=True) / (n - 1.0)
+    products = variance[:, None] * variance[None, :]
+    factor = (n - 1.0) / (n * (n - 2.0) * (n - 3.0))
+    return factor * ((n - 1.0) * (n - 2.0) * tf.square(covariance) + products - n * fourth)
 
 
 def permute_latents(z: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     r"""Rows whose entries come from different examples: draws of $\prod_d q(z_d)$, from draws of $q(z)$.
 
+    On several replicas the entries come from the rows of all.
+
     Args:
         z: draws `[B, D]`.
-        seed: int32 `[2]`.
+        seed: int32 `[2]`; a replica's own.
 
     Returns:
         `[B, D]`, each column in a random order of its own.
     """
-    order = tf.argsort(tf.random.stateless_uniform(tf.shape(z), seed), axis=0)
-    columns = tf.gather(tf.transpose(z), tf.transpose(order), batch_dims=1)
+    all_z = gather_rows(z)
+    order = tf.argsort(tf.random.stateless_uniform(tf.shape(all_z), seed), axis=0)[: tf.shape(z)[0]]
+    columns = tf.gather(tf.transpose(all_z), tf.transpose(order), batch_dims=1)
     return tf.transpose(columns)

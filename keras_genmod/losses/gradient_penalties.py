@@ -7,8 +7,11 @@ r"""Penalties on the gradient of a discriminator by its input.
 | R2 | $\lVert\nabla D(x)\rVert^2 / 2$ | generated examples |
 
 The value of each is differentiated by the discriminator's weights in training: twice the cost of the pass.
-A discriminator that mixes the examples of a batch (batch normalisation) has no gradient of one example; do
-not use penalties with it.
+
+The gradients are those of the sum of the logits, which are each example's own where no logit depends on other
+examples. `layers.MinibatchStddev` shows the examples a statistic of the batch, and gives these penalties each
+example's own gradient too. Batch normalisation mixes the examples in training and does not: do not use
+penalties with it.
 
 References: Improved Training of Wasserstein GANs, Gulrajani et al., 2017 (gradient penalty); Which Training
 Methods for GANs do actually Converge?, Mescheder, Geiger and Nowozin, 2018 (R1, R2).
@@ -20,6 +23,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from keras_genmod.core.own_gradients import example_gradients
 from keras_genmod.core.precision import as_real
 
 __all__ = ["gradient_penalty", "input_gradient_norm", "squared_gradient_penalty"]
@@ -84,7 +88,7 @@ def input_gradient_norm(critic: Critic, x: tf.Tensor) -> tuple[tf.Tensor, tf.Ten
 
 def _squared_gradient_norm(critic: Critic, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     # Only the input is watched; a tape outside, if there is one, sees weights and this gradient too.
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
+    with tf.GradientTape(watch_accessed_variables=False) as tape, example_gradients(tape):
         tape.watch(x)
         logits = critic(x)
     gradient = as_real(tape.gradient(logits, x))

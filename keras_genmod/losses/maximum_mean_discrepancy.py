@@ -27,7 +27,8 @@ def maximum_mean_discrepancy(
     r"""The unbiased estimate of $MMD^2$, as one value for each row whose mean is the estimate.
 
     Row i has the mean of $k(x_i, x_j)$ and of $k(y_i, y_j)$ over the other rows j, less twice the mean of
-    $k(x_i, y_j)$ over all. The mean is without bias, so it may be negative.
+    $k(x_i, y_j)$ over all. The mean is without bias, so it may be negative. One row alone has no others:
+    there is no estimate, and the value is 0.
 
     Args:
         x: samples `[B, D]`.
@@ -52,11 +53,12 @@ def maximum_mean_discrepancy(
     count = tf.cast(tf.shape(all_x)[0], all_x.dtype)
     # A row's kernel with itself is 1.
     others = tf.maximum(count - 1.0, 1.0)
-    return (
+    estimate = (
         (tf.reduce_sum(k(x, all_x), axis=1) - 1.0) / others
         + (tf.reduce_sum(k(y, all_y), axis=1) - 1.0) / others
         - 2.0 * tf.reduce_sum(k(x, all_y), axis=1) / count
     )
+    return tf.where(count > 1.0, estimate, tf.zeros_like(estimate))
 
 
 def _squared_distances(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:

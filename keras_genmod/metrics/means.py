@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
@@ -10,9 +11,25 @@ import tensorflow as tf
 from keras_genmod.core.registration import register
 from keras_genmod.core.replicas import sum_over_replicas
 
-__all__ = ["TermMeans", "TransientMetric"]
+__all__ = ["StatisticSum", "TermMeans", "TransientMetric"]
 
 _CAPACITY = 32
+
+
+class StatisticSum(NamedTuple):
+    """What a batch adds to the mean of a term that not every batch has.
+
+    Args:
+        total: the term summed over the examples of a batch that has it, 0 for another batch.
+        weighted: the same, times the term's weight in the objective.
+        num_examples: number of the examples of a batch that has it, else 0.
+        objectives: names of the means that the weighted term is a part of.
+    """
+
+    total: tf.Tensor
+    weighted: tf.Tensor
+    num_examples: tf.Tensor
+    objectives: tuple[str, ...] = ("loss",)
 
 
 class TransientMetric(keras.metrics.Metric):
@@ -36,12 +53,18 @@ class TermMeans(TransientMetric):
     All sums and the number of examples live in one float64 vector, so that a step costs one addition
     however many terms there are, and so that nothing is lost over millions of examples.
 
+    A statistic of a batch, such as a discrepancy of its rows from other draws, is not defined for every
+    batch. Its mean is over the examples of the batches that have it, and an objective that it belongs to is
+    the sum of the means of its parts, so that a last batch of one row biases neither. If no batch has it,
+    both are NaN.
+
     The names are those of the first update; later updates must have the same.
     """
 
     def __init__(self, name: str = "terms", **kwargs) -> None:
         super().__init__(name=name, **kwargs)
         self.names: list[str] = []
+        self._objectives: dict[str, tuple[str, ...]] = {}
         self.sums = self.add_variable((_CAPACITY,), "zeros", dtype="float64", name="sums")
         # The step at which a term was first not finite; -1 before. Written only if it is watched.
         self.first_bad_step = self.add_variable(
@@ -55,17 +78,32 @@ class TermMeans(TransientMetric):
         """
         return tf.convert_to_tensor(self.sums)[0]
 
-    def update_state(self, sums: Mapping[str, tf.Tensor], num_examples: tf.Tensor) -> None:
+    def update_state(
+        self,
+        sums: Mapping[str, tf.Tensor],
+        num_examples: tf.Tensor,
+        statistics: Mapping[str, StatisticSum] | None = None,
+    ) -> None:
         """Adds a batch.
 
         Args:
             sums: the weighted sum of each term over the batch, scalars, in a fixed order.
             num_examples: number of examples.
+            statistics: by name, what is to be added to some of these means and is not of every batch.
         """
+        statistics = statistics or {}
         self._set_names(list(sums))
-        values = [tf.cast(value, tf.float64) for value in (num_examples, *sums.values())]
-        padding = [(0, _CAPACITY - len(values))]
-        self.sums.assign_add(tf.pad(tf.stack(values), padding))
+        self._objectives = {name: statistic.objectives for name, statistic in statistics.items()}
+        values = [num_examples, *sums.values()]
+        for statistic in statistics.values():
+            values += [statistic.num_examples, statistic.total, statistic.weighted]
+        if len(values) > _CAPACITY:
+            raise ValueError(
+                f"A model may have at most {_CAPACITY - 1} terms, each statistic of a batch counted as four; "
+                f"received {len(values) - 1}."
+            )
+        values = [tf.cast(value, tf.float64) for value in values]
+        self.sums.assign_add(tf.pad(tf.stack(values), [(0, _CAPACITY - len(values))]))
 
     def watch(self, sums: Mapping[str, tf.Tensor], step: tf.Tensor) -> None:
         """Notes the step at which each term was first not finite, on whichever replica.
@@ -95,9 +133,21 @@ class TermMeans(TransientMetric):
 
     def result(self) -> dict[str, tf.Tensor]:
         """The means by name, float32; 0 before the first example."""
-        sums = tf.convert_to_tensor(self.sums)
-        means = tf.cast(tf.math.divide_no_nan(sums[1:], sums[0]), tf.float32)
-        return dict(zip(self.names, tf.unstack(means)[: len(self.names)], strict=True))
+        sums = tf.unstack(tf.convert_to_tensor(self.sums))
+        num_examples, rest = sums[0], sums[1 + len(self.names) :]
+        means = {
+            name: tf.math.divide_no_nan(total, num_examples)
+            for name, total in zip(self.names, sums[1:], strict=False)
+        }
+        for number, (name, objectives) in enumerate(self._objectives.items()):
+            count, *totals = rest[3 * number : 3 * number + 3]
+            # 0 / 0, which is NaN, where there were examples and no batch had the statistic.
+            empty = tf.logical_and(tf.equal(num_examples, 0.0), tf.equal(count, 0.0))
+            total, weighted = (value / tf.where(empty, tf.ones_like(count), count) for value in totals)
+            means[name] += total
+            for objective in objectives:
+                means[objective] += weighted
+        return {name: tf.cast(mean, tf.float32) for name, mean in means.items()}
 
     def bad_terms(self) -> dict[str, int]:
         """The terms that were watched and not finite, with the step of the first time."""

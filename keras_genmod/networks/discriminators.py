@@ -25,6 +25,7 @@ from keras_genmod.core.conditions import ConditionSpec
 from keras_genmod.layers.dropout import Dropout
 from keras_genmod.layers.minibatch_stddev import MinibatchStddev
 from keras_genmod.layers.normalization import BatchNormalization
+from keras_genmod.layers.spectral_normalization import SpectralNormalization
 from keras_genmod.networks.building import hidden_and_last, image_filters, initializers, network, start
 
 __all__ = ["conv_discriminator", "dense_discriminator"]
@@ -51,8 +52,7 @@ def dense_discriminator(
         hidden_dims: widths of the hidden layers; the last are the features.
         dropout: rate behind each hidden layer.
         minibatch_stddev: whether the last hidden layer sees how much the examples of the batch differ.
-        spectral_norm: whether every layer's weights have spectral norm 1
-            (`keras.layers.SpectralNormalization`).
+        spectral_norm: whether every layer's kernel has spectral norm 1 (`layers.SpectralNormalization`).
         conditioning: "concatenate" or "projection".
         num_classes, condition_shape: what the network is conditioned on.
         dtype: Keras dtype policy of the layers.
@@ -114,8 +114,8 @@ def conv_discriminator(
         kernel_size: of the convolutions.
         batch_norm: whether the layers behind the first are normalised over the batch.
         minibatch_stddev: whether the last convolution sees how much the examples of the batch differ.
-        spectral_norm: whether every layer's weights have spectral norm 1
-            (`keras.layers.SpectralNormalization`).
+        spectral_norm: whether every layer's kernel, as a matrix, has spectral norm 1 (the norm of the
+            reshaped kernel, not of the convolution: see `layers.SpectralNormalization`).
         initial_stddev: initial weights are N(0, initial_stddev); None takes He normal ones (Glorot uniform
             in the last layer).
         conditioning: "concatenate" or "projection".
@@ -197,7 +197,7 @@ class _Parts:
         """The layer, its weights of spectral norm 1 if the network has that."""
         if not self._spectral_norm:
             return layer
-        return keras.layers.SpectralNormalization(layer, dtype=self._dtype, name=f"{layer.name}_norm")
+        return SpectralNormalization(layer, dtype=self._dtype, name=f"{layer.name}_norm")
 
     def leaky_relu(self, h: Any, index: int) -> Any:
         return keras.layers.LeakyReLU(0.2, dtype=self._dtype, name=f"leaky_relu_{index}")(h)

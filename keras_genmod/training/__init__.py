@@ -10,9 +10,10 @@ from keras_genmod.training.schedules import (
     LinearSchedule,
     WeightSchedule,
 )
-from keras_genmod.training.step import Player, SharedForward, keep_state
+from keras_genmod.training.step import MEASURE, Player, SharedForward, keep_state
 
 __all__ = [
+    "MEASURE",
     "AdversarialModel",
     "CosineSchedule",
     "CyclicalSchedule",

@@ -74,7 +74,8 @@ class AdversarialModel(GenerativeModel):
                 `self.optimizer`, which Keras' learning-rate callbacks act on.
             discriminator_optimizer: the same; None takes a copy of a given `generator_optimizer`.
             discriminator_steps: updates of the discriminator for each one of the generator, all on the
-                same batch and each with new noise; None takes the family's own number.
+                same batch and each with new noise; None takes the family's own number. A learning-rate
+                schedule counts training steps and not these updates.
             micro_batches, run_eagerly, steps_per_execution, jit_compile, auto_scale_loss, **refused: as
                 in `GenerativeModel.compile`.
 

@@ -97,6 +97,7 @@ class Compilable:
                 optimizer = self._optimizer_of(player)
                 if not optimizer.built:
                     optimizer.build(player.weights)
+                _count_training_steps(optimizer, player.updates_per_step)
         # The objective is one of the model's own means.
         self._loss_tracker = None
         self._optimizer_arguments = {name: name for name in optimizers}
@@ -186,6 +187,27 @@ def _check_names(names: Sequence[str]) -> None:
         raise ValueError(
             f"`players` must give each player a name of its own; received {list(names)}. Rename one."
         )
+
+
+def _count_training_steps(optimizer: keras.optimizers.Optimizer, updates_per_step: int) -> None:
+    """Makes a learning-rate schedule count training steps, in each of which there are several updates.
+
+    Keras evaluates the schedule at the number of updates, which the optimizer's moments need to count. Here
+    the optimizer answers for its learning rate in another way, for its own updates and for whoever asks; the
+    schedule in it and its configuration stay the user's.
+    """
+    inner = _unscaled(optimizer)
+    vars(inner).pop("_get_current_learning_rate", None)
+    keras_rate = inner._get_current_learning_rate
+
+    def learning_rate() -> Any:
+        schedule = inner._learning_rate
+        if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+            return schedule(inner._iterations // updates_per_step)
+        return keras_rate()
+
+    if updates_per_step > 1:
+        inner._get_current_learning_rate = learning_rate
 
 
 def _unscaled(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:

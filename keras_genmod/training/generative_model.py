@@ -38,6 +38,7 @@ from keras_genmod.training.saving import Saveable
 from keras_genmod.training.step import (
     Player,
     SharedForward,
+    Sums,
     apply_gradients,
     gradients,
     objective,
@@ -64,6 +65,9 @@ class GenerativeModel(Compilable, Fittable, RowWise, Saveable, Exportable, keras
 
     # "exact", "lower_bound", "estimate" or "unnormalized" where the family has a `log_prob`.
     density: str | None = None
+    # The terms that are statistics of a batch as a whole, and the number of rows that each needs. A smaller
+    # batch is left out of their means.
+    batch_statistics: Mapping[str, int] = {}
 
     def __init__(
         self,
@@ -114,7 +118,11 @@ class GenerativeModel(Compilable, Fittable, RowWise, Saveable, Exportable, keras
         raise TypeError(f"{type(self).__name__} must define `loss_terms`, or `players`.")
 
     def term_weights(self) -> Mapping[str, Any]:
-        """Weights of terms by name, numbers or scalar tensors; those left out are 1."""
+        """Weights of terms by name, numbers or scalar tensors; those left out are 1.
+
+        A term that is only a measure, logged and not minimised, has `keras_genmod.training.MEASURE` for a
+        weight. Its mean is over examples without their weights.
+        """
         return {}
 
     def value_range(self) -> ValueRange:
@@ -138,7 +146,8 @@ class GenerativeModel(Compilable, Fittable, RowWise, Saveable, Exportable, keras
 
     def players(self) -> Sequence[Player]:
         """The players in the order of their updates; one objective is one player."""
-        return (Player("model", (self,), self.loss_terms, self.term_weights),)
+        own = {"term_weights": self.term_weights, "batch_statistics": self.batch_statistics}
+        return (Player("model", (self,), self.loss_terms, **own),)
 
     def _optimizer_of(self, player: Player) -> keras.optimizers.Optimizer:
         return self.optimizer
@@ -221,8 +230,8 @@ class GenerativeModel(Compilable, Fittable, RowWise, Saveable, Exportable, keras
                 apply_gradients(player, optimizer, grads)
         flat = self._logs_of(sums)
         if self._watch_terms:
-            self._term_means.watch(flat, step)
-        self._term_means.update_state(flat, num_examples)
+            self._term_means.watch(_watched(flat), step)
+        self._term_means.update_state(flat.terms, num_examples, flat.statistics)
         # The one place that advances the saved state of the noise.
         self._noise_state.assign_add([0, 1])
         return self.get_metrics_result()
@@ -236,7 +245,8 @@ class GenerativeModel(Compilable, Fittable, RowWise, Saveable, Exportable, keras
             player.name: objective(player, batch, seed, training=False, shared=shared)
             for player in self.players()
         }
-        self._term_means.update_state(self._logs_of(sums), batch_size(batch))
+        sums = self._logs_of(sums)
+        self._term_means.update_state(sums.terms, batch_size(batch), sums.statistics)
         return self.get_metrics_result()
 
     def predict_step(self, data: Any) -> Any:
@@ -270,10 +280,10 @@ class GenerativeModel(Compilable, Fittable, RowWise, Saveable, Exportable, keras
     def _other_metrics(self) -> list[str]:
         return [metric.name for metric in self.metrics if metric is not self._term_means]
 
-    def _logs_of(self, sums: Mapping[str, Mapping[str, tf.Tensor]]) -> dict[str, tf.Tensor]:
+    def _logs_of(self, sums: Mapping[str, Sums]) -> Sums:
         """The sums of all players under the names of the logs."""
         flat = _flatten(sums)
-        for name in flat.keys() & set(self._other_metrics()):
+        for name in flat.terms.keys() & set(self._other_metrics()):
             raise ValueError(
                 f"Two figures would be logged under the name {name!r}: a term and one of the model's "
                 "metrics. Rename the term or the metric."
@@ -320,17 +330,30 @@ class GenerativeModel(Compilable, Fittable, RowWise, Saveable, Exportable, keras
         }
 
 
-def _flatten(sums: Mapping[str, Mapping[str, tf.Tensor]]) -> dict[str, tf.Tensor]:
+def _flatten(sums: Mapping[str, Sums]) -> Sums:
     """The sums of one player as they are; of several the total, then each under its player's name."""
     if len(sums) == 1:
-        return dict(next(iter(sums.values())))
-    flat = {"loss": tf.add_n([player["loss"] for player in sums.values()])}
+        return next(iter(sums.values()))
+    terms = {"loss": tf.add_n([player.terms["loss"] for player in sums.values()])}
+    statistics = {}
     for name, player in sums.items():
-        for term, value in player.items():
-            if f"{name}_{term}" in flat:
+        for term, value in player.terms.items():
+            if f"{name}_{term}" in terms:
                 raise ValueError(
                     f"Two figures would be logged under the name '{name}_{term}'; one is the term "
                     f"{term!r} of the player {name!r}. Rename the term or the player."
                 )
-            flat[f"{name}_{term}"] = value
-    return flat
+            terms[f"{name}_{term}"] = value
+        for term, statistic in player.statistics.items():
+            statistics[f"{name}_{term}"] = statistic._replace(objectives=("loss", f"{name}_loss"))
+    return Sums(terms, statistics)
+
+
+def _watched(sums: Sums) -> dict[str, tf.Tensor]:
+    """The sums of a batch, the statistics where they belong."""
+    terms = dict(sums.terms)
+    for name, statistic in sums.statistics.items():
+        terms[name] += statistic.total
+        for objective_name in statistic.objectives:
+            terms[objective_name] += statistic.weighted
+    return terms

@@ -7,14 +7,21 @@ The objective of a player is
 with terms t_k, their weights b_k, example weights w_i and the number N of examples over all replicas and
 micro-batches. Each replica divides its own sum by the global N; the optimizer then sums the gradients
 over replicas, and the result is the gradient of L, for a ragged last batch too.
+
+Two kinds of terms are not summed like that, and a player names them:
+
+- a measure, such as an accuracy, is a plain mean over examples, without their weights, and no part of L;
+- a statistic of a batch, such as a discrepancy of its rows from other draws, needs a number of rows. Where a
+  batch (of all replicas, or a micro-batch of them) has fewer, the term is left out, and N is then the number
+  of examples in the batches that have it.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -23,15 +30,42 @@ from keras_genmod.core.batches import Batch, batch_size, micro_batch
 from keras_genmod.core.noise import fold_in
 from keras_genmod.core.precision import as_real
 from keras_genmod.core.replicas import num_replicas, sum_over_replicas
+from keras_genmod.layers.spectral_normalization import SpectralNormalization
+from keras_genmod.metrics.means import StatisticSum
 
-__all__ = ["Player", "SharedForward", "apply_gradients", "gradients", "keep_state", "objective"]
+__all__ = [
+    "MEASURE",
+    "Player",
+    "SharedForward",
+    "Sums",
+    "apply_gradients",
+    "gradients",
+    "keep_state",
+    "objective",
+]
 
-Sums = dict[str, tf.Tensor]
+# What `term_weights` gives for a term that is only a measure. A weight of 0 says another thing: the term is
+# a part of the objective whose weight is 0 at this step, perhaps by a schedule.
+MEASURE: Final = "measure"
+
 Gradients = list["tf.Tensor | None"]
 
 
 # Names of logs that are not a family's to give.
 _RESERVED = {"loss": "the objective", "regularization": "the sum of the layers' own penalties"}
+
+
+class Sums(NamedTuple):
+    """An objective and its terms, summed over examples.
+
+    Args:
+        terms: scalars by name, float32 (float64 for a float64 model), `"loss"` first; without the
+            statistics of a batch.
+        statistics: what the statistics of a batch add to them, by name.
+    """
+
+    terms: dict[str, tf.Tensor]
+    statistics: dict[str, StatisticSum]
 
 
 @dataclass(frozen=True)
@@ -43,9 +77,12 @@ class Player:
         networks: the layers whose trainable weights this player updates.
         loss_terms: function `(x, *, condition, training, seed) -> {name: [B]}`; it takes `shared=` too
             where the model has a shared forward pass.
-        term_weights: function `() -> {name: weight}`; weights left out are 1.
+        term_weights: function `() -> {name: weight}`; weights left out are 1, and `MEASURE` is that of a term
+            which is logged and not minimised.
         updates_per_step: optimisation steps of this player in one training step.
         after_update: what follows each update, such as the clipping of weights.
+        batch_statistics: the terms that are statistics of a batch as a whole, and the number of rows that
+            each needs.
     """
 
     name: str
@@ -54,6 +91,7 @@ class Player:
     term_weights: Callable[[], Mapping[str, Any]] = dict
     updates_per_step: int = 1
     after_update: Callable[[], None] | None = None
+    batch_statistics: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def weights(self) -> list[keras.Variable]:
@@ -133,8 +171,7 @@ def objective(
         shared: the shared forward pass, if the model has one.
 
     Returns:
-        Scalars by name, float32 (float64 for a float64 model); terms are weighted by example, `"loss"` by
-        `term_weights` too.
+        Sums; terms but measures are weighted by example, `"loss"` by `term_weights` too.
     """
     arguments = {} if shared is None else {"shared": shared(batch, seed, training)}
     terms = player.loss_terms(batch.x, condition=batch.condition, training=training, seed=seed, **arguments)
@@ -143,14 +180,32 @@ def objective(
             f"`loss_terms` must not name a term {name!r}: {_RESERVED[name]} is logged under that name. "
             f"Rename the term, for example to '{name}_term'."
         )
-    sums = {name: _sum(name, term, batch.weight) for name, term in terms.items()}
+    weights = player.term_weights()
+    sums = {
+        name: _sum(name, term, None if _is_measure(weights, name) else batch.weight)
+        for name, term in terms.items()
+    }
     # Penalties of the user's own layers are scalars that enter the mean over examples once: every part
     # of a batch adds them as often as it has examples.
     penalties = [loss for network in player.networks for loss in network.losses]
     if penalties:
         total = tf.add_n([as_real(penalty) for penalty in penalties])
         sums["regularization"] = total * tf.cast(batch_size(batch), total.dtype)
-    return {"loss": _weighted_total(sums, player.term_weights()), **sums}
+    for what, names in (("term_weights", weights), ("batch_statistics", player.batch_statistics)):
+        unknown = sorted(set(names) - set(sums))
+        if unknown:
+            raise ValueError(f"`{what}` names {unknown}, but the terms are {sorted(sums)}.")
+    statistics = _statistics(player, sums, weights, batch)
+    sums.update({name: tf.zeros_like(sums[name]) for name in statistics})
+    parts = [_weighted(sums[name], weights.get(name, 1.0)) for name in sums if name not in statistics]
+    parts = [part for part in parts if part is not None]
+    nothing = tf.zeros_like(next(iter(sums.values())))
+    return Sums({"loss": tf.add_n(parts) if parts else nothing, **sums}, statistics)
+
+
+def _is_measure(weights: Mapping[str, Any], name: str) -> bool:
+    # A tensor compared with a string would be one more operation, or an error.
+    return isinstance(weights.get(name), str) and weights[name] == MEASURE
 
 
 def _sum(name: str, term: tf.Tensor, weight: tf.Tensor | None) -> tf.Tensor:
@@ -163,20 +218,32 @@ def _sum(name: str, term: tf.Tensor, weight: tf.Tensor | None) -> tf.Tensor:
     return tf.reduce_sum(term if weight is None else term * tf.cast(weight, term.dtype))
 
 
-def _weighted_total(sums: Sums, weights: Mapping[str, Any]) -> tf.Tensor:
-    unknown = sorted(set(weights) - set(sums))
-    if unknown:
-        raise ValueError(f"`term_weights` names {unknown}, but the terms are {sorted(sums)}.")
-    parts = []
-    for name, value in sums.items():
-        weight = weights.get(name, 1.0)
-        fixed = isinstance(weight, (int, float))
-        # A weight of 1 costs nothing, and a weight of 0 does not turn an infinite term into NaN.
-        if fixed and weight == 1:
-            parts.append(value)
-        elif not fixed or weight != 0:
-            parts.append(tf.cast(weight, value.dtype) * value)
-    return tf.add_n(parts)
+def _weighted(value: tf.Tensor, weight: Any) -> tf.Tensor | None:
+    """A term's part of the objective; None if it has none."""
+    if isinstance(weight, str):
+        return None
+    fixed = isinstance(weight, (int, float))
+    # A weight of 1 costs nothing, and a weight of 0 does not turn an infinite term into NaN.
+    if fixed and weight == 1:
+        return value
+    return None if fixed and weight == 0 else tf.cast(weight, value.dtype) * value
+
+
+def _statistics(
+    player: Player, sums: Mapping[str, tf.Tensor], weights: Mapping[str, Any], batch: Batch
+) -> dict[str, StatisticSum]:
+    """The sums of the statistics, and of how many examples they are; 0 of each for too small a batch."""
+    if not player.batch_statistics:
+        return {}
+    own_rows = tf.cast(batch_size(batch), tf.float32)
+    rows = sum_over_replicas(own_rows)
+    result = {}
+    for name, needed in player.batch_statistics.items():
+        total = tf.where(rows >= needed, sums[name], tf.zeros_like(sums[name]))
+        weighted = _weighted(total, weights.get(name, 1.0))
+        weighted = tf.zeros_like(total) if weighted is None else weighted
+        result[name] = StatisticSum(total, weighted, tf.where(rows >= needed, own_rows, 0.0))
+    return result
 
 
 def gradients(
@@ -205,7 +272,8 @@ def gradients(
     """
     weights = [weight.value for weight in player.weights]
     total: Gradients = [None] * len(weights)
-    total_sums: Sums = {}
+    total_sums: Sums | None = None
+    shares = _shares_of_statistics(player, batch, micro_batches)
     for index in range(micro_batches):
         part, part_seed = batch, seed
         if micro_batches > 1:
@@ -213,13 +281,46 @@ def gradients(
             part_seed = fold_in(seed, index)
         with (shared and shared.tape) or tf.GradientTape() as tape:
             sums = objective(player, part, part_seed, training=True, shared=shared)
+            loss = sums.terms["loss"]
+            for name, statistic in sums.statistics.items():
+                share = shares.get(name, 1.0)
+                loss += statistic.weighted / tf.cast(share, loss.dtype)
             # No example on any replica, no gradient: 0 / 1.
-            loss = sums["loss"] / tf.cast(tf.maximum(global_num_examples, 1.0), sums["loss"].dtype)
+            loss /= tf.cast(tf.maximum(global_num_examples, 1.0), loss.dtype)
             loss = optimizer.scale_loss(loss)
         new = tape.gradient(loss, weights)
         total = [_add(old, more) for old, more in zip(total, new, strict=True)]
-        total_sums = {name: _add(total_sums.get(name), value) for name, value in sums.items()}
+        total_sums = sums if total_sums is None else _add_sums(total_sums, sums)
     return total, total_sums
+
+
+def _shares_of_statistics(player: Player, batch: Batch, micro_batches: int) -> dict[str, tf.Tensor]:
+    """The share of the examples that are in micro-batches large enough for each statistic, at least 1 / N.
+
+    Without micro-batches a statistic has all examples or none, and nothing is to be known before.
+    """
+    if micro_batches == 1 or not player.batch_statistics:
+        return {}
+    parts = [batch_size(micro_batch(batch, index, micro_batches)) for index in range(micro_batches)]
+    rows = sum_over_replicas(tf.cast(tf.stack(parts), tf.float32))
+    total = tf.maximum(tf.reduce_sum(rows), 1.0)
+    return {
+        name: tf.maximum(tf.reduce_sum(tf.where(rows >= needed, rows, 0.0)), 1.0) / total
+        for name, needed in player.batch_statistics.items()
+    }
+
+
+def _add_sums(a: Sums, b: Sums) -> Sums:
+    terms = {name: value + b.terms[name] for name, value in a.terms.items()}
+    statistics = {
+        name: StatisticSum(
+            statistic.total + b.statistics[name].total,
+            statistic.weighted + b.statistics[name].weighted,
+            statistic.num_examples + b.statistics[name].num_examples,
+        )
+        for name, statistic in a.statistics.items()
+    }
+    return Sums(terms, statistics)
 
 
 def _after(batch: Batch, tensors: Gradients) -> Batch:
@@ -235,7 +336,7 @@ def _add(a: Any, b: Any) -> Any:
 
 
 def apply_gradients(player: Player, optimizer: keras.optimizers.Optimizer, grads: Gradients) -> None:
-    """Updates the player's weights with the sum of `grads` over replicas.
+    """Updates the player's weights with the sum of `grads` over replicas, and what follows them.
 
     Keras checks finiteness and clips before it sums over replicas: one replica that overflows would
     poison the others, and R clipped gradients may add up to R times the bound. Where either matters, the
@@ -256,6 +357,9 @@ def apply_gradients(player: Player, optimizer: keras.optimizers.Optimizer, grads
         for index, grad in zip(present, summed, strict=True):
             grads[index] = grad / num_replicas()
     optimizer.apply(grads, player.weights)
+    for layer in (layer for network in player.networks for layer in network._flatten_layers()):
+        if isinstance(layer, SpectralNormalization):
+            layer.update()
     if player.after_update is not None:
         player.after_update()
 

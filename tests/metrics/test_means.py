@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_genmod.metrics import TermMeans
+from keras_genmod.metrics.means import StatisticSum, TermMeans
 
 
 def sums_of(batch):
@@ -32,6 +32,24 @@ def test_weighted_examples_are_divided_by_their_number():
     metric = TermMeans()
     metric.update_state({"loss": tf.constant(0.5 * 4.0 + 2.0 * 1.0)}, tf.constant(2))
     assert metric.result()["loss"] == 2.0
+
+
+def add(metric, loss, num_examples, total, weighted, of):
+    statistic = StatisticSum(*(tf.constant(float(value)) for value in (total, weighted, of)))
+    sums = {"loss": tf.constant(loss), "mmd": tf.zeros([])}
+    metric.update_state(sums, tf.constant(num_examples), {"mmd": statistic})
+
+
+def test_a_statistic_has_examples_of_its_own():
+    """A mean of 6 / 3 in one batch of 3 out of 4 examples; its part of the objective is 30 / 3."""
+    metric = TermMeans()
+    add(metric, 8.0, 3, 6.0, 30.0, 3)
+    add(metric, 4.0, 1, 0.0, 0.0, 0)
+    assert metric.result() == {"loss": 12.0 / 4 + 10.0, "mmd": 2.0}
+    metric.reset_state()
+    assert metric.result() == {"loss": 0.0, "mmd": 0.0}
+    add(metric, 4.0, 1, 0.0, 0.0, 0)
+    assert np.isnan(metric.result()["mmd"]) and np.isnan(metric.result()["loss"])
 
 
 def test_nothing_is_lost_over_ten_million_examples():

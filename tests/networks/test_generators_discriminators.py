@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_genmod.layers import ConditionalBatchNormalization, Dropout, MinibatchStddev
+from keras_genmod.layers import ConditionalBatchNormalization, Dropout, MinibatchStddev, SpectralNormalization
 from keras_genmod.networks import (
     conv_discriminator,
     conv_generator,
@@ -88,7 +88,7 @@ def test_options_sit_where_they_say():
     order = [layer.name for layer in network.layers]
     assert order.index("minibatch_stddev") + 1 == order.index("hidden_1_norm")
     assert names(network, MinibatchStddev) == ["minibatch_stddev"]
-    assert names(network, keras.layers.SpectralNormalization) == [
+    assert names(network, SpectralNormalization) == [
         "hidden_0_norm",
         "hidden_1_norm",
         "logits_norm",

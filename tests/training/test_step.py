@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import keras_genmod as kg
 from keras_genmod.core.batches import Batch
-from keras_genmod.training import GenerativeModel, Player, SharedForward
+from keras_genmod.training import MEASURE, GenerativeModel, Player, SharedForward
 from keras_genmod.training.step import gradients, objective
 from tests.training.toys import ToyTranslator
 
@@ -94,6 +94,68 @@ def test_a_term_with_weight_zero_may_be_infinite():
     model = Infinite()
     model.compile(keras.optimizers.SGD(0.1))
     assert np.isfinite(model.fit(X, verbose=0).history["loss"][0])
+
+
+def test_a_measure_is_a_mean_over_examples_and_no_part_of_the_objective():
+    class Measured(Line):
+        def term_weights(self):
+            return {"square": MEASURE}
+
+    model = Measured()
+    model.compile(keras.optimizers.SGD(0.0))
+    for logs in (
+        model.evaluate(X, sample_weight=W, batch_size=2, return_dict=True, verbose=0),
+        {
+            name: log[0]
+            for name, log in model.fit(X, sample_weight=W, batch_size=2, verbose=0).history.items()
+        },
+    ):
+        assert logs["square"] == pytest.approx(4.0 * np.mean(X), rel=1e-6)
+        assert logs["linear"] == logs["loss"] == pytest.approx(np.sum(W * 2.0 * X[:, 0]) / 5, rel=1e-6)
+
+
+class Statistic(Line):
+    """The second term needs two rows."""
+
+    batch_statistics = {"square": 2}
+
+
+def test_a_statistic_is_the_mean_over_the_batches_that_have_it():
+    """Batches of 2, 2 and 1: the last has no second term."""
+    model = Statistic()
+    model.compile(keras.optimizers.SGD(0.0))
+    logs = model.evaluate(X, sample_weight=W, batch_size=2, return_dict=True, verbose=0)
+    linear, square = np.sum(W * 2.0 * X[:, 0]) / 5, np.sum(W[:4] * 4.0 * X[:4, 0]) / 4
+    assert logs["linear"] == pytest.approx(linear, rel=1e-6)
+    assert logs["square"] == pytest.approx(square, rel=1e-6)
+    assert logs["loss"] == pytest.approx(linear + 0.5 * square, rel=1e-6)
+
+
+@pytest.mark.parametrize("micro_batches", [1, 2, 3])
+def test_micro_batches_too_small_for_a_statistic_leave_it_to_the_others(micro_batches):
+    """Three rows as 3, as 1 and 2, as 1, 1 and 1."""
+    model = Statistic()
+    model.compile(keras.optimizers.SGD(0.1), micro_batches=micro_batches)
+    logs = model.fit(X[:3], batch_size=3, shuffle=False, verbose=0).history
+    have_it = {1: X[:3], 2: X[1:3], 3: X[:0]}[micro_batches]
+    square = np.mean(have_it) if len(have_it) else 0.0
+    # d/da (a x + a^2 x / 2) at a = 2.
+    assert float(model.a) == pytest.approx(2.0 - 0.1 * (np.mean(X[:3]) + 2.0 * square), abs=1e-5)
+    assert logs["linear"] == pytest.approx([2.0 * np.mean(X[:3])], rel=1e-6)
+    wanted = 4.0 * square if len(have_it) else np.nan
+    assert logs["square"] == pytest.approx([wanted], rel=1e-6, nan_ok=True)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_the_rows_of_a_statistic_are_those_of_all_replicas(strategy, rows):
+    with strategy.scope():
+        model = Statistic()
+        model.compile(keras.optimizers.SGD(0.1))
+    logs = model.fit(X[:rows], batch_size=rows, shuffle=False, verbose=0).history
+    mean = np.mean(X[:rows])
+    assert float(model.a) == pytest.approx(2.0 - 0.1 * mean * (1.0 if rows == 1 else 3.0), abs=1e-5)
+    wanted = np.nan if rows == 1 else 4.0 * mean
+    assert logs["square"] == pytest.approx([wanted], rel=1e-6, nan_ok=True)
 
 
 def test_terms_must_be_per_example_and_weights_must_name_terms():
@@ -289,3 +351,62 @@ def test_terms_that_would_share_a_name_are_refused():
     model.compile(run_eagerly=True)
     with pytest.raises(ValueError, match="under the name 'a_b_c'.*term 'c' of the player 'a_b'. Rename"):
         model.fit(X, verbose=0)
+
+
+# ---- schedules of the learning rate ---------------------------------------------------------------
+
+
+def frozen_after(steps):
+    """A rate of 0.1 in the first steps, then 0."""
+    return keras.optimizers.schedules.PiecewiseConstantDecay([steps - 1], [0.1, 0.0])
+
+
+class Watch(keras.callbacks.Callback):
+    """The rate of the discriminator and its first weights after every step."""
+
+    def __init__(self):
+        super().__init__()
+        self.rates, self.weights = [], []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.rates.append(float(self.model.discriminator_optimizer.learning_rate))
+        self.weights.append(self.model.discriminator.get_weights()[0])
+
+
+@pytest.mark.parametrize("kind", ["plain", "replicas", "mixed_float16"])
+def test_a_schedule_counts_the_steps_of_the_model(strategy, tmp_path, kind):
+    """Three updates in each step, and the rate falls to 0 after two steps, not after two updates."""
+    with strategy.scope() if kind == "replicas" else contextlib.nullcontext():
+        dtype = "mixed_float16" if kind == "mixed_float16" else None
+        model = ToyTranslator((3,), seed=0, dtype=dtype)
+        model.compile("sgd", keras.optimizers.SGD(frozen_after(2)), discriminator_steps=3)
+    a = np.random.default_rng(0).normal(size=(16, 3)).astype("float32")
+    watch = Watch()
+    start = model.discriminator.get_weights()[0]
+    model.fit({"a": a, "b": a}, batch_size=4, verbose=0, callbacks=[watch])
+    assert watch.rates == pytest.approx([0.1, 0.0, 0.0, 0.0])
+    moved = [not np.array_equal(*pair) for pair in zip([start, *watch.weights], watch.weights, strict=False)]
+    assert moved == [True, True, False, False]
+    assert model.discriminator_optimizer.iterations.numpy() == 12
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert float(loaded.discriminator_optimizer.learning_rate) == 0.0
+    assert loaded.discriminator_optimizer.iterations.numpy() == 12
+
+
+def test_a_schedule_stays_the_users():
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.3, 10, 0.5)
+    optimizer = keras.optimizers.Adam(schedule)
+    config = optimizer.get_config()
+    model = ToyTranslator((3,))
+    for steps in (4, 2, 1):
+        # The same optimizer again: the last number counts.
+        model.compile("sgd", optimizer, discriminator_steps=steps)
+        assert optimizer._learning_rate is schedule and optimizer.get_config() == config
+        assert model.get_compile_config()["discriminator_optimizer"]["config"] == config
+        optimizer.iterations.assign(20)
+        assert float(optimizer.learning_rate) == pytest.approx(0.3 * 0.5 ** (20 / steps / 10))
+    # A rate that is a number may still be set.
+    model.compile("sgd", keras.optimizers.Adam(0.1), discriminator_steps=5)
+    model.discriminator_optimizer.learning_rate = 0.2
+    assert float(model.discriminator_optimizer.learning_rate) == pytest.approx(0.2)

@@ -17,6 +17,7 @@ The Unusual Effectiveness of Averaging in GAN Training, Yazici et al., 2019.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -70,6 +71,7 @@ class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
         ema_decay: decay per step of the exponential moving average of the generator's weights; None keeps
             none. The average begins fast: step t has a decay of (1 + t) / (10 + t) at most.
         spectral_norm, minibatch_stddev: of the default discriminator, see `networks.conv_discriminator`.
+            Penalties on the gradient take each example's own, beside `minibatch_stddev` too.
         generator_conditioning: of the default generator: "concatenate" or "batch_norm".
         discriminator_conditioning: of the default discriminator: "concatenate" or "projection".
         output_activation: of the default generator; None takes "linear" for vectors, "tanh" for images.
@@ -78,6 +80,10 @@ class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
     Logs: `loss` (the sum of both, no stopping criterion), `discriminator_loss`, `discriminator_real`,
     `discriminator_fake`, `discriminator_accuracy` (share of real and generated examples that it tells
     right), `discriminator_r1` and so on for penalties, `generator_loss`, `generator_adversarial`.
+
+    Warns:
+        UserWarning: for a discriminator with `keras.layers.SpectralNormalization`, which judges real and
+            generated examples by different weights.
 
     Raises:
         ValueError: for penalties on the gradient of a discriminator with batch normalisation, in which one
@@ -170,7 +176,7 @@ class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
         check_network("discriminator", discriminator, [x, *condition], (1,), "the logit of 'real'")
         self.generator = generator
         self.discriminator = discriminator
-        self._check_penalties()
+        self._check_discriminator()
         self.averaged_generator = None if self.ema_decay is None else copy_network(generator)
         self._value_range = output_range(generator)
         self.built = True
@@ -189,7 +195,16 @@ class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
             return dense_discriminator(event_shape, **options)
         return conv_discriminator(event_shape, **options)
 
-    def _check_penalties(self) -> None:
+    def _check_discriminator(self) -> None:
+        layers = self.discriminator._flatten_layers()
+        if any(isinstance(layer, keras.layers.SpectralNormalization) for layer in layers):
+            warnings.warn(
+                "`discriminator` has Keras' SpectralNormalization, which divides its weights in place in "
+                "each pass, so that the passes of one step see different weights. Use "
+                "`keras_genmod.layers.SpectralNormalization`, whose weights move once an update.",
+                UserWarning,
+                stacklevel=3,
+            )
         penalties = {"r1": self.r1, "r2": self.r2, "gradient_penalty": self.gradient_penalty}
         used = [f"{name}={weight:g}" for name, weight in penalties.items() if weight]
         mixing = [

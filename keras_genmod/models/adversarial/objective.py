@@ -11,7 +11,7 @@ from keras_genmod.core.noise import fold_in
 from keras_genmod.losses.gradient_penalties import gradient_penalty, squared_gradient_penalty
 from keras_genmod.training.averaging import update_average
 from keras_genmod.training.schedules import weight_at
-from keras_genmod.training.step import Player, keep_state
+from keras_genmod.training.step import MEASURE, Player, keep_state
 
 __all__ = ["TwoPlayerObjective"]
 
@@ -72,11 +72,10 @@ class TwoPlayerObjective:
             **terms,
         }
 
-    def _discriminator_weights(self) -> dict[str, float]:
+    def _discriminator_weights(self) -> dict[str, Any]:
         weights = {"r1": self.r1, "r2": self.r2, "gradient_penalty": self.gradient_penalty}
         used = {name: weight for name, weight in weights.items() if weight}
-        # A measure, no part of the objective.
-        return used if self._adversarial_loss.threshold is None else {**used, "accuracy": 0.0}
+        return used if self._adversarial_loss.threshold is None else {**used, "accuracy": MEASURE}
 
     def _generator_terms(
         self, x: tf.Tensor, *, condition: Any, training: bool, seed: tf.Tensor, shared: tf.Tensor

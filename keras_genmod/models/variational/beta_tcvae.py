@@ -22,6 +22,7 @@ from keras_genmod.core.registration import register
 from keras_genmod.losses.aggregate_posterior import log_aggregate_posterior
 from keras_genmod.models.variational.latent_variable_model import LatentVariableModel
 from keras_genmod.training.schedules import WeightSchedule, get_weight, weight_at, weight_config
+from keras_genmod.training.step import MEASURE
 
 __all__ = ["BetaTCVAE"]
 
@@ -32,22 +33,24 @@ _WEIGHTS = {"alpha": "mutual_information", "beta": "total_correlation", "gamma":
 class BetaTCVAE(LatentVariableModel):
     r"""A VAE with a weight for each of the three parts of its divergence.
 
-    The parts are estimated by minibatch-weighted sampling (`losses.log_aggregate_posterior`): larger
-    batches are better estimates. With all weights 1 the sum of the terms is the negative bound, estimated.
+    The parts are estimated from the posteriors of a batch (`losses.log_aggregate_posterior`): larger batches
+    are better estimates. With all weights 1 the sum of the terms is the negative bound, estimated.
 
     Args:
         event_shape: shape of one example.
         alpha: weight of the mutual information of x and z.
         beta: weight of the total correlation.
         gamma: weight of the divergence of each latent from its prior.
-        num_examples: size of the training set, for the value of the parts (gradients do not depend on it);
-            None lets the batch stand for the data.
+        num_examples: size N of the training set. The parts are then estimates of those over all N examples,
+            whatever the size of the batch. None lets the batch stand for the data: the mutual information of
+            B rows is at most log B, and the total correlation is overestimated where the information is more.
         latent_dim, encoder, decoder, likelihood, prior: as in `VAE`; the posterior is diagonal. Each of the
             three weights is a number or a schedule over training steps.
         num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`.
 
     Logs: `loss`, `reconstruction`, `mutual_information`, `total_correlation`, `dimension_wise_kl`, and the
-    divergence `kl`, a measure (all nats per example), `active_units`.
+    divergence `kl`, a measure (all nats per example), `active_units`. A batch of one row has no parts and is
+    left out of their means.
 
     Cost: as a VAE, and the square of the batch times `latent_dim`.
 
@@ -77,6 +80,9 @@ class BetaTCVAE(LatentVariableModel):
         super().__init__(event_shape, **kwargs)
         self._require_diagonal_posterior()
 
+    # The aggregate posterior is estimated from the other rows.
+    batch_statistics = dict.fromkeys(_WEIGHTS.values(), 2)
+
     def loss_terms(
         self, x: Any, *, condition: Any = None, training: bool = False, seed: Any = None
     ) -> dict[str, tf.Tensor]:
@@ -99,7 +105,7 @@ class BetaTCVAE(LatentVariableModel):
         """The three weights; the whole divergence is a measure."""
         step = self.training_steps
         weights = {term: weight_at(getattr(self, name), step) for name, term in _WEIGHTS.items()}
-        return {**weights, "kl": 0.0}
+        return {**weights, "kl": MEASURE}
 
     def get_config(self) -> dict:
         """The constructor arguments, the networks included."""

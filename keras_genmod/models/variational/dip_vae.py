@@ -38,7 +38,9 @@ class DIPVAE(VAE):
         latent_dim, encoder, decoder, likelihood, posterior, prior, beta, capacity, free_bits: as in `VAE`.
         num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`.
 
-    Logs: as a VAE, and `off_diagonal` and `diagonal`, the two sums.
+    Logs: as a VAE, and `off_diagonal` and `diagonal`, estimates of the two sums that do not depend on the
+    size of the batch and may be negative (see `losses.covariance_penalties`). A batch of fewer than four rows
+    has none and is left out of their means.
 
     Cost: as a VAE, and the batch times the square of `latent_dim`. The covariance is that of the batch, of
     all replicas: take batches of several times `latent_dim`.
@@ -61,6 +63,9 @@ class DIPVAE(VAE):
         super().__init__(event_shape, **kwargs)
         if kind == "II":
             self._require_diagonal_posterior()
+
+    # The square of a covariance without bias takes two pairs of rows.
+    batch_statistics = {"off_diagonal": 4, "diagonal": 4}
 
     def loss_terms(
         self, x: Any, *, condition: Any = None, training: bool = False, seed: Any = None

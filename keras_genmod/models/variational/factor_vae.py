@@ -94,6 +94,8 @@ class FactorVAE(LatentVariableModel, AdversarialModel):
                 (self.discriminator,),
                 self._discriminator_terms,
                 updates_per_step=self.discriminator_steps,
+                # One row cannot be permuted, and the discriminator learns from both or from none.
+                batch_statistics={"joint": 2, "permuted": 2},
             ),
             Player(
                 "vae",

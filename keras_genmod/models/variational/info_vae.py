@@ -23,6 +23,7 @@ from keras_genmod.core.noise import fold_in
 from keras_genmod.core.registration import register
 from keras_genmod.losses.maximum_mean_discrepancy import maximum_mean_discrepancy
 from keras_genmod.models.variational.latent_variable_model import LatentVariableModel
+from keras_genmod.training.step import MEASURE
 
 __all__ = ["WAE", "InfoVAE"]
 
@@ -46,7 +47,7 @@ class InfoVAE(LatentVariableModel):
         ValueError: for a prior with weights to learn.
 
     Logs: `loss`, `reconstruction`, `kl` (nats per example), `mmd` (the unbiased estimate, which may be
-    negative), `active_units`.
+    negative), `active_units`. A batch of one row has no discrepancy and is left out of the mean of `mmd`.
 
     Cost: as a VAE, and the square of the batch times `latent_dim`.
     """
@@ -71,6 +72,9 @@ class InfoVAE(LatentVariableModel):
                 f"{type(self._prior).__name__}. Use prior='standard_normal', or a VAE with this prior."
             )
 
+    # Two rows have a kernel with each other; one has none.
+    batch_statistics = {"mmd": 2}
+
     def loss_terms(
         self, x: Any, *, condition: Any = None, training: bool = False, seed: Any = None
     ) -> dict[str, tf.Tensor]:
@@ -81,7 +85,8 @@ class InfoVAE(LatentVariableModel):
 
     def term_weights(self) -> dict[str, Any]:
         """The weights of the divergence and of the discrepancy."""
-        return {"kl": 1.0 - self.alpha, "mmd": self.alpha + self.mmd_weight - 1.0}
+        kl = MEASURE if self.alpha == 1.0 else 1.0 - self.alpha
+        return {"kl": kl, "mmd": self.alpha + self.mmd_weight - 1.0}
 
     def get_config(self) -> dict:
         """The constructor arguments, the networks included."""

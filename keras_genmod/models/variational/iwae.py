@@ -11,7 +11,9 @@ $\sum_k \bar w_k \nabla \log w_k$ as before, and the encoder
 
 $$ \sum_k \bar w_k^2 \, \frac{\partial \log w_k}{\partial z_k} \frac{\partial z_k}{\partial \phi} $$
 
-without the derivative of $\log q$ by its own parameters, whose expectation is rewritten, not dropped.
+without the derivative of $\log q$ by its own parameters, whose expectation is rewritten, not dropped. Here
+$\phi$ are all parameters of $q$: the encoder's weights and those that the posterior has itself, such as one
+learned scale or the layers of a flow.
 
 References: Importance Weighted Autoencoders, Burda, Grosse and Salakhutdinov, 2016; Doubly
 Reparameterized Gradient Estimators for Monte Carlo Objectives, Tucker, Lawson, Gu and Maddison, 2019.
@@ -22,6 +24,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from keras_genmod.core.checks import check_integer
@@ -38,7 +41,8 @@ class IWAE(LatentVariableModel):
     Args:
         event_shape: shape of one example.
         num_importance_samples: draws K of each example in training and evaluation.
-        doubly_reparameterized: whether the encoder's gradient is the doubly reparameterised one.
+        doubly_reparameterized: whether the gradient of the posterior's parameters is the doubly
+            reparameterised one.
         latent_dim, encoder, decoder, likelihood, posterior, prior: as in `VAE`.
         num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`.
 
@@ -87,12 +91,14 @@ class IWAE(LatentVariableModel):
     def _doubly_reparameterized(
         self, x: tf.Tensor, z: tf.Tensor, params: tf.Tensor, prior: Any, condition: Any
     ) -> tf.Tensor:
-        """The bound `[B]`, whose gradient by the encoder is the doubly reparameterised one."""
+        """The bound `[B]`, whose gradient by all parameters of q is the doubly reparameterised one."""
         z, scale_gradient = _with_scaled_gradient(z)
-        fixed = self._posterior_head.distribution(tf.stop_gradient(params))
-        log_weights = (
-            self._log_likelihood(x, z, condition, training=True) + prior.log_prob(z) - fixed.log_prob(z)
-        )
+        log_joint = self._log_likelihood(x, z, condition, training=True) + prior.log_prob(z)
+        # Inside the scope the head reads its own weights as constants too, whenever it reads them.
+        own = [(weight, tf.stop_gradient(weight.value)) for weight in self._posterior_head.trainable_weights]
+        with keras.StatelessScope(own):
+            fixed = self._posterior_head.distribution(tf.stop_gradient(params))
+            log_weights = log_joint - fixed.log_prob(z)
         # The bound's own gradient brings one factor of the normalised weights, to the decoder and to z
         # alike; on its way from z to the encoder it gets the second.
         scale_gradient(tf.stop_gradient(tf.nn.softmax(log_weights, axis=0))[..., None])

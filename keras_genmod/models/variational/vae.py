@@ -24,6 +24,7 @@ from keras_genmod.core.checks import check_number
 from keras_genmod.core.registration import register
 from keras_genmod.models.variational.latent_variable_model import LatentVariableModel, OneDraw
 from keras_genmod.training.schedules import WeightSchedule, get_weight, weight_at, weight_config
+from keras_genmod.training.step import MEASURE
 
 __all__ = ["VAE"]
 
@@ -115,8 +116,7 @@ class VAE(LatentVariableModel):
         beta = weight_at(self.beta, self.training_steps)
         if self.capacity is None and not self.free_bits:
             return {"kl": beta}
-        # The divergence itself is then only a measure.
-        return {"kl": 0.0, "kl_penalty": beta}
+        return {"kl": MEASURE, "kl_penalty": beta}
 
     def get_config(self) -> dict:
         """The constructor arguments, the networks included."""

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 import keras_genmod as kg
 from keras_genmod.core.noise import fold_in
+from keras_genmod.layers import SpectralNormalization
 from keras_genmod.networks import conv_discriminator, dense_discriminator, dense_generator
 
 X = np.random.default_rng(0).normal(size=(16, 6)).astype("float32")
@@ -88,32 +89,80 @@ def test_evaluation_changes_nothing():
     assert not any(changed(before, values(model.weights)))
 
 
-def test_spectral_normalisation_takes_one_power_step_of_the_real_pass():
-    discriminator = dense_discriminator((6,), hidden_dims=(8,), spectral_norm=True, seed=2)
-    model = small(discriminator=discriminator, r1=0.0, loss="hinge")
-    layer = discriminator.get_layer("hidden_0_norm")
-    kernel, u = layer.kernel.numpy(), layer.vector_u.numpy()
-    v = u @ kernel.T
-    v /= np.linalg.norm(v)
-    new_u = v @ kernel
-    sigma = np.linalg.norm(new_u)
-    one_step(model, X, rates=(0.1, 0.0))
-    np.testing.assert_allclose(layer.vector_u, new_u / sigma, rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(layer.kernel, kernel / sigma, rtol=1e-4, atol=1e-6)
+def normalised(hidden_dims=(8, 8), **options):
+    return dense_discriminator((6,), hidden_dims=hidden_dims, spectral_norm=True, seed=2, **options)
 
 
-def test_spectral_normalisation_brings_the_norms_to_one():
-    discriminator = dense_discriminator((6,), hidden_dims=(8, 8), spectral_norm=True, seed=2)
-    model = small(discriminator=discriminator, r1=0.0, loss="hinge")
-    model.compile(keras.optimizers.SGD(1e-3))
-    model.fit(X, batch_size=4, epochs=30, verbose=0)
-    norms = [
-        np.linalg.norm(layer.layer.kernel, 2)
-        for layer in discriminator.layers
-        if isinstance(layer, keras.layers.SpectralNormalization)
+def norms_of(discriminator):
+    """The spectral norms of the kernels as they are applied."""
+    layers = [layer for layer in discriminator.layers if isinstance(layer, SpectralNormalization)]
+    kernels = [layer.layer.kernel.numpy() for layer in layers]
+    directions = [layer.direction.numpy() for layer in layers]
+    return [
+        np.linalg.norm(kernel, 2) / np.linalg.norm(kernel @ u)
+        for kernel, u in zip(kernels, directions, strict=True)
     ]
-    assert len(norms) == 3
-    np.testing.assert_allclose(norms, 1.0, atol=0.02)
+
+
+@pytest.mark.parametrize("steps", [0, 3])
+def test_real_and_generated_examples_meet_one_normalised_critic(steps):
+    """The same rows as both: the Wasserstein terms are their logits and cancel, in training as outside."""
+    model = small(discriminator=normalised(), r1=0.0, loss="wasserstein")
+    if steps:
+        model.compile()
+        model.fit(X, batch_size=8, steps_per_epoch=steps, verbose=0)
+    before = values(model.discriminator.weights)
+    logits = model.discriminator(X)[:, 0]
+    arguments = {"condition": None, "seed": tf.constant([1, 2]), "shared": tf.constant(X)}
+    for training in (True, False):
+        terms = model._discriminator_terms(tf.constant(X), training=training, **arguments)
+        np.testing.assert_array_equal(terms["real"], -terms["fake"])
+        np.testing.assert_array_equal(terms["real"], -logits)
+        adversarial = model._generator_terms(tf.constant(X), training=training, **arguments)["adversarial"]
+        np.testing.assert_array_equal(adversarial, -logits)
+    assert not any(changed(before, values(model.discriminator.weights)))
+
+
+def test_spectral_norms_are_one_at_the_start_and_stay_near_it():
+    model = small(discriminator=normalised(), r1=0.0, loss="hinge")
+    assert len(norms_of(model.discriminator)) == 3
+    np.testing.assert_allclose(norms_of(model.discriminator), 1.0, rtol=1e-5)
+    model.compile(keras.optimizers.SGD(1e-2))
+    model.fit(X, batch_size=4, epochs=30, verbose=0)
+    # The kernels have moved for 120 steps, and the estimate with them.
+    np.testing.assert_allclose(norms_of(model.discriminator), 1.0, rtol=0.02)
+
+
+@pytest.mark.parametrize("discriminator_steps", [1, 3])
+def test_the_estimate_moves_once_an_update(discriminator_steps):
+    """One power step of the kernel as it is after the update; without a rate it is the same kernel."""
+    model = small(discriminator=normalised((8,)), r1=0.5, gradient_penalty=0.5)
+    layer = model.discriminator.get_layer("hidden_0_norm")
+    kernel = layer.layer.kernel.numpy()
+    u = np.random.default_rng(0).normal(size=8)
+    layer.direction.assign(u)
+    one_step(model, X, rates=(0.1, 0.0), discriminator_steps=discriminator_steps, micro_batches=2)
+    for _ in range(discriminator_steps):
+        u = kernel.T @ kernel @ u
+        u /= np.linalg.norm(u)
+    np.testing.assert_allclose(layer.direction, u, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(layer.layer.kernel, kernel)
+
+
+def test_a_critic_that_divides_its_weights_in_each_pass_is_warned_of():
+    x = keras.Input((6,))
+    other = keras.Model(x, keras.layers.SpectralNormalization(keras.layers.Dense(1))(x))
+    with pytest.warns(UserWarning, match=r"keras_genmod\.layers\.SpectralNormalization"):
+        small(discriminator=other)
+
+
+def test_example_weights_are_not_in_the_accuracy():
+    model = small()
+    model.compile()
+    plain = model.evaluate(X, return_dict=True, verbose=0)
+    weighted = model.evaluate(X, sample_weight=np.full(16, 10.0), return_dict=True, verbose=0)
+    assert weighted["discriminator_accuracy"] == plain["discriminator_accuracy"]
+    assert weighted["discriminator_real"] == pytest.approx(10.0 * plain["discriminator_real"], rel=1e-6)
 
 
 def test_clipped_weights_stay_within_the_bound():

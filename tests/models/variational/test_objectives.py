@@ -11,7 +11,8 @@ import tensorflow as tf
 from scipy import special, stats
 
 import keras_genmod as kg
-from keras_genmod.training import LinearSchedule
+from keras_genmod.training import MEASURE, LinearSchedule
+from tests.losses.test_aggregate_posterior import of_pairs
 from tests.models.variational.test_vae import linear
 
 SEED = tf.constant([3, 5])
@@ -72,6 +73,40 @@ def logs_are_combined(model, combine):
     """`loss` is what `combine` makes of the other logs."""
     logs = model.evaluate(X, return_dict=True, verbose=0)
     close(logs["loss"], combine(logs))
+
+
+# ---- statistics of a batch ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "cls,names,rows",
+    [
+        (kg.InfoVAE, ["mmd"], 1),
+        (kg.WAE, ["mmd"], 1),
+        (kg.BetaTCVAE, ["mutual_information", "total_correlation", "dimension_wise_kl"], 1),
+        (kg.DIPVAE, ["off_diagonal", "diagonal"], 3),
+        (kg.FactorVAE, ["discriminator_joint", "discriminator_permuted"], 1),
+    ],
+)
+def test_a_last_batch_too_small_for_a_statistic_does_not_change_it(cls, names, rows):
+    model = build(cls)
+    data = np.random.default_rng(2).normal(size=(16 + rows, 3)).astype("float32")
+    full, ragged, alone = (
+        model.evaluate(x, batch_size=16, return_dict=True, verbose=0) for x in (data[:16], data, data[16:])
+    )
+    for name in names:
+        assert ragged[name] == full[name]
+        assert np.isnan(alone[name])
+    total, weights = 0.0, {}
+    for player in model.players():
+        prefix = "" if len(model.players()) == 1 else f"{player.name}_"
+        weights.update({prefix + name: weight for name, weight in player.term_weights().items()})
+    objectives = {"loss", "vae_loss", "discriminator_loss"}
+    for name in set(model._term_means.names) - objectives:
+        weight = weights.get(name, 1.0)
+        total += 0.0 if weight == MEASURE else weight * ragged[name]
+    assert ragged["loss"] == pytest.approx(total, rel=1e-5)
+    assert np.isnan(alone["loss"])
 
 
 # ---- the VAE's divergence, and what may stand in its place --------------------------------------
@@ -161,20 +196,23 @@ def test_free_bits_where_the_divergence_is_estimated():
 PARTS = ("mutual_information", "total_correlation", "dimension_wise_kl")
 
 
-def parts_by_hand(mean, scale, z):
-    """Each draw under the mean of all rows' posteriors, and under those of each latent."""
+def parts_by_hand(mean, scale, z, num_examples=None):
+    """Each draw under the aggregate of all rows' posteriors, and under those of each latent."""
     densities = stats.norm.logpdf(z[:, None, :], mean, scale)
-    joint = special.logsumexp(densities.sum(axis=2), axis=1) - np.log(len(z))
-    product = np.sum(special.logsumexp(densities, axis=1) - np.log(len(z)), axis=1)
+    rows, total = len(z), num_examples or len(z)
+    weights = np.where(np.eye(rows), 1 / total, (total - 1) / total / (rows - 1))
+    joint = special.logsumexp(densities.sum(axis=2), axis=1, b=weights)
+    product = np.sum(special.logsumexp(densities, axis=1, b=weights[:, :, None]), axis=1)
     log_q, log_p = stats.norm.logpdf(z, mean, scale).sum(axis=1), stats.norm.logpdf(z).sum(axis=1)
     return log_q - joint, joint - product, product - log_p
 
 
-def test_parts_of_the_divergence_by_hand():
-    model = build(kg.BetaTCVAE)
+@pytest.mark.parametrize("num_examples", [None, 50])
+def test_parts_of_the_divergence_by_hand(num_examples):
+    model = build(kg.BetaTCVAE, num_examples=num_examples)
     mean, scale, z = diagonal_posterior(model)
     terms = terms_at_seed(model)
-    for name, expected in zip(PARTS, parts_by_hand(mean, scale, z), strict=True):
+    for name, expected in zip(PARTS, parts_by_hand(mean, scale, z, num_examples), strict=True):
         assert np.abs(expected).max() > 0.1
         close(terms[name], expected)
     close(terms["kl"], kl_of_diagonal(mean, scale).sum(axis=1))
@@ -190,11 +228,14 @@ def test_the_parts_sum_to_the_log_ratio_of_posterior_and_prior(num_examples):
     close(sum(terms[name] for name in PARTS), log_ratio)
 
 
-def test_the_size_of_the_data_shifts_the_parts_by_constants():
-    r"""$\log q(z)$ falls by log N, and so does each of the D marginals."""
-    batch, data = terms_at_seed(build(kg.BetaTCVAE)), terms_at_seed(build(kg.BetaTCVAE, num_examples=50))
-    for name, times in zip(PARTS, (1, 2 - 1, -2), strict=True):
-        close(data[name] - batch[name], np.full(6, times * np.log(50.0)))
+def test_posteriors_that_do_not_overlap_tell_which_example_it_is():
+    """The information is log N, whatever the size of the batch, and each latent alone tells as much."""
+    encoder = linear(np.diag([100.0, 100.0, 0.0, 0.0])[:3], [0, 0, -9, -9], "encoder")
+    model = build(kg.BetaTCVAE, num_examples=50, encoder=encoder)
+    terms = terms_at_seed(model)
+    # The other examples lie hundreds of deviations away.
+    close(terms["mutual_information"], np.full(6, np.log(50.0)), atol=1e-3)
+    close(terms["total_correlation"], np.full(6, np.log(50.0)), atol=1e-3)
 
 
 def test_posteriors_without_information_have_no_mutual_information_and_no_total_correlation():
@@ -232,12 +273,10 @@ def test_weights_of_the_parts_follow_schedules():
 def test_penalties_are_those_of_the_covariance(kind):
     model = build(kg.DIPVAE, kind=kind, off_diagonal=3.0, diagonal=0.5, beta=2.0)
     mean, scale, z = diagonal_posterior(model)
-    covariance = np.cov(mean.T, bias=True)
-    if kind == "II":
-        covariance += np.diag((scale**2).mean(axis=0))
+    off_diagonal, diagonal = of_pairs(mean, scale**2 if kind == "II" else None)
     terms = terms_at_seed(model)
-    close(terms["off_diagonal"], np.full(6, 2.0 * covariance[0, 1] ** 2))
-    close(terms["diagonal"], np.full(6, np.sum((np.diag(covariance) - 1.0) ** 2)))
+    close(terms["off_diagonal"], np.full(6, off_diagonal))
+    close(terms["diagonal"], np.full(6, diagonal))
     close(terms["kl"], kl_of_diagonal(mean, scale).sum(axis=1))
     close(terms["reconstruction"], reconstruction(model, z))
     logs_are_combined(
@@ -271,8 +310,7 @@ def test_the_weight_of_the_diagonal_unless_said_otherwise():
 def test_the_means_of_kind_one_may_have_any_posterior():
     model = build(kg.DIPVAE, outputs=5, kind="I", posterior="full_covariance")
     raw, _ = numbers(model)
-    covariance = np.cov(raw[:, :2].T, bias=True)
-    close(terms_at_seed(model)["off_diagonal"], np.full(6, 2.0 * covariance[0, 1] ** 2))
+    close(terms_at_seed(model)["off_diagonal"], np.full(6, of_pairs(raw[:, :2])[0]))
 
 
 # ---- InfoVAE and the Wasserstein autoencoder ----------------------------------------------------
