@@ -66,7 +66,7 @@ class MinibatchStddev(keras.layers.Layer):
         """What each row is shown, `[B]`, and the deviation of the batch; the moving one for a single row."""
         with hidden_from_example_gradients():
             x = tf.identity(inputs)
-            others = tf.cast(tf.shape(x)[0], tf.float32) - 1.0
+            others = tf.cast(tf.shape(x)[0], x.dtype) - 1.0
             centred = x - tf.reduce_sum(x, axis=0) / tf.maximum(others + 1.0, 1.0)
             variance = tf.reduce_sum(tf.square(centred), axis=0) / tf.maximum(others, 1.0)
             # The slope of the root is infinite at 0.
@@ -76,7 +76,7 @@ class MinibatchStddev(keras.layers.Layer):
             if not in_example_gradients():
                 return shown, stddev
             # Each row's own share of the derivative, as a constant for the tape that asks for it.
-            num_features = tf.cast(tf.size(deviations), tf.float32)
+            num_features = tf.cast(tf.size(deviations), x.dtype)
             slopes = centred / (deviations * num_features * tf.maximum(others, 1.0))
         # The difference is 0: it has no value, and a slope for that tape alone.
         own = tf.reduce_sum(slopes * (inputs - x), axis=list(range(1, inputs.shape.rank)))

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_genmod.core.precision import as_real
 from keras_genmod.core.registration import register
 
 __all__ = ["SpectralNormalization"]
@@ -70,7 +71,7 @@ class SpectralNormalization(keras.layers.Wrapper):
         norm = tf.sqrt(tf.maximum(tf.reduce_sum(tf.square(self._image())), 1e-24))
         values = [(weight, weight.value) for weight in self.layer.variables if weight is not kernel]
         # The layer reads the value from the scope in place of its weight.
-        with keras.StatelessScope([*values, (kernel, tf.cast(kernel.value, tf.float32) / norm)]):
+        with keras.StatelessScope([*values, (kernel, as_real(kernel.value) / norm)]):
             return self.layer(inputs, **kwargs)
 
     def update(self) -> None:
@@ -82,9 +83,9 @@ class SpectralNormalization(keras.layers.Wrapper):
         return getattr(self.layer, "kernel", getattr(self.layer, "embeddings", None))
 
     def _matrix(self) -> tf.Tensor:
-        """The kernel as a matrix, float32."""
+        """The kernel as a matrix."""
         kernel = self._kernel()
-        return tf.reshape(tf.cast(kernel.value, tf.float32), [-1, kernel.shape[-1]])
+        return tf.reshape(as_real(kernel.value), [-1, kernel.shape[-1]])
 
     def _image(self) -> tf.Tensor:
         """W u for the unit vector u; an average of several directions is shorter than a unit vector."""
