@@ -55,8 +55,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
         if num_replicas() == 1:
             y, mean, variance = self._fused(x, gamma, beta)
         else:
-            mean, variance = self._global_moments(x)
-            y = tf.nn.batch_normalization(x, mean, variance, beta, gamma, self.epsilon)
+            around, offset, mean, variance = self._global_moments(x)
+            y = tf.nn.batch_normalization(around, offset, variance, beta, gamma, self.epsilon)
         for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
             old = tf.convert_to_tensor(moving)
             moving.assign(old * self.momentum + tf.stop_gradient(value) * (1.0 - self.momentum))
@@ -71,16 +71,25 @@ class BatchNormalization(keras.layers.BatchNormalization):
         count = tf.cast(tf.size(x), tf.float32) / x.shape[-1]
         return tf.reshape(y, tf.shape(x)), mean, variance * tf.maximum(count - 1.0, 1.0) / count
 
-    def _global_moments(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        # Around the moving mean, which is near: the difference of squares then loses no digits.
-        shift = tf.stop_gradient(tf.convert_to_tensor(self.moving_mean))
+    def _global_moments(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Examples about the mean of this replica, the global mean about it, and global mean and variance."""
         axes = list(range(len(x.shape) - 1))
-        around = x - shift
-        sums = tf.stack([tf.reduce_sum(around, axes), tf.reduce_sum(tf.square(around), axes)])
-        count = tf.fill([1, x.shape[-1]], tf.cast(tf.size(x), tf.float32) / x.shape[-1])
-        sums = sum_over_replicas(tf.concat([sums, count], axis=0))
-        mean, square = sums[0] / sums[2], sums[1] / sums[2]
-        return mean + shift, tf.maximum(square - tf.square(mean), 0.0)
+        count = tf.cast(tf.size(x), tf.float64) / x.shape[-1]
+        # A replica without examples has no mean.
+        near = tf.math.divide_no_nan(tf.reduce_sum(x, axes), tf.cast(count, tf.float32))
+        near = tf.stop_gradient(near)
+        around = x - near
+        sums, squares = (
+            tf.cast(tf.reduce_sum(part, axes), tf.float64) for part in (around, tf.square(around))
+        )
+        # Sums about 0, which add up over replicas; float64 keeps the digits that float32 examples have.
+        near = tf.cast(near, tf.float64)
+        squares += near * (2.0 * sums + count * near)
+        sums += count * near
+        total = sum_over_replicas(tf.stack([sums, squares, tf.fill(tf.shape(sums), count)]))
+        mean = total[0] / total[2]
+        variance = tf.maximum(total[1] / total[2] - tf.square(mean), 0.0)
+        return around, *(tf.cast(value, tf.float32) for value in (mean - near, mean, variance))
 
 
 @register

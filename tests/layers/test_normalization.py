@@ -107,15 +107,26 @@ def test_replicas_normalise_by_the_global_batch(strategy, cut):
         np.testing.assert_allclose(two, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_a_large_offset_does_not_cost_digits_on_replicas(strategy):
-    far = (VECTORS + 1e4).astype("float32")
+@pytest.mark.parametrize("cut", [4, 6, 7])
+@pytest.mark.parametrize("offset", [1e3, 1e4, 1e6])
+def test_a_large_offset_does_not_cost_digits_on_replicas(strategy, offset, cut):
+    """From the first step on: the moving mean is still 0. Outputs and gradients against float64."""
+    far = (VECTORS * (1.0 + offset / 1e5) + offset).astype("float32")
     with strategy.scope():
         layer = BatchNormalization(momentum=0.0)
         layer.build(far.shape)
-    for _ in range(2):
-        y, _, _ = on_replicas(strategy, layer, [far[:4], far[4:]], lambda y: y)
-    np.testing.assert_allclose(y.mean(0), 0.0, atol=2e-3)
-    np.testing.assert_allclose(y.var(0), far.astype("float64").var(0) / (far.var(0) + 1e-5), rtol=1e-2)
+    y, gradient, _ = on_replicas(strategy, layer, [far[:cut], far[cut:]], lambda y: y**3)
+    x = tf.constant(far, tf.float64)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        centred = x - tf.reduce_mean(x, axis=0)
+        expected = centred / tf.sqrt(tf.reduce_mean(centred**2, axis=0) + 1e-5)
+        loss = tf.reduce_sum(expected**3)
+    # A few float32 roundings of numbers of moderate size, and of the variance's reciprocal root.
+    np.testing.assert_allclose(y, expected, atol=1e-5)
+    np.testing.assert_allclose(gradient, tape.gradient(loss, x), atol=1e-4)
+    np.testing.assert_allclose(layer.moving_mean, far.mean(0, "float64"), rtol=1e-6)
+    np.testing.assert_allclose(layer.moving_variance, far.astype("float64").var(0), rtol=1e-5)
 
 
 def test_classes_scale_and_shift():

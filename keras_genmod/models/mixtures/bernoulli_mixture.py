@@ -45,8 +45,10 @@ class BernoulliMixture(MixtureModel):
         num_components: number K of components.
         pseudo_count: $a$, how many ones and zeros each variable of each component has been seen to take
             before any data. 0 is maximum likelihood, where the likelihood of the training data never falls,
-            and a value that a component never took makes others with it all but impossible. Not part of
-            "gradient".
+            and a value that a component never took makes others with it all but impossible. An example of
+            weight w counts w times, so a common factor of all weights makes the prior weaker or stronger; it
+            changes nothing else. In "online_em" the data are the examples of the longest epoch so far, so
+            that many epochs end where exact EM does. Not part of "gradient".
         training, step_exponent: as in `GaussianMixture`.
         **kwargs: `seed` (of the start and all draws), `name`, `dtype`, as in `GenerativeModel`.
 
@@ -146,22 +148,25 @@ class BernoulliMixture(MixtureModel):
     def _statistics_shapes(self) -> list[tuple[int, ...]]:
         return [(self.num_components,), (self.num_components, self._size)]
 
-    def _statistics(self, x: tf.Tensor, responsibilities: tf.Tensor) -> list[tf.Tensor]:
-        counts = tf.reduce_sum(tf.cast(responsibilities, tf.float64), axis=0)
-        return [counts, tf.matmul(responsibilities, x, transpose_a=True)]
+    def _statistics(self) -> Callable[[tf.Tensor, tf.Tensor], list[tf.Tensor]]:
+        return lambda x, responsibilities: [
+            tf.reduce_sum(tf.cast(responsibilities, tf.float64), axis=0),
+            tf.matmul(responsibilities, x, transpose_a=True),
+        ]
 
     def _expected_statistics(self) -> list[tf.Tensor]:
         shares = tf.cast(self.mixing_weights(), tf.float64)
         probs = tf.sigmoid(tf.cast(tf.convert_to_tensor(self._value_logits), tf.float64))
         return [shares, shares[:, None] * probs]
 
-    def _maximize(self, statistics: Sequence[tf.Tensor]) -> None:
+    def _maximize(self, statistics: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:
         counts, ones = statistics
         pseudo = tf.constant(self.pseudo_count, tf.float64)
         probs = tf.math.divide_no_nan(ones + pseudo, counts[:, None] + 2.0 * pseudo)
         old = tf.sigmoid(tf.cast(tf.convert_to_tensor(self._value_logits), tf.float64))
         empty = counts < _LEAST_COUNT * tf.reduce_sum(counts)
         self._set(counts, tf.where(empty[:, None], old, probs))
+        return statistics
 
     # ---- samples and distributions ----------------------------------------------------------------
 

@@ -62,16 +62,19 @@ class ExpectationMaximization:
         """Shapes of the sufficient statistics; the first are the components' counts, `[K]`."""
         raise TypeError(f"{type(self).__name__} must define `_statistics_shapes`.")
 
-    def _statistics(self, x: tf.Tensor, responsibilities: tf.Tensor) -> Statistics:
-        """Sufficient statistics of rows `[B, D]` with their responsibilities `[B, K]`."""
+    def _statistics(self) -> Callable[[tf.Tensor, tf.Tensor], Statistics]:
+        """The function from rows `[B, D]` and their responsibilities `[B, K]` to sufficient statistics.
+
+        These may be taken about the present parameters, which stay until the M-step.
+        """
         raise TypeError(f"{type(self).__name__} must define `_statistics`.")
 
     def _expected_statistics(self) -> Statistics:
         """The statistics that the present parameters expect of one example."""
         raise TypeError(f"{type(self).__name__} must define `_expected_statistics`.")
 
-    def _maximize(self, statistics: Statistics) -> None:
-        """The M-step: parameters from statistics."""
+    def _maximize(self, statistics: Statistics) -> Statistics:
+        """The M-step: parameters from statistics; returns the same statistics about the new parameters."""
         raise TypeError(f"{type(self).__name__} must define `_maximize`.")
 
     def _start_at(self, x: np.ndarray, weight: np.ndarray, generator: np.random.Generator) -> None:
@@ -106,10 +109,16 @@ class ExpectationMaximization:
                 self._add_state(f"average_{number}", shape, "float64")
                 for number, shape in enumerate(self._statistics_shapes())
             ]
+            # Sums of weights: of this epoch so far, and of the longest epoch: what the averages stand for.
+            self._epoch_weight = self._add_state("epoch_weight", (), "float64")
+            self._data_weight = self._add_state("data_weight", (), "float64")
             self._forget_averages()
 
     def _forget_averages(self) -> None:
-        """The averages are those of the present parameters."""
+        """The averages are those of the present parameters, and data are to come."""
+        if self.training == "online_em":
+            self._epoch_weight.assign(0.0)
+            self._data_weight.assign(0.0)
         for average, value in zip(self._averages, self._expected_statistics(), strict=False):
             average.assign(value)
 
@@ -132,7 +141,7 @@ class ExpectationMaximization:
         Args:
             x: data `[N, *event_shape]`; of more than 10,000 examples (20 a component, if that is more) as
                 many are drawn at random.
-            sample_weight: weights `[N]`.
+            sample_weight: weights `[N]`; a common factor of all changes nothing.
 
         Raises:
             ValueError: for fewer examples than components, or data that the model cannot take.
@@ -159,7 +168,9 @@ class ExpectationMaximization:
         most = self._num_start_rows()
         if len(rows) > most:
             rows = np.sort(generator.choice(rows, most, replace=False))
-        self._start_at(x[rows].reshape(len(rows), -1), weight[rows], generator)
+        # Relative to the mean weight: a common factor of all weights changes nothing.
+        weight = weight[rows] / weight[rows].max()
+        self._start_at(x[rows].reshape(len(rows), -1), weight / weight.mean(), generator)
         self._has_parameters()
 
     def _num_start_rows(self) -> int:
@@ -227,6 +238,8 @@ class ExpectationMaximization:
     def _begin_epoch(self) -> None:
         if self._sums is not None:
             self._sums.reset()
+        if self.training == "online_em":
+            self._epoch_weight.assign(0.0)
 
     def _end_epoch(self) -> None:
         """The M-step of an epoch, once."""
@@ -275,7 +288,7 @@ class ExpectationMaximization:
         missing = num_chunks * rows_per_chunk - num_rows
         x = tf.reshape(tf.pad(x, [[0, missing], [0, 0]]), [num_chunks, rows_per_chunk, self._size])
         weight = tf.reshape(tf.pad(weight, [[0, missing]]), [num_chunks, rows_per_chunk])
-        log_joint = self._log_joint()
+        log_joint, statistics_of = self._log_joint(), self._statistics()
 
         def body(chunk: tf.Tensor, nll: tf.Tensor, *sums: tf.Tensor) -> tuple:
             rows = tf.cast(x[chunk], self._real)
@@ -283,7 +296,7 @@ class ExpectationMaximization:
             joint = log_joint(rows)
             log_prob = tf.reduce_logsumexp(joint, axis=1)
             responsibilities = own[:, None] * tf.exp(joint - log_prob[:, None])
-            new = self._statistics(rows, responsibilities)
+            new = statistics_of(rows, responsibilities)
             nll -= tf.cast(tf.reduce_sum(tf.math.multiply_no_nan(log_prob, own)), tf.float64)
             added = [old + tf.cast(more, tf.float64) for old, more in zip(sums, new, strict=True)]
             return chunk + 1, nll, *added
@@ -303,12 +316,17 @@ class ExpectationMaximization:
         step = tf.cast(self.training_steps, tf.float64)
         # A batch without weight moves nothing.
         rate = tf.where(total > 0.0, tf.pow(step + 2.0, -self.step_exponent), 0.0)
-        averages = []
+        self._epoch_weight.assign_add(total)
+        self._data_weight.assign(tf.maximum(self._data_weight, self._epoch_weight))
+        # Sums over the data, as in exact EM, so that a prior counts as much as there.
+        scale = tf.convert_to_tensor(self._data_weight)
+        scale = tf.where(scale > 0.0, scale, 1.0)
+        sums = []
         for average, value in zip(self._averages, statistics, strict=True):
             old = tf.convert_to_tensor(average)
-            averages.append(old + rate * (tf.math.divide_no_nan(value, total) - old))
-            average.assign(averages[-1])
-        self._maximize(averages)
+            sums.append(scale * (old + rate * (tf.math.divide_no_nan(value, total) - old)))
+        for average, value in zip(self._averages, self._maximize(sums), strict=True):
+            average.assign(value / scale)
 
     def get_config(self) -> dict:
         """The constructor arguments of training."""

@@ -15,6 +15,9 @@ import numpy as np
 
 __all__ = ["k_means_plus_plus"]
 
+# Share of its terms below which a difference of float32 numbers is computed otherwise.
+_CANCELLED = 1e-2
+
 
 def k_means_plus_plus(
     x: np.ndarray, num_centres: int, generator: np.random.Generator, weight: np.ndarray | None = None
@@ -37,15 +40,22 @@ def k_means_plus_plus(
     np.True_
     """
     weight = np.ones(len(x)) if weight is None else np.asarray(weight, np.float64)
-    x = np.asarray(x, np.float32) - np.average(x, axis=0, weights=weight).astype(np.float32)
-    norms = np.einsum("nd,nd->n", x, x)
+    x = np.asarray(x, np.float32)
+    centred = x - np.average(x, axis=0, weights=weight).astype(np.float32)
+    norms = np.einsum("nd,nd->n", centred, centred)
     num_trials = 2 + int(math.log(num_centres))
 
     def distances(rows: np.ndarray) -> np.ndarray:
         """Squared distances of all rows from some, `[N, len(rows)]`; 0 from itself whatever the rounding."""
-        squares = norms[:, None] + norms[rows] - 2.0 * (x @ x[rows].T)
+        lengths = norms[:, None] + norms[rows]
+        squares = lengths - 2.0 * (centred @ centred[rows].T)
         squares[rows, np.arange(len(rows))] = 0.0
-        return np.maximum(squares, 0.0)
+        for number, row in enumerate(rows):
+            # Where terms cancel, float32 has lost the digits of their difference.
+            close = np.flatnonzero(squares[:, number] < _CANCELLED * lengths[:, number])
+            differences = x[close] - x[row]
+            squares[close, number] = np.einsum("nd,nd->n", differences, differences)
+        return squares
 
     chosen = [int(generator.choice(len(x), p=weight / weight.sum()))]
     nearest, labels = distances(np.array(chosen))[:, 0], np.zeros(len(x), np.int64)

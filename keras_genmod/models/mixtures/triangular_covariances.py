@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_genmod.models.mixtures.covariances import LOG_2PI, ROUNDING, Covariance, Densities
+from keras_genmod.models.mixtures.covariances import LOG_2PI, Covariance, Densities
 
 __all__ = ["FullCovariance", "TiedCovariance"]
 
@@ -32,9 +32,11 @@ class _Triangular(Covariance):
         """The products of the factors."""
         return tf.matmul(scale, scale, transpose_b=True)
 
-    def least_variance(self, scale: tf.Tensor) -> tf.Tensor:
-        """The smallest square on the diagonals."""
-        return tf.reduce_min(tf.square(tf.linalg.diag_part(scale)))
+    def extents(self, scale: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The squares on the factors' diagonals, and the variances."""
+        given_others = tf.square(tf.linalg.diag_part(scale))
+        variances = tf.reduce_sum(tf.square(scale), axis=-1)
+        return tuple(tf.reshape(values, [-1, self.size]) for values in (given_others, variances))
 
     def from_free(self, free: tf.Tensor, positive: Callable) -> tf.Tensor:
         """Scales times a unit triangle: one number makes a whole row small."""
@@ -49,18 +51,22 @@ class _Triangular(Covariance):
             tf.linalg.set_diag(scale / diagonal[..., None], inverse(diagonal))
         )
 
-    def rounding(self, counts: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
-        """As for variances, from the trace."""
-        return ROUNDING * tf.math.divide_no_nan(tf.linalg.trace(second), counts)[:, None]
-
     def _whitening(self, scale: tf.Tensor) -> tf.Tensor:
         """Inverses of the factors: the matrices that make the components' coordinates independent."""
         eye = tf.eye(self.size, batch_shape=scale.shape[:-2], dtype=scale.dtype)
         return tf.linalg.triangular_solve(scale, eye)
 
-    def _constant(self, scale: tf.Tensor) -> tf.Tensor:
+    def log_normalizer(self, scale: tf.Tensor) -> tf.Tensor:
+        """The log-densities of the means."""
         log_det = tf.reduce_sum(tf.math.log(tf.linalg.diag_part(scale)), axis=-1)
         return -log_det - 0.5 * self.size * LOG_2PI
+
+    def _weighted(
+        self, x: tf.Tensor, responsibilities: tf.Tensor, means: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Differences from the means, `[K, B, D]`, and the same times the responsibilities."""
+        around = x - means[:, None]
+        return around, tf.transpose(responsibilities)[:, :, None] * around
 
 
 class FullCovariance(_Triangular):
@@ -77,32 +83,65 @@ class FullCovariance(_Triangular):
         """The whitened point of each component."""
         return self.num_components * self.size
 
-    def densities(self, means: tf.Tensor, scale: tf.Tensor) -> Densities:
+    def squared_lengths(self, points: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+        """Squared lengths of each component's whitened point, `[K]`."""
+        return tf.reduce_sum(tf.square(tf.linalg.matvec(self._whitening(scale), points)), axis=1)
+
+    def distances_about_centre(self, means: tf.Tensor, scale: tf.Tensor) -> Densities:
         """One product with the whitening matrices of all components."""
-        whitening, constant = self._whitening(scale), self._constant(scale)
-        offsets = tf.reshape(tf.linalg.matvec(whitening, means), [-1])
+        whitening = self._whitening(scale)
+        white_means = tf.reshape(tf.linalg.matvec(whitening, means), [-1])
         whitening = tf.reshape(whitening, [-1, self.size])
 
-        def log_densities(x: tf.Tensor) -> tf.Tensor:
-            squares = tf.math.squared_difference(tf.matmul(x, whitening, transpose_b=True), offsets)
-            squares = tf.reshape(squares, [-1, self.num_components, self.size])
-            return constant - 0.5 * tf.reduce_sum(squares, axis=-1)
+        def distances(x: tf.Tensor) -> tf.Tensor:
+            squares = tf.math.squared_difference(tf.matmul(x, whitening, transpose_b=True), white_means)
+            return tf.reduce_sum(tf.reshape(squares, [-1, self.num_components, self.size]), axis=-1)
 
-        return log_densities
+        return distances
 
-    def second_moments(self, x: tf.Tensor, responsibilities: tf.Tensor) -> tf.Tensor:
-        """Sums of products, `[K, D, D]`."""
+    def distances_by_differences(self, means: tf.Tensor, scale: tf.Tensor) -> Densities:
+        """A product for each component."""
+        whitening = self._whitening(scale)
+
+        def distances(x: tf.Tensor) -> tf.Tensor:
+            white = tf.matmul(x - means[:, None], whitening, transpose_b=True)
+            return tf.transpose(tf.reduce_sum(tf.square(white), axis=-1))
+
+        return distances
+
+    def moments_about_centre(
+        self, x: tf.Tensor, responsibilities: tf.Tensor, means: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Sums of differences and of their products, multiplied out."""
+        sums = tf.matmul(responsibilities, x, transpose_a=True)
+        around = sums - tf.reduce_sum(responsibilities, axis=0)[:, None] * means
         weighted = tf.reshape(responsibilities[:, :, None] * x[:, None, :], [-1, self.temporary()])
-        return tf.reshape(tf.matmul(weighted, x, transpose_a=True), self.scale_shape)
+        products = tf.reshape(tf.matmul(weighted, x, transpose_a=True), self.scale_shape)
+        of_means = means[:, :, None] * sums[:, None, :] + around[:, :, None] * means[:, None, :]
+        return around, products - of_means
 
-    def covariances(self, counts: tf.Tensor, means: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
-        """Mean products less products of means."""
-        products = tf.math.divide_no_nan(second, counts[:, None, None])
-        return products - means[:, :, None] * means[:, None, :]
+    def moments_by_differences(
+        self, x: tf.Tensor, responsibilities: tf.Tensor, means: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The same from the differences."""
+        around, weighted = self._weighted(x, responsibilities, means)
+        return tf.reduce_sum(weighted, axis=1), tf.matmul(weighted, around, transpose_a=True)
 
-    def moments_of(self, shares: tf.Tensor, means: tf.Tensor, covariances: tf.Tensor) -> tf.Tensor:
-        """Covariances and products of means."""
-        return shares[:, None, None] * (covariances + means[:, :, None] * means[:, None, :])
+    def recentred(self, counts: tf.Tensor, shift: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
+        """Less the products of the shifts."""
+        return second - counts[:, None, None] * shift[:, :, None] * shift[:, None, :]
+
+    def covariances(self, counts: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
+        """Mean products."""
+        return tf.math.divide_no_nan(second, counts[:, None, None])
+
+    def moments_of(self, shares: tf.Tensor, covariances: tf.Tensor) -> tf.Tensor:
+        """Each component's share of its covariance."""
+        return shares[:, None, None] * covariances
+
+    def variances(self, covariances: tf.Tensor, squares: tf.Tensor) -> tf.Tensor:
+        """On the diagonals, `[K, D]`."""
+        return tf.linalg.diag_part(covariances) + squares
 
     def moved(self, noise: tf.Tensor, which: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
         """One component after the other: a matrix for each row would fill the memory."""
@@ -139,30 +178,64 @@ class TiedCovariance(_Triangular):
         """The differences of each component."""
         return self.num_components * self.size
 
-    def densities(self, means: tf.Tensor, scale: tf.Tensor) -> Densities:
+    def squared_lengths(self, points: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+        """Squared lengths of whitened points, `[K]`."""
+        return tf.reduce_sum(tf.square(self._whitened(points, self._whitening(scale))), axis=1)
+
+    def _whitened(self, points: tf.Tensor, whitening: tf.Tensor) -> tf.Tensor:
+        """One product for points of any rank."""
+        flat = tf.matmul(tf.reshape(points, [-1, self.size]), whitening, transpose_b=True)
+        return tf.reshape(flat, tf.shape(points))
+
+    def distances_about_centre(self, means: tf.Tensor, scale: tf.Tensor) -> Densities:
         """Squared differences of whitened points and means."""
-        whitening, constant = self._whitening(scale), self._constant(scale)
-        means = tf.matmul(means, whitening, transpose_b=True)
+        whitening = self._whitening(scale)
+        white_means = self._whitened(means, whitening)
 
-        def log_densities(x: tf.Tensor) -> tf.Tensor:
-            white = tf.matmul(x, whitening, transpose_b=True)
-            squares = tf.math.squared_difference(white[:, None, :], means)
-            return constant - 0.5 * tf.reduce_sum(squares, axis=-1)
+        def distances(x: tf.Tensor) -> tf.Tensor:
+            white = self._whitened(x, whitening)
+            return tf.reduce_sum(tf.math.squared_difference(white[:, None, :], white_means), axis=-1)
 
-        return log_densities
+        return distances
 
-    def second_moments(self, x: tf.Tensor, responsibilities: tf.Tensor) -> tf.Tensor:
-        """The sum of products, `[D, D]`, each point by its weight."""
-        return tf.matmul(x * tf.reduce_sum(responsibilities, axis=1, keepdims=True), x, transpose_a=True)
+    def distances_by_differences(self, means: tf.Tensor, scale: tf.Tensor) -> Densities:
+        """Squares of whitened differences."""
+        whitening = self._whitening(scale)
+        return lambda x: tf.reduce_sum(tf.square(self._whitened(x[:, None, :] - means, whitening)), axis=-1)
 
-    def covariances(self, counts: tf.Tensor, means: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
-        """The mean product less the means' share of it."""
-        of_means = tf.matmul(counts[:, None] * means, means, transpose_a=True)
-        return (second - of_means) / tf.reduce_sum(counts)
+    def moments_about_centre(
+        self, x: tf.Tensor, responsibilities: tf.Tensor, means: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Sums of differences, and the sum of all their products, multiplied out."""
+        sums = tf.matmul(responsibilities, x, transpose_a=True)
+        around = sums - tf.reduce_sum(responsibilities, axis=0)[:, None] * means
+        weight = tf.reduce_sum(responsibilities, axis=1, keepdims=True)
+        of_means = tf.matmul(means, sums, transpose_a=True) + tf.matmul(around, means, transpose_a=True)
+        return around, tf.matmul(x * weight, x, transpose_a=True) - of_means
 
-    def moments_of(self, shares: tf.Tensor, means: tf.Tensor, covariances: tf.Tensor) -> tf.Tensor:
-        """The covariance and the means' share."""
-        return covariances + tf.matmul(shares[:, None] * means, means, transpose_a=True)
+    def moments_by_differences(
+        self, x: tf.Tensor, responsibilities: tf.Tensor, means: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The same from the differences, K times the work."""
+        around, weighted = self._weighted(x, responsibilities, means)
+        flat = (tf.reshape(part, [-1, self.size]) for part in (weighted, around))
+        return tf.reduce_sum(weighted, axis=1), tf.matmul(*flat, transpose_a=True)
+
+    def recentred(self, counts: tf.Tensor, shift: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
+        """Less the products of all shifts."""
+        return second - tf.matmul(counts[:, None] * shift, shift, transpose_a=True)
+
+    def covariances(self, counts: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
+        """The mean product."""
+        return second / tf.reduce_sum(counts)
+
+    def moments_of(self, shares: tf.Tensor, covariances: tf.Tensor) -> tf.Tensor:
+        """The covariance."""
+        return covariances
+
+    def variances(self, covariances: tf.Tensor, squares: tf.Tensor) -> tf.Tensor:
+        """With the largest squares of all components, `[D]`."""
+        return tf.linalg.diag_part(covariances) + tf.reduce_max(squares, axis=0)
 
     def moved(self, noise: tf.Tensor, which: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
         """One product."""
@@ -175,10 +248,6 @@ class TiedCovariance(_Triangular):
     def kept(self, empty: tf.Tensor, old: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
         """The new covariance, which is that of all components."""
         return new
-
-    def rounding(self, counts: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
-        """As for full covariances, `[1]`."""
-        return ROUNDING * tf.linalg.trace(second)[None] / tf.reduce_sum(counts)
 
     def distribution(self, logits: tf.Tensor, means: tf.Tensor, scale: tf.Tensor) -> tfd.Distribution:
         """The mixture."""
