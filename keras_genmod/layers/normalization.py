@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras import ops
 
 from keras_genmod.core.checks import check_integer
+from keras_genmod.core.precision import as_real
 from keras_genmod.core.registration import register
 from keras_genmod.core.replicas import num_replicas, sum_over_replicas
 
@@ -48,11 +49,11 @@ class BatchNormalization(keras.layers.BatchNormalization):
         """`inputs` `[B, ..., C]`, normalised by the batch in training, else by the moving statistics."""
         if not training or not self.trainable or mask is not None:
             return super().call(inputs, training=training, mask=mask)
-        x = tf.cast(inputs, tf.float32)
+        x = as_real(inputs)
         channels = inputs.shape[-1]
-        gamma = tf.ones([channels]) if self.gamma is None else tf.convert_to_tensor(self.gamma)
-        beta = tf.zeros([channels]) if self.beta is None else tf.convert_to_tensor(self.beta)
-        if num_replicas() == 1:
+        gamma = tf.ones([channels], x.dtype) if self.gamma is None else tf.convert_to_tensor(self.gamma)
+        beta = tf.zeros([channels], x.dtype) if self.beta is None else tf.convert_to_tensor(self.beta)
+        if num_replicas() == 1 and x.dtype == tf.float32:
             y, mean, variance = self._fused(x, gamma, beta)
         else:
             around, offset, mean, variance = self._global_moments(x)
@@ -68,7 +69,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             flat, gamma, beta, epsilon=self.epsilon, is_training=True
         )
         # The kernel reports n / (n - 1) times the variance that it used.
-        count = tf.cast(tf.size(x), tf.float32) / x.shape[-1]
+        count = tf.cast(tf.size(x), x.dtype) / x.shape[-1]
         return tf.reshape(y, tf.shape(x)), mean, variance * tf.maximum(count - 1.0, 1.0) / count
 
     def _global_moments(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -76,7 +77,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         axes = list(range(len(x.shape) - 1))
         count = tf.cast(tf.size(x), tf.float64) / x.shape[-1]
         # A replica without examples has no mean.
-        near = tf.math.divide_no_nan(tf.reduce_sum(x, axes), tf.cast(count, tf.float32))
+        near = tf.math.divide_no_nan(tf.reduce_sum(x, axes), tf.cast(count, x.dtype))
         near = tf.stop_gradient(near)
         around = x - near
         sums, squares = (
@@ -89,7 +90,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         total = sum_over_replicas(tf.stack([sums, squares, tf.fill(tf.shape(sums), count)]))
         mean = total[0] / total[2]
         variance = tf.maximum(total[1] / total[2] - tf.square(mean), 0.0)
-        return around, *(tf.cast(value, tf.float32) for value in (mean - near, mean, variance))
+        return around, *(tf.cast(value, x.dtype) for value in (mean - near, mean, variance))
 
 
 @register

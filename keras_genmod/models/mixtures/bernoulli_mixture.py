@@ -72,8 +72,10 @@ class BernoulliMixture(MixtureModel):
         array([-0.693], dtype=float32)
     """
 
-    # Sums of D terms of moderate size; the statistics are added up in float64.
-    _real = tf.float32
+    @property
+    def _real(self) -> tf.DType:
+        # Sums of D terms of moderate size; the statistics are added up in float64.
+        return self.real_dtype
 
     def __init__(
         self,
@@ -128,7 +130,7 @@ class BernoulliMixture(MixtureModel):
     def _set(self, counts: tf.Tensor, probs: tf.Tensor) -> None:
         self._set_log_weights(counts)
         probs = tf.clip_by_value(probs, _LEAST_PROB, 1.0 - _LEAST_PROB)
-        self._value_logits.assign(tf.cast(tf.math.log(probs) - tf.math.log1p(-probs), tf.float32))
+        self._value_logits.assign(tf.cast(tf.math.log(probs) - tf.math.log1p(-probs), self.real_dtype))
 
     def _start_at(self, x: np.ndarray, weight: np.ndarray, generator: np.random.Generator) -> None:
         """Frequencies in k-means++ clusters, each with one example of the mean frequencies added."""
@@ -174,9 +176,9 @@ class BernoulliMixture(MixtureModel):
         return uniform < tf.gather(tf.sigmoid(tf.convert_to_tensor(self._value_logits)), which)
 
     def distribution(self) -> tfd.Distribution:
-        """The mixture at the present parameters as a distribution over `[*event_shape]`, float32."""
+        """The mixture at the present parameters as a distribution over `[*event_shape]`."""
         logits = tf.reshape(tf.convert_to_tensor(self._value_logits), [-1, *self.event_shape])
-        components = tfd.Independent(tfd.Bernoulli(logits=logits, dtype=tf.float32), len(self.event_shape))
+        components = tfd.Independent(tfd.Bernoulli(logits=logits, dtype=logits.dtype), len(self.event_shape))
         return tfd.MixtureSameFamily(tfd.Categorical(logits=self._log_weights()), components)
 
     def get_config(self) -> dict:

@@ -280,7 +280,8 @@ class ExpectationMaximization:
         """The negative log-likelihood and the statistics, summed over a batch in chunks of rows."""
         x = self._flat(batch.x)
         num_rows = tf.shape(x)[0]
-        weight = tf.ones([num_rows]) if batch.weight is None else tf.cast(batch.weight, tf.float32)
+        weight = tf.ones([num_rows]) if batch.weight is None else batch.weight
+        weight = tf.cast(weight, x.dtype)
         most = max(1, _TEMPORARY // self._temporary_per_row())
         num_chunks = tf.maximum(1, -(-num_rows // most))
         rows_per_chunk = -(-num_rows // num_chunks)

@@ -256,8 +256,8 @@ class GaussianMixture(MixtureModel):
     def _look_at_parameters(self) -> None:
         means, scale = self._parameters()
         given_others, variances = self._kind().extents(scale)
-        # What float32 can tell apart beside the mean: nothing nearer than this.
-        steps = 2.0**-23 * tf.abs(means)
+        # What the data's dtype can tell apart beside the mean: nothing nearer than this.
+        steps = np.finfo(self.real_dtype.as_numpy_dtype).eps * tf.abs(means)
         least = tf.maximum(1e-10 * variances, tf.square(0.1 * steps))
         least = tf.maximum(least, 10.0 * max(self.covariance_regularization, _LEAST_VARIANCE))
         if self.training != "gradient" and bool(tf.reduce_any(given_others <= least)):
@@ -276,9 +276,10 @@ class GaussianMixture(MixtureModel):
             deviation = np.broadcast_to(np.sqrt(variances), steps.shape)[where]
             warnings.warn(
                 f"A component of {self.name!r} has the standard deviation {deviation:.1e} about "
-                f"{float(means[where]):.6g}, where float32 numbers lie {float(steps[where]):.1e} apart: the "
-                "rounding of the data counts in its density. Subtract a constant from the data in float64 "
-                "before they become float32.",
+                f"{float(means[where]):.6g}, where {self.real_dtype.name} numbers lie {float(steps[where]):.1e} "
+                "apart: the "
+                "rounding of the data counts in its density. Subtract a constant from the data in "
+                "float64, or build the model with dtype='float64'.",
                 stacklevel=2,
             )
 
@@ -289,12 +290,14 @@ class GaussianMixture(MixtureModel):
         return tf.gather(means, which) + self._kind().moved(tf.cast(noise, tf.float64), which, scale)
 
     def distribution(self) -> tfd.Distribution:
-        """The mixture at the present parameters as a distribution over `[*event_shape]`, in float32.
+        """The mixture at the present parameters as a distribution over `[*event_shape]`, in the real dtype.
 
         `log_prob` of the model computes in float64, which tells more of very narrow components.
         """
-        means, scale = (tf.cast(value, tf.float32) for value in self._parameters())
-        mixture = self._kind().distribution(tf.cast(self._log_weights(), tf.float32), means, scale)
+        log_weights, means, scale = (
+            tf.cast(value, self.real_dtype) for value in (self._log_weights(), *self._parameters())
+        )
+        mixture = self._kind().distribution(log_weights, means, scale)
         if len(self.event_shape) == 1:
             return mixture
         return tfd.TransformedDistribution(mixture, tfb.Reshape(self.event_shape, (self._size,)))

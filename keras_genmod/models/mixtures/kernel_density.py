@@ -118,7 +118,7 @@ class KernelDensity(SamplesByRow, ExactDensity, GenerativeModel):
         return self.add_weight(
             shape=shape,
             initializer=initializer,
-            dtype="float32",
+            dtype=self.real_dtype.name,
             trainable=False,
             autocast=False,
             aggregation="only_first_replica",
@@ -167,7 +167,7 @@ class KernelDensity(SamplesByRow, ExactDensity, GenerativeModel):
         if first_rows is None:
             raise ValueError(_ADVICE)
         batch = first_rows(sys.maxsize)
-        x = np.asarray(batch.x, np.float32).reshape(-1, self._size)
+        x = np.asarray(batch.x, self.real_dtype.as_numpy_dtype).reshape(-1, self._size)
         weight = np.ones(len(x)) if batch.weight is None else np.asarray(batch.weight, np.float64)
         x, weight = x[weight > 0], weight[weight > 0]
         if not len(x):
@@ -250,7 +250,7 @@ class KernelDensity(SamplesByRow, ExactDensity, GenerativeModel):
             lambda start, _: start < self.num_points, body, (tf.constant(0), nothing), parallel_iterations=1
         )
         normalizer = tf.reduce_sum(tf.math.log(bandwidths)) + 0.5 * self._size * math.log(2.0 * math.pi)
-        return tf.cast(total - normalizer, tf.float32)
+        return tf.cast(total - normalizer, self.real_dtype)
 
     def sample(self, num_samples: int, *, condition: Any = None, seed: Any = None) -> tf.Tensor:
         """New examples, `[num_samples, *event_shape]`: training examples with noise.
@@ -264,7 +264,7 @@ class KernelDensity(SamplesByRow, ExactDensity, GenerativeModel):
 
     def _sample_rows(self, seeds: tf.Tensor, condition: Any = None) -> tf.Tensor:
         self._check_fitted()
-        choice, _, noise = uniform_and_noise(seeds, self._size)
+        choice, _, noise = uniform_and_noise(seeds, self._size, self.real_dtype)
         bounds = tf.cumsum(tf.exp(tf.cast(tf.convert_to_tensor(self._log_weights), tf.float64)))
         choice = tf.cast(choice, tf.float64) * bounds[-1]
         which = tf.searchsorted(bounds[:-1], choice, side="right")

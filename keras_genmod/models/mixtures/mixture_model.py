@@ -69,13 +69,13 @@ class MixtureModel(ExpectationMaximization, _Density):
     # ---- parameters -------------------------------------------------------------------------------
 
     def _add_parameter(self, name: str, shape: Sequence[int], initializer: Any) -> keras.Variable:
-        """A weight: float32 and trained by gradients, or as exact as the M-step that sets it."""
+        """A weight: trained by gradients, or as exact as the M-step that sets it."""
         by_gradient = self.training == "gradient"
         initializer = keras.initializers.get(initializer)
         return self.add_weight(
             shape=shape,
             initializer=lambda shape, dtype: tf.cast(initializer(shape, "float32"), dtype),
-            dtype="float32" if by_gradient else self._real.name,
+            dtype=(self.real_dtype if by_gradient else self._real).name,
             trainable=by_gradient,
             autocast=False,
             aggregation="mean" if by_gradient else "only_first_replica",
@@ -132,7 +132,7 @@ class MixtureModel(ExpectationMaximization, _Density):
         return self._log_joint()(tf.cast(self._flat(x), self._real))
 
     def _log_prob(self, x: tf.Tensor, condition: Any = None, training: bool = False) -> tf.Tensor:
-        return tf.cast(tf.reduce_logsumexp(self._joint(x), axis=1), tf.float32)
+        return tf.cast(tf.reduce_logsumexp(self._joint(x), axis=1), self.real_dtype)
 
     def responsibilities(self, x: Any, *, condition: Any = None) -> tf.Tensor:
         """The probabilities p(k | x) that an example is of each component, `[B, K]`.
@@ -154,7 +154,7 @@ class MixtureModel(ExpectationMaximization, _Density):
         return self._map_rows("responsibilities", self._responsibilities, x, condition)
 
     def _responsibilities(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
-        return tf.cast(tf.nn.softmax(self._joint(x), axis=1), tf.float32)
+        return tf.cast(tf.nn.softmax(self._joint(x), axis=1), self.real_dtype)
 
     # ---- samples ----------------------------------------------------------------------------------
 
@@ -169,10 +169,10 @@ class MixtureModel(ExpectationMaximization, _Density):
         return self._sample(num_samples, condition, seed)
 
     def _sample_rows(self, seeds: tf.Tensor, condition: Any = None) -> tf.Tensor:
-        choice, uniform, noise = uniform_and_noise(seeds, self._size)
-        bounds = tf.cast(tf.cumsum(self.mixing_weights())[:-1], tf.float32)
+        choice, uniform, noise = uniform_and_noise(seeds, self._size, self.real_dtype)
+        bounds = tf.cast(tf.cumsum(self.mixing_weights())[:-1], self.real_dtype)
         which = tf.reduce_sum(tf.cast(choice[:, None] >= bounds, tf.int32), axis=1)
-        drawn = tf.cast(self._drawn(which, uniform, noise), tf.float32)
+        drawn = tf.cast(self._drawn(which, uniform, noise), self.real_dtype)
         return tf.reshape(drawn, [-1, *self.event_shape])
 
     # ---- endpoints and configuration ----------------------------------------------------------------
@@ -207,15 +207,14 @@ def refuse_conditions(name: str, arguments: dict) -> None:
             )
 
 
-def uniform_and_noise(seeds: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def uniform_and_noise(seeds: tf.Tensor, size: int, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Numbers of each row from its own seed: a uniform one `[B]`, uniform and normal ones `[B, size]`."""
 
     def one(seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return tf.random.stateless_uniform([size + 1], seed), tf.random.stateless_normal(
-            [size], fold_in(seed, 1)
-        )
+        uniform = tf.random.stateless_uniform([size + 1], seed, dtype=dtype)
+        return uniform, tf.random.stateless_normal([size], fold_in(seed, 1), dtype=dtype)
 
-    signature = (tf.TensorSpec([size + 1], tf.float32), tf.TensorSpec([size], tf.float32))
+    signature = (tf.TensorSpec([size + 1], dtype), tf.TensorSpec([size], dtype))
     uniform, noise = tf.map_fn(one, seeds, fn_output_signature=signature)
     return uniform[:, 0], uniform[:, 1:], noise
 

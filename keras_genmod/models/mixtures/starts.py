@@ -15,7 +15,7 @@ import numpy as np
 
 __all__ = ["k_means_plus_plus"]
 
-# Share of its terms below which a difference of float32 numbers is computed otherwise.
+# Share of its terms below which a difference is computed otherwise.
 _CANCELLED = 1e-2
 
 
@@ -40,8 +40,8 @@ def k_means_plus_plus(
     np.True_
     """
     weight = np.ones(len(x)) if weight is None else np.asarray(weight, np.float64)
-    x = np.asarray(x, np.float32)
-    centred = x - np.average(x, axis=0, weights=weight).astype(np.float32)
+    x = np.asarray(x, np.result_type(x, np.float32))
+    centred = x - np.average(x, axis=0, weights=weight).astype(x.dtype)
     norms = np.einsum("nd,nd->n", centred, centred)
     num_trials = 2 + int(math.log(num_centres))
 
@@ -51,7 +51,7 @@ def k_means_plus_plus(
         squares = lengths - 2.0 * (centred @ centred[rows].T)
         squares[rows, np.arange(len(rows))] = 0.0
         for number, row in enumerate(rows):
-            # Where terms cancel, float32 has lost the digits of their difference.
+            # Where terms cancel, the digits of their difference are lost.
             close = np.flatnonzero(squares[:, number] < _CANCELLED * lengths[:, number])
             differences = x[close] - x[row]
             squares[close, number] = np.einsum("nd,nd->n", differences, differences)
