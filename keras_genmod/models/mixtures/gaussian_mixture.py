@@ -276,10 +276,9 @@ class GaussianMixture(MixtureModel):
             deviation = np.broadcast_to(np.sqrt(variances), steps.shape)[where]
             warnings.warn(
                 f"A component of {self.name!r} has the standard deviation {deviation:.1e} about "
-                f"{float(means[where]):.6g}, where {self.real_dtype.name} numbers lie {float(steps[where]):.1e} "
-                "apart: the "
-                "rounding of the data counts in its density. Subtract a constant from the data in "
-                "float64, or build the model with dtype='float64'.",
+                f"{float(means[where]):.6g}, where {self.real_dtype.name} numbers lie "
+                f"{float(steps[where]):.1e} apart: the rounding of the data counts in its density. Subtract "
+                "a constant from the data in float64, or build the model with dtype='float64'.",
                 stacklevel=2,
             )
 
