@@ -58,9 +58,9 @@ class LowRankGaussian(tfd.MultivariateNormalDiagPlusLowRankCovariance):
         if self.loc is not None:
             x -= tf.cast(self.loc, tf.float64)
         residual = x / deviation
-        # For all points at once: what turns residuals into the weights of the directions.
-        solution = tf.linalg.cholesky_solve(root, tf.linalg.matrix_transpose(factor))
-        weights = tf.linalg.matvec(solution, residual)
+        products = tf.linalg.matvec(factor, residual, transpose_a=True)[..., None]
+        half = tf.linalg.triangular_solve(root, products)
+        weights = tf.linalg.triangular_solve(root, half, adjoint=True)[..., 0]
         rest = residual - tf.linalg.matvec(factor, weights)
         squares = tf.reduce_sum(tf.square(rest), axis=-1) + tf.reduce_sum(tf.square(weights), axis=-1)
         size = tf.cast(tf.shape(factor)[-2], tf.float64)
