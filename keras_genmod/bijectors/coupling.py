@@ -114,7 +114,7 @@ class Coupling(Bijection):
             )
         inputs = [keras.Input(input_shape), *([spec.keras_input()] if spec else [])]
         why = f"{self.transform.params_per_dim} parameters of {outputs} channels"
-        check_network("network", self.network, inputs, output_shape, why)
+        check_network("network", self.network, inputs, output_shape, why, dtype=self.real_dtype)
 
     def _mask_array(self, kind: Any) -> np.ndarray:
         """1 where a variable is kept."""

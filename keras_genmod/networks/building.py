@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
 
 from keras_genmod.core.checks import check_number
 from keras_genmod.core.conditions import ConditionSpec
+from keras_genmod.core.precision import real_dtype
 from keras_genmod.layers.conditioning import ConcatenateCondition
 
 __all__ = [
@@ -22,7 +25,27 @@ __all__ = [
     "initializers",
     "network",
     "start",
+    "under_its_policy",
 ]
+
+
+def under_its_policy(builder: Callable[..., keras.Model]) -> Callable[..., keras.Model]:
+    """Decorator of a builder: all its layers and inputs follow its `dtype`, whatever the global policy.
+
+    A layer without a dtype of its own, such as a `Reshape`, would cast what passes through it to the global
+    one.
+    """
+
+    @functools.wraps(builder)
+    def build(*args: Any, dtype: Any = None, **kwargs: Any) -> keras.Model:
+        before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(keras.dtype_policies.get(dtype))
+        try:
+            return builder(*args, dtype=dtype, **kwargs)
+        finally:
+            keras.config.set_dtype_policy(before)
+
+    return build
 
 
 def initializers(name: str, seed: int | None, **config: Any) -> Iterator[keras.initializers.Initializer]:
@@ -53,11 +76,11 @@ def start(
     concatenate: bool = True,
 ) -> tuple[list, Any]:
     """The inputs of a network and the tensor to go on with, the condition already appended if wanted."""
-    x = keras.Input(shape, name=name)
+    x = keras.Input(shape, dtype=real_dtype().name, name=name)
     h = keras.layers.Flatten(name="flatten")(x) if flatten and len(shape) > 1 else x
     if not condition:
         return [x], h
-    c = condition.keras_input()
+    c = dataclasses.replace(condition, real_dtype=real_dtype()).keras_input()
     if concatenate:
         h = ConcatenateCondition(condition.num_classes, name="with_condition")([h, c])
     return [x, c], h

@@ -10,11 +10,20 @@ import keras
 
 from keras_genmod.core.checks import check_integer, check_integers, check_shape_tuple
 from keras_genmod.core.conditions import ConditionSpec
-from keras_genmod.networks.building import cropped, finish, halved_sides, initializers, network, start
+from keras_genmod.networks.building import (
+    cropped,
+    finish,
+    halved_sides,
+    initializers,
+    network,
+    start,
+    under_its_policy,
+)
 
 __all__ = ["conv_decoder", "conv_encoder"]
 
 
+@under_its_policy
 def conv_encoder(
     input_shape: Sequence[int],
     output_shape: Sequence[int],
@@ -81,6 +90,7 @@ def conv_encoder(
     return finish(inputs, h, output_shape, seed=seed, dtype=dtype, name=name)
 
 
+@under_its_policy
 def conv_decoder(
     input_shape: Sequence[int],
     output_shape: Sequence[int],

@@ -9,12 +9,13 @@ import keras
 
 from keras_genmod.core.checks import check_integer, check_shape_tuple
 from keras_genmod.core.conditions import ConditionSpec
-from keras_genmod.networks.building import initializers, network, start
+from keras_genmod.networks.building import initializers, network, start, under_its_policy
 from keras_genmod.networks.dense import dense_network
 
 __all__ = ["coupling_network"]
 
 
+@under_its_policy
 def coupling_network(
     input_shape: Sequence[int],
     output_shape: Sequence[int],

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 
 import keras
+import tensorflow as tf
 
 from keras_genmod.core.checks import ValueRange, check_shape_tuple
 from keras_genmod.networks.convolutional import conv_decoder, conv_encoder
@@ -69,6 +71,7 @@ def check_network(
     why: str,
     *,
     raw: bool = True,
+    dtype: tf.DType = tf.float32,
 ) -> None:
     """Refuses a network whose output does not fit its head, and says how many numbers the head needs.
 
@@ -79,6 +82,7 @@ def check_network(
         output_shape: shape of one output that is needed.
         why: what the numbers are for, such as "the means of 784 values".
         raw: whether they must be raw, the last layer linear.
+        dtype: the real dtype of the model; warns of a network whose inputs would round it.
     """
     if not isinstance(network, keras.layers.Layer):
         raise TypeError(
@@ -101,6 +105,13 @@ def check_network(
             f"`{name}` must end in {math.prod(output_shape)} {'raw ' if raw else ''}outputs of shape "
             f"{(None, *output_shape)}, {why}; received {received}. Change its last layer"
             f"{', and leave it linear' if raw else ''}."
+        )
+    narrow = [tensor.dtype for tensor in getattr(network, "inputs", ()) if "float" in tensor.dtype]
+    if dtype == tf.float64 and set(narrow) - {"float64"}:
+        warnings.warn(
+            f"`{name}` has an input of dtype {narrow[0]} in a model of float64: what reaches it is rounded. "
+            "Build it with `keras.Input(shape, dtype='float64')`.",
+            stacklevel=4,
         )
 
 

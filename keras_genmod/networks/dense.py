@@ -9,11 +9,12 @@ import keras
 
 from keras_genmod.core.checks import check_integers, check_shape_tuple
 from keras_genmod.core.conditions import ConditionSpec
-from keras_genmod.networks.building import finish, initializers, start
+from keras_genmod.networks.building import finish, initializers, start, under_its_policy
 
 __all__ = ["dense_network"]
 
 
+@under_its_policy
 def dense_network(
     input_shape: Sequence[int],
     output_shape: Sequence[int],

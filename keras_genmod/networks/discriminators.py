@@ -26,11 +26,19 @@ from keras_genmod.layers.dropout import Dropout
 from keras_genmod.layers.minibatch_stddev import MinibatchStddev
 from keras_genmod.layers.normalization import BatchNormalization
 from keras_genmod.layers.spectral_normalization import SpectralNormalization
-from keras_genmod.networks.building import hidden_and_last, image_filters, initializers, network, start
+from keras_genmod.networks.building import (
+    hidden_and_last,
+    image_filters,
+    initializers,
+    network,
+    start,
+    under_its_policy,
+)
 
 __all__ = ["conv_discriminator", "dense_discriminator"]
 
 
+@under_its_policy
 def dense_discriminator(
     input_shape: Sequence[int],
     *,
@@ -88,6 +96,7 @@ def dense_discriminator(
     return parts.finish(inputs, h, initializers("glorot_uniform", seed), name)
 
 
+@under_its_policy
 def conv_discriminator(
     input_shape: Sequence[int],
     *,

@@ -25,11 +25,13 @@ from keras_genmod.networks.building import (
     initializers,
     network,
     start,
+    under_its_policy,
 )
 
 __all__ = ["conv_generator", "dense_generator"]
 
 
+@under_its_policy
 def dense_generator(
     input_shape: Sequence[int],
     output_shape: Sequence[int],
@@ -87,6 +89,7 @@ def dense_generator(
     return finish(inputs, h, output_shape, seed=seed, dtype=dtype, name=name, activation=output_activation)
 
 
+@under_its_policy
 def conv_generator(
     input_shape: Sequence[int],
     output_shape: Sequence[int],

@@ -9,11 +9,19 @@ import keras
 
 from keras_genmod.core.checks import check_integer, check_shape_tuple
 from keras_genmod.core.conditions import ConditionSpec
-from keras_genmod.networks.building import cropped, halved_sides, initializers, network, start
+from keras_genmod.networks.building import (
+    cropped,
+    halved_sides,
+    initializers,
+    network,
+    start,
+    under_its_policy,
+)
 
 __all__ = ["residual_decoder", "residual_encoder"]
 
 
+@under_its_policy
 def residual_encoder(
     input_shape: Sequence[int],
     output_channels: int,
@@ -60,6 +68,7 @@ def residual_encoder(
     return network(inputs, conv(h, check_integer("output_channels", output_channels), name="outputs"), name)
 
 
+@under_its_policy
 def residual_decoder(
     input_shape: Sequence[int],
     output_shape: Sequence[int],

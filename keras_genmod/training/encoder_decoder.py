@@ -50,7 +50,8 @@ class EncoderDecoder(GenerativeModel):
         if encoder is None:
             encoder = self._default_encoder()
         code_shape, meaning = self._expected_code(encoder)
-        check_network("encoder", encoder, [keras.Input(self.event_shape), *condition], code_shape, meaning)
+        inputs = [keras.Input(self.event_shape), *condition]
+        check_network("encoder", encoder, inputs, code_shape, meaning, dtype=self.real_dtype)
         input_shape = self._decoder_input_shape(code_shape)
         if decoder is None:
             decoder = self._default_decoder(input_shape, head.params_shape)
@@ -60,6 +61,7 @@ class EncoderDecoder(GenerativeModel):
             [keras.Input(input_shape), *condition],
             head.params_shape,
             f"the parameters of {type(head).__name__}",
+            dtype=self.real_dtype,
         )
         self.encoder = encoder
         self.decoder = decoder

@@ -39,6 +39,21 @@ def test_training_data_of_a_model_in_float64_are_not_rounded():
     np.testing.assert_allclose(model.means(), [[1e9 + 1.5]], rtol=1e-12)
 
 
+def test_default_networks_do_not_round():
+    """Inputs, reshapes and croppings follow the network's dtype, not the global one."""
+    x = np.random.default_rng(0).normal(size=(4, 6, 5, 2))
+    for model in (
+        kg.VAE((6, 5, 2), latent_dim=3, likelihood="gaussian", seed=0, dtype="float64"),
+        kg.Autoencoder((6, 5, 2), latent_dim=3, likelihood="gaussian", seed=0, dtype="float64"),
+    ):
+        # A step of 1e-9 is below the rounding of float32, and its slope is that of a larger one.
+        small, large = ((model(x + step) - model(x)) / step for step in (1e-9, 1e-6))
+        np.testing.assert_allclose(small, large, atol=1e-4 * np.abs(large).max())
+    network = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    with pytest.warns(UserWarning, match="`decoder`.*float32 in a model of float64.*dtype='float64'"):
+        kg.Autoencoder((2,), latent_dim=3, decoder=network, likelihood="gaussian", dtype="float64")
+
+
 def test_parts_of_another_precision_are_refused():
     prior = kg.distributions.GaussianMixturePrior(2, dtype="float64")
     with pytest.raises(ValueError, match=r"dtype of the model.*float32; received one of float64.*float32"):

@@ -172,8 +172,14 @@ class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
             )
         condition = [self._condition_spec.keras_input()] if self._condition_spec else []
         z, x = keras.Input((self.latent_dim,)), keras.Input(self.event_shape)
-        check_network("generator", generator, [z, *condition], self.event_shape, "one example", raw=False)
-        check_network("discriminator", discriminator, [x, *condition], (1,), "the logit of 'real'")
+        dtype = self.real_dtype
+        example = "one example"
+        check_network(
+            "generator", generator, [z, *condition], self.event_shape, example, raw=False, dtype=dtype
+        )
+        check_network(
+            "discriminator", discriminator, [x, *condition], (1,), "the logit of 'real'", dtype=dtype
+        )
         self.generator = generator
         self.discriminator = discriminator
         self._check_discriminator()

@@ -75,7 +75,9 @@ class FactorVAE(LatentVariableModel, AdversarialModel):
                 (self.latent_dim,), (1,), hidden_dims=(256,) * 5, name="discriminator", **options
             )
         z = keras.Input((self.latent_dim,))
-        check_network("discriminator", discriminator, [z], (1,), "the logit of 'joint'")
+        check_network(
+            "discriminator", discriminator, [z], (1,), "the logit of 'joint'", dtype=self.real_dtype
+        )
         self.discriminator = discriminator
         self._adversarial_loss = get_adversarial_loss("non_saturating")
 
