@@ -249,6 +249,6 @@ def _choices(log_weights: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
         lambda seed: tf.random.stateless_uniform([], seed + 1), seeds, fn_output_signature=tf.float32
     )
     shares = tf.cumsum(tf.nn.softmax(log_weights), axis=1)
-    return tf.minimum(
-        tf.reduce_sum(tf.cast(shares <= uniforms[:, None], tf.int32), axis=1), log_weights.shape[1] - 1
-    )
+    # Traced for any number of candidates.
+    last = tf.shape(log_weights)[1] - 1
+    return tf.minimum(tf.reduce_sum(tf.cast(shares <= uniforms[:, None], tf.int32), axis=1), last)
