@@ -109,6 +109,8 @@ def test_data_sets_and_arrays_give_the_same_training(case, float64):
     data = case.data(ROWS)
     dataset = tf.data.Dataset.from_tensor_slices(data if len(data) > 1 else data[0])
     by_batches.fit(dataset.batch(BATCH), verbose=0)
+    # Only arrays are passed through in an order of the model's own.
+    by_batches._data_position.assign(by_arrays._data_position)
     assert largest_difference(by_arrays, by_batches) < SAME
 
 

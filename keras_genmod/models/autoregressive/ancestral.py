@@ -256,6 +256,6 @@ def _choices(log_weights: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
         fn_output_signature=log_weights.dtype,
     )
     shares = tf.cumsum(tf.nn.softmax(log_weights), axis=1)
-    return tf.minimum(
-        tf.reduce_sum(tf.cast(shares <= uniforms[:, None], tf.int32), axis=1), log_weights.shape[1] - 1
-    )
+    # Traced for any number of candidates.
+    last = tf.shape(log_weights)[1] - 1
+    return tf.minimum(tf.reduce_sum(tf.cast(shares <= uniforms[:, None], tf.int32), axis=1), last)

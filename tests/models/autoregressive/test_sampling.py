@@ -177,6 +177,15 @@ def test_a_nade_over_random_orders_conditions_on_any_mask():
     np.testing.assert_array_equal(kept[each], np.repeat(x, 2, axis=0)[each])
 
 
+def test_numbers_of_particles_may_change_from_call_to_call():
+    model = with_random_weights(kg.MADE((4,), hidden_dims=(4,), num_masks=2, seed=0))
+    x, mask = np.array([[0, 1, 0, 1]] * 3, "float32"), np.array([0, 1, 0, 1], bool)
+    again = with_random_weights(kg.MADE((4,), hidden_dims=(4,), num_masks=2, seed=0))
+    for count in (2, 5, 3):
+        drawn = model.inpaint(x, mask, seed=1, num_particles=count)
+    np.testing.assert_array_equal(drawn, again.inpaint(x, mask, seed=1, num_particles=3))
+
+
 def proposals(model, given, mask):
     """The mean over orders of the product of the drawn values' factors, over all events, `[2^D]`."""
     x = events(len(mask))
