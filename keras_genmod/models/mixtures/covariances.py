@@ -187,14 +187,7 @@ class DiagonalCovariance(Covariance):
     def distances_by_differences(self, means: tf.Tensor, scale: tf.Tensor) -> Densities:
         """The same, one component after the other: the differences of all would fill the memory."""
         precision = 1.0 / tf.square(self._deviations(scale))
-
-        def distances(x: tf.Tensor) -> tf.Tensor:
-            def one(own: tuple) -> tf.Tensor:
-                return tf.linalg.matvec(tf.math.squared_difference(x, own[0]), own[1])
-
-            return tf.transpose(tf.map_fn(one, (means, precision), fn_output_signature=x.dtype))
-
-        return distances
+        return lambda x: _squared_distances(x, means, precision)
 
     def moments_about_centre(
         self, x: tf.Tensor, responsibilities: tf.Tensor, means: tf.Tensor
@@ -209,14 +202,8 @@ class DiagonalCovariance(Covariance):
         self, x: tf.Tensor, responsibilities: tf.Tensor, means: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """The same from the differences, one component after the other."""
-
-        def one(own: tuple) -> tuple[tf.Tensor, tf.Tensor]:
-            around, weight = x - own[0], own[1]
-            squares = tf.linalg.matvec(tf.square(around), weight, transpose_a=True)
-            return tf.linalg.matvec(around, weight, transpose_a=True), self._folded(squares)
-
-        weights = tf.transpose(responsibilities)
-        return tf.map_fn(one, (means, weights), fn_output_signature=(x.dtype, x.dtype))
+        sums, squares = _sums_of_differences(x, responsibilities, means)
+        return sums, self._folded(squares)
 
     def recentred(self, counts: tf.Tensor, shift: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
         """The second moments about means that moved by a shift `[K, D]` to where sums are 0."""
@@ -279,3 +266,31 @@ class SphericalCovariance(DiagonalCovariance):
     def from_pooled(self, pooled: tf.Tensor) -> tf.Tensor:
         """Its mean variance for all."""
         return tf.fill([self.num_components], tf.linalg.trace(pooled) / self.size)
+
+
+def _sums_of_differences(x: tf.Tensor, weights: tf.Tensor, means: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Sums of the points' differences from each mean and of their squares, `[K, D]`, by weights `[B, K]`."""
+
+    def one(own: tuple) -> tuple[tf.Tensor, tf.Tensor]:
+        around, weight = x - own[0], own[1]
+        return tuple(tf.linalg.matvec(part, weight, transpose_a=True) for part in (around, tf.square(around)))
+
+    return tf.map_fn(one, (means, tf.transpose(weights)), fn_output_signature=(x.dtype, x.dtype))
+
+
+@tf.custom_gradient
+def _squared_distances(x: tf.Tensor, means: tf.Tensor, precision: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+    """Squared distances `[B, K]` of points from each mean, times the precisions of the dimensions `[K, D]`.
+
+    The gradient is written out: that of the loop would keep all differences, and has no place in XLA.
+    """
+
+    def one(own: tuple) -> tf.Tensor:
+        return tf.linalg.matvec(tf.math.squared_difference(x, own[0]), own[1])
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        sums, squares = _sums_of_differences(x, upstream, means)
+        by_x = x * tf.matmul(upstream, precision) - tf.matmul(upstream, precision * means)
+        return 2.0 * by_x, -2.0 * precision * sums, squares
+
+    return tf.transpose(tf.map_fn(one, (means, precision), fn_output_signature=x.dtype)), gradient

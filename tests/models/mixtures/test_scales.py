@@ -137,12 +137,16 @@ def test_gradients_keep_their_digits_whatever_the_distance(covariance):
     model = GaussianMixture(
         (2,), num_components=2, covariance=covariance, training="gradient", covariance_regularization=0.0
     )
-    model.compile()
     given = scaled_covariances(covariance, deviations)
     model.set_parameters(mixing_weights=WEIGHTS, means=means, covariances=given)
-    with tf.GradientTape() as tape:
-        loss = tf.reduce_mean(model.loss_terms(tf.constant(x))["nll"])
-    gradient = tape.gradient(loss, model._means.value)
+
+    @tf.function(jit_compile=True)
+    def slope(x):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(model.loss_terms(x)["nll"])
+        return tape.gradient(loss, model._means.value)
+
+    gradient = slope(tf.constant(x))
     # The components are so far apart that an example is of one alone.
     matrices = full_covariances(covariance, model.covariances().numpy(), 2, 2)
     for k in range(2):
@@ -157,12 +161,16 @@ def test_expansions_and_differences_are_the_same(covariance, monkeypatch):
     means, given = x[:3] + 0.1, tf.constant(covariances_of(covariance, 3, 2))
     responsibilities = tf.nn.softmax(x[:, :1] * [0.1, -0.2, 0.3])
     kind = _COVARIANCES[covariance](3, 2)
-    results = []
+    scale, results = kind.scale_of(given), []
     for farthest in (np.inf, -1.0):
         monkeypatch.setattr(covariances, "_FARTHEST", farthest)
-        scale = kind.scale_of(given)
         assert bool(kind.centre_of(means, scale)[1]) == (farthest > 0)
-        results.append([kind.densities(means, scale)(x), *kind.moments(means, scale)(x, responsibilities)])
+        with tf.GradientTape() as tape:
+            tape.watch((x, means, scale))
+            densities = kind.densities(means, scale)(x)
+            loss = tf.reduce_sum(responsibilities * densities)
+        gradients = tape.gradient(loss, (x, means, scale))
+        results.append([densities, *gradients, *kind.moments(means, scale)(x, responsibilities)])
     for expanded, differences in zip(*results, strict=True):
         np.testing.assert_allclose(expanded, differences, rtol=1e-12, atol=1e-11)
 
@@ -243,8 +251,8 @@ def test_a_common_factor_of_the_weights_changes_nothing(family, training):
     options = {"pseudo_count": 0.0} if family is BernoulliMixture else {"covariance": "diagonal"}
     weight = np.random.default_rng(0).uniform(0.5, 1.5, 40).astype("float32")
     results = []
-    # Powers of two: the factor itself rounds nothing.
-    for factor in (1.0, 2.0**-14, 2.0**20):
+    # A power of two: the factor itself rounds nothing.
+    for factor in (1.0, 2.0**-14):
         model = family(x.shape[1:], num_components=3, training=training, seed=0, **options)
         model.compile()
         model.initialize(x, weight * factor)
