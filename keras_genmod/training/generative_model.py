@@ -66,7 +66,7 @@ class GenerativeModel(Compilable, Fittable, RowWise, Saveable, Exportable, keras
     # "exact", "lower_bound", "estimate" or "unnormalized" where the family has a `log_prob`.
     density: str | None = None
     # The terms that are statistics of a batch as a whole, and the number of rows that each needs. A smaller
-    # batch is left out of their means.
+    # batch is left out of their means; if every batch is, they and the objective are NaN.
     batch_statistics: Mapping[str, int] = {}
 
     def __init__(

@@ -67,6 +67,14 @@ def test_a_convolution_is_divided_by_the_norm_of_its_reshaped_kernel():
     np.testing.assert_allclose(y, layer.layer(x) / sigma, rtol=1e-4, atol=1e-5)
 
 
+def test_an_embedding_is_divided_by_the_norm_of_its_table():
+    layer = SpectralNormalization(keras.layers.Embedding(4, 6))
+    layer.build((None,))
+    table = layer.layer.embeddings.numpy()
+    y = layer(tf.constant([3, 0, 3]))
+    np.testing.assert_allclose(y, table[[3, 0, 3]] / np.linalg.norm(table, 2), rtol=1e-4, atol=1e-6)
+
+
 def test_the_gradient_is_that_of_the_normalised_kernel():
     r"""$(G - \langle G, W / s \rangle v u^T) / s$ with the gradient G by W / s and $s = v^T W u$."""
     layer = dense(matrix(6, 4))

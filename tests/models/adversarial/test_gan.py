@@ -149,6 +149,20 @@ def test_the_estimate_moves_once_an_update(discriminator_steps):
     np.testing.assert_array_equal(layer.layer.kernel, kernel)
 
 
+def test_replicas_and_files_have_one_estimate(strategy, tmp_path):
+    with strategy.scope():
+        model = small(discriminator=normalised((8,)), r1=0.5)
+        model.compile(keras.optimizers.SGD(0.1))
+    model.fit(X, batch_size=4, verbose=0)
+    direction = model.discriminator.get_layer("hidden_0_norm").direction
+    first, second = (copy.numpy() for copy in strategy.experimental_local_results(direction.value))
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_allclose(norms_of(model.discriminator), 1.0, rtol=0.1)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded.discriminator(X), model.discriminator(X))
+
+
 def test_a_critic_that_divides_its_weights_in_each_pass_is_warned_of():
     x = keras.Input((6,))
     other = keras.Model(x, keras.layers.SpectralNormalization(keras.layers.Dense(1))(x))
