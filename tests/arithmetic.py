@@ -78,3 +78,25 @@ def rounding_spread(function: Callable[[], Any], variables: Sequence[Any], unit:
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
     return np.sqrt(np.mean(np.square(changes), axis=0))
+
+
+def loss_tolerance(model, data: tuple, dtype: str) -> float:
+    """How far the loss of a model may be from that of the same model computed in `dtype`.
+
+    Rounding the weights alone gives a spread. In a layer the product, the bias and the activation are rounded
+    too, and some kernels round each partial sum of a product of n terms, which adds up to the root of n / 2
+    such errors. Five times all together are allowed, and ten roundings of the terms themselves.
+
+    Args:
+        model: compiled, of float32 or float64.
+        data: the arguments of `evaluate`.
+        dtype: the coarser one.
+    """
+
+    def loss() -> float:
+        return model.evaluate(*data, return_dict=True, verbose=0)["loss"]
+
+    spread = rounding_spread(loss, model.trainable_weights, UNIT[dtype])
+    num_terms = max(np.prod(weight.shape[:-1]) for weight in model.trainable_weights)
+    rounded_terms = 10 * UNIT["float32"] * term_sizes(model, data)["loss"]
+    return 5 * (4 + num_terms / 2) ** 0.5 * float(spread) + rounded_terms

@@ -158,14 +158,20 @@ def _dense(**kwargs):
 def _rows(model, code=4, **options):
     """A row's functions and event shape for a variant of the VAE."""
 
+    def networks(code):
+        own = _dense(code=code)
+        if model is kg.FactorVAE:
+            own["discriminator"] = dense_network((2,), (1,), hidden_dims=(8, 8), activation="tanh", seed=5)
+        return own
+
     def build(seed):
-        return model((6,), seed=seed, **options, **_dense(code=code))
+        return model((6,), seed=seed, **options, **networks(code))
 
     def noiseless(seed):
         cls = NoiselessFactorVAE if model is kg.FactorVAE else model
         own = {name: value for name, value in options.items() if name not in ("posterior", "prior")}
         fixed = {"posterior": NoiselessPosterior(), "prior": NoiselessPrior()}
-        return cls((6,), seed=seed, **own, **fixed, **_dense(code=4))
+        return cls((6,), seed=seed, **own, **fixed, **networks(4))
 
     return build, (6,), noiseless
 

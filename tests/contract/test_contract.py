@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import keras_genmod as kg
 from keras_genmod.training import MEASURE
-from tests.arithmetic import SAME, UNIT, rounding_spread, term_sizes, terms_of
+from tests.arithmetic import SAME, UNIT, loss_tolerance, term_sizes, terms_of
 from tests.contract.cases import every_case, every_mechanism, largest_difference, weights
 
 BATCH = 8
@@ -182,16 +182,8 @@ def test_mixed_precision_computes_and_trains(case, policy):
         scaled = isinstance(model._optimizer_of(player), keras.optimizers.LossScaleOptimizer)
         assert scaled == (policy == "mixed_float16")
     results = [m.evaluate(*case.data(ROWS), return_dict=True, verbose=0) for m in (exact, model)]
-    # Each weight and each activation is rounded once; both together move the loss by a normal error of about
-    # this size, of which five are allowed, and one rounding of the terms themselves.
-    unit = UNIT[policy.removeprefix("mixed_")]
-    size = term_sizes(exact, case.data(ROWS))["loss"]
-
-    def loss():
-        return exact.evaluate(*case.data(ROWS), return_dict=True, verbose=0)["loss"]
-
-    spread = 2**0.5 * rounding_spread(loss, exact.trainable_weights, unit)
-    assert results[1]["loss"] == pytest.approx(results[0]["loss"], abs=5 * spread + unit * size)
+    tolerance = loss_tolerance(exact, case.data(ROWS), policy.removeprefix("mixed_"))
+    assert results[1]["loss"] == pytest.approx(results[0]["loss"], abs=tolerance)
     assert all(weight.dtype == "float32" for weight in model.trainable_weights)
     # Loss scaling starts high: its first steps overflow and are left out, until it fits.
     model.fit(*case.data(ROWS), batch_size=BATCH, epochs=12, verbose=0)
@@ -210,13 +202,10 @@ def test_double_precision_is_the_same_model(case):
         model.compile()
     double.set_weights(single.get_weights())
 
-    def loss(model=double):
-        return model.evaluate(*case.data(ROWS), return_dict=True, verbose=0)["loss"]
-
-    unit = UNIT["float32"]
-    size = term_sizes(double, case.data(ROWS))["loss"]
-    spread = 2**0.5 * rounding_spread(loss, double.trainable_weights, unit)
-    assert loss(single) == pytest.approx(loss(), abs=5 * spread + 10 * unit * size)
+    single, exact = (
+        model.evaluate(*case.data(ROWS), return_dict=True, verbose=0)["loss"] for model in (single, double)
+    )
+    assert single == pytest.approx(exact, abs=loss_tolerance(double, case.data(ROWS), "float32"))
     model = fitted(case)
     assert all(weight.dtype == "float64" for weight in model.trainable_weights)
     if hasattr(model, "sample"):
