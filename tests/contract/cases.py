@@ -41,7 +41,8 @@ class NoiselessGAN(kg.GAN):
 
     def shared_forward(self, x, *, condition=None, training=False, seed=None):
         z = tf.reshape(x, [tf.shape(x)[0], -1])[:, : self.latent_dim]
-        return tf.cast(self.generator(self._with_condition(z, condition), training=training), tf.float32)
+        generated = self.generator(self._with_condition(z, condition), training=training)
+        return tf.cast(generated, self.real_dtype)
 
 
 class _AtItsMean(tfp.distributions.Normal):

@@ -21,6 +21,7 @@ Reparameterized Gradient Estimators for Monte Carlo Objectives, Tucker, Lawson, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -115,7 +116,7 @@ class IWAE(LatentVariableModel):
 
 def _log_mean_exp(log_weights: tf.Tensor) -> tf.Tensor:
     """Log of the mean of exp over the first axis, `[K, B]` to `[B]`."""
-    return tf.reduce_logsumexp(log_weights, axis=0) - tf.math.log(float(log_weights.shape[0]))
+    return tf.reduce_logsumexp(log_weights, axis=0) - math.log(log_weights.shape[0])
 
 
 def _with_scaled_gradient(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], None]]:
