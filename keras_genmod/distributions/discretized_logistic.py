@@ -57,9 +57,8 @@ class DiscretizedLogisticMixture(tfd.Distribution):
         parameters = dict(locals())
         self._num_values = check_integer("num_values", num_values, minimum=2)
         with tf.name_scope(name) as name:
-            self._logits = as_real(logits)
             self._loc = as_real(loc)
-            self._log_scale = as_real(log_scale)
+            self._logits, self._log_scale = (tf.cast(each, self._loc.dtype) for each in (logits, log_scale))
             super().__init__(
                 dtype=self._loc.dtype,
                 reparameterization_type=tfd.NOT_REPARAMETERIZED,
