@@ -106,8 +106,9 @@ def check_network(
             f"{(None, *output_shape)}, {why}; received {received}. Change its last layer"
             f"{', and leave it linear' if raw else ''}."
         )
-    narrow = [tensor.dtype for tensor in getattr(network, "inputs", ()) if "float" in tensor.dtype]
-    if dtype == tf.float64 and set(narrow) - {"float64"}:
+    dtypes = [tensor.dtype for tensor in getattr(network, "inputs", ())]
+    narrow = [each for each in dtypes if "float" in each and each != "float64"]
+    if dtype == tf.float64 and narrow:
         warnings.warn(
             f"`{name}` has an input of dtype {narrow[0]} in a model of float64: what reaches it is rounded. "
             "Build it with `keras.Input(shape, dtype='float64')`.",
