@@ -15,7 +15,7 @@ from keras_genmod.core.checks import ValueRange, check_integer, check_number, ch
 from keras_genmod.core.noise import check_seed
 from keras_genmod.core.registration import register
 from keras_genmod.core.rows import as_graph, map_rows
-from keras_genmod.data.pipeline import endless_batches
+from keras_genmod.data.pipeline import BatchStream, feeding
 from keras_genmod.layers.dropout import Dropout
 from keras_genmod.metrics.features import FeatureExtractor
 from keras_genmod.networks.building import image_filters, initializers
@@ -171,8 +171,9 @@ def classifier_extractor(
         metrics=["accuracy"],
         jit_compile=False,
     )
-    batches = endless_batches(Batch(x, y.astype("int32")), batch_size, seed=seed)
-    to_logits.fit(batches, epochs=epochs, steps_per_epoch=steps, shuffle=False, verbose=verbose)
+    stream = BatchStream(Batch(x, y.astype("int32")), batch_size, seed=seed)
+    with feeding(stream, num_batches=epochs * steps) as batches:
+        to_logits.fit(batches, epochs=epochs, steps_per_epoch=steps, shuffle=False, verbose=verbose)
     right = predict_classes(classifier, validation_data[0]) == validation_data[1]
     accuracy = float(np.mean(right))
     if name is None:

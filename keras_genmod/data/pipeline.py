@@ -1,12 +1,21 @@
-"""Batches from arrays: an order that is a function of (seed, epoch), and no stall between epochs.
+"""Batches from arrays: an order that is a function of (seed, pass), rows read as they are needed, no stalls.
 
-One pipeline runs through all epochs. So no iterator is destroyed at an epoch's end, where TensorFlow
-waits for its autotuning thread, and the next epoch's permutation is ready before the epoch begins.
+`BatchStream` says what batch number n is, in NumPy. `feeding` hands a stream to TensorFlow as a
+`tf.data.Dataset`. Tracing a data set costs more than an epoch over little data, and TensorFlow keeps what it
+traced for good. So the data sets are kept here, one for each kind of batch and use at a time, and ask for
+their stream when an iteration begins.
+
+One iteration runs through all epochs. So no iterator is destroyed at an epoch's end, where TensorFlow
+waits for its autotuning thread, and batches are ready before an epoch begins.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import itertools
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -15,146 +24,233 @@ import tensorflow as tf
 
 from keras_genmod.core.batches import Batch
 from keras_genmod.core.checks import check_integer
+from keras_genmod.data.arrays import take_rows
 
-__all__ = ["array_batches", "endless_batches", "num_rows", "without_nones"]
+__all__ = ["BatchStream", "feeding", "num_rows"]
 
 _FOREVER = np.iinfo(np.int64).max
 
 
 def num_rows(arrays: Any) -> int:
     """Examples in one pass over a nest of arrays: the rows of its longest array."""
-    return max(len(leaf) for leaf in keras.tree.flatten(arrays) if leaf is not None)
+    return max(leaf.shape[0] for leaf in keras.tree.flatten(arrays) if leaf is not None)
 
 
-def endless_batches(
-    batch: Batch,
-    batch_size: int,
-    *,
-    seed: int,
-    shuffle: bool = True,
-    first_step: Callable[[], int] | None = None,
-    dtype: tf.DType = tf.float32,
-) -> tf.data.Dataset:
-    """Batches of shuffled rows, pass after pass, for ever.
+class BatchStream:
+    """The batches of arrays by number, pass after pass without end.
 
     The permutation of pass p is a function of (seed, p). The last batch of a pass is smaller where the
     sizes do not divide. Where `x` is a dictionary (unpaired data), a pass is one over its longest array,
     and each other one runs through permutations of its own.
 
     Args:
-        batch: arrays `[N, ...]`, None where absent.
-        batch_size: rows of a batch, over all replicas.
-        seed: from 0 to 2**31 - 1.
-        shuffle: whether to shuffle.
-        first_step: asked, when iteration begins, for the number of the first batch to give; 0 if None.
-        dtype: of floats in the batches; integers stay.
+        batch: arrays `[N, ...]` as `data.arrays.as_array` returns them, None where absent.
+        batch_size: number of rows in a batch, over all replicas.
+        seed: of the orders, from 0 to 2**31 - 1; None keeps the order of the arrays.
+        dtype: dtype of floats in the batches; integers stay.
+        check: called with each batch and its number, for arrays that were not checked as a whole.
 
-    Returns:
-        An endless `tf.data.Dataset` of `(x,)`, `(x, condition)` or `(x, condition, weight)`, `()` standing
-        for what is absent.
-
-    Cost: one sort of N random keys a pass, in the background.
+    Cost: one sort of N random keys a pass; memory for N row numbers. A batch copies its rows.
     """
-    batch_size = check_integer("batch_size", batch_size)
-    length = num_rows(batch)
-    steps_per_pass = -(-length // batch_size)
-    data = _as_tensors(batch)
 
-    def order(leaf: tf.Tensor, index: int, number: tf.Tensor) -> tf.Tensor:
-        """Row numbers of one array in pass `number`, as many as the longest array has rows."""
-        rows = leaf.shape[0]
-        repeats = -(-length // rows)
-        if not shuffle:
-            return tf.tile(tf.range(rows, dtype=tf.int64), [repeats])[:length]
-        # An example, its condition and its weight share one order; arrays of unpaired data have their own.
-        key = tf.cast(seed + (0 if index == longest or index >= num_parts else 1 + index), tf.int64)
-        parts = [
-            tf.random.experimental.stateless_shuffle(
-                tf.range(rows, dtype=tf.int64), tf.stack([key, number * repeats + part])
-            )
-            for part in range(repeats)
+    def __init__(
+        self,
+        batch: Batch,
+        batch_size: int,
+        *,
+        seed: int | None = None,
+        dtype: tf.DType = tf.float32,
+        check: Callable[[Batch, int], None] | None = None,
+    ) -> None:
+        self.batch_size = check_integer("batch_size", batch_size)
+        self.length = num_rows(batch)
+        self.batches_per_pass = -(-self.length // self.batch_size)
+        # What an iteration failed with: TensorFlow tells it in words of its own.
+        self.error: Exception | None = None
+        self._arrays = _without_nones(batch)
+        self._leaves = keras.tree.flatten(self._arrays)
+        self._dtypes = [_batch_dtype(leaf.dtype, dtype) for leaf in self._leaves]
+        self._num_parts = len(keras.tree.flatten(self._arrays[0]))
+        self._longest = [leaf.shape[0] for leaf in self._leaves].index(self.length)
+        self._seed = seed
+        self._check = check
+        self._orders: tuple[int, list[np.ndarray]] | None = None
+
+    @property
+    def spec(self) -> tuple:
+        """The nest of `tf.TensorSpec`s of a batch; `()` for what is absent."""
+        specs = [
+            tf.TensorSpec([None, *leaf.shape[1:]], dtype)
+            for leaf, dtype in zip(self._leaves, self._dtypes, strict=True)
         ]
-        return tf.concat(parts, axis=0)[:length]
+        return keras.tree.pack_sequence_as(self._arrays, specs)
 
-    leaves = keras.tree.flatten(data)
-    num_parts = len(keras.tree.flatten(data[0]))
-    longest = [leaf.shape[0] for leaf in leaves].index(length)
+    def batch(self, number: int) -> tuple:
+        """Batch `number` of the stream: a tuple of nests of arrays, `()` for what is absent."""
+        return keras.tree.pack_sequence_as(self._arrays, self.leaves(number))
 
-    def permutations(number: tf.Tensor, first: tf.Tensor):
-        return number, first, tuple(order(leaf, i, number) for i, leaf in enumerate(leaves))
+    def leaves(self, number: int) -> list[np.ndarray]:
+        """The arrays of batch `number`, flat."""
+        number, step = divmod(number, self.batches_per_pass)
+        rows = slice(step * self.batch_size, min((step + 1) * self.batch_size, self.length))
+        taken = [
+            take_rows(leaf, part) for leaf, part in zip(self._leaves, self._rows(number, rows), strict=True)
+        ]
+        if self._check is not None:
+            parts = keras.tree.pack_sequence_as(self._arrays, taken)
+            self._check(Batch(*(None if isinstance(part, tuple) else part for part in parts)), step)
+        return [
+            array.astype(dtype.as_numpy_dtype, copy=False)
+            for array, dtype in zip(taken, self._dtypes, strict=True)
+        ]
 
-    def one_pass(number: tf.Tensor, first: tf.Tensor, orders: tuple) -> tf.data.Dataset:
-        def take(step: tf.Tensor):
-            rows = slice(step * batch_size, (step + 1) * batch_size)
-            # Converted a batch at a time: the arrays stay as small as they are.
-            taken = (
-                tf.cast(part, dtype) if part.dtype.is_floating else part
-                for part in (tf.gather(leaf, row[rows]) for leaf, row in zip(leaves, orders, strict=True))
-            )
-            return keras.tree.pack_sequence_as(data, list(taken))
+    def _rows(self, number: int, rows: slice) -> list[slice | np.ndarray]:
+        """The rows of each array that stand at some places of pass `number`."""
+        if self._seed is not None:
+            if self._orders is None or self._orders[0] != number:
+                self._orders = number, [self._order(i, number) for i in range(len(self._leaves))]
+            return [order[rows] for order in self._orders[1]]
+        return [
+            rows if leaf.shape[0] == self.length else np.arange(rows.start, rows.stop) % leaf.shape[0]
+            for leaf in self._leaves
+        ]
 
-        return tf.data.Dataset.range(first, steps_per_pass).map(take)
-
-    def passes(start: tf.Tensor) -> tf.data.Dataset:
-        numbers = tf.data.Dataset.range(start // steps_per_pass, _FOREVER)
-        return numbers.map(
-            lambda number: (
-                number,
-                tf.where(number == start // steps_per_pass, start % steps_per_pass, 0),
-            )
-        )
-
-    def start(_) -> tf.Tensor:
-        if first_step is None:
-            return tf.constant(0, tf.int64)
-        step = tf.numpy_function(lambda: np.int64(first_step()), [], tf.int64)
-        return tf.ensure_shape(step, [])
-
-    dataset = tf.data.Dataset.range(1).map(start).flat_map(passes)
-    dataset = dataset.map(permutations).prefetch(1).flat_map(one_pass)
-    return _with_options(dataset.prefetch(2))
+    def _order(self, index: int, number: int) -> np.ndarray:
+        """Row numbers of one array in pass `number`, as many as the longest array has rows."""
+        rows = self._leaves[index].shape[0]
+        repeats = -(-self.length // rows)
+        # An example, its condition and its weight share one order; arrays of unpaired data have their own.
+        own = 0 if index == self._longest or index >= self._num_parts else 1 + index
+        with tf.device("CPU"):
+            parts = [
+                tf.random.experimental.stateless_shuffle(
+                    tf.range(rows, dtype=tf.int64),
+                    tf.constant([self._seed + own, number * repeats + part], tf.int64),
+                ).numpy()
+                for part in range(repeats)
+            ]
+        return (parts[0] if repeats == 1 else np.concatenate(parts))[: self.length]
 
 
-def array_batches(batch: Batch, batch_size: int, dtype: tf.DType = tf.float32) -> tf.data.Dataset:
-    """Batches of the rows in their order, once.
+@contextlib.contextmanager
+def feeding(
+    stream: BatchStream, *, first_step: Callable[[], int] | None = None, num_batches: int | None = None
+) -> Iterator[tf.data.Dataset]:
+    """A data set of the batches of a stream, for as long as the context lasts.
 
     Args:
-        batch: arrays `[N, ...]`, None where absent.
-        batch_size: rows of a batch.
-        dtype: of floats in the batches; integers stay.
+        stream: the batches.
+        first_step: asked, when an iteration begins, for the number of the first batch; 0 if None.
+        num_batches: number of batches in an iteration; None takes one pass, whose length the data set knows.
+
+    Yields:
+        A finite `tf.data.Dataset` of `(x,)`, `(x, condition)` or `(x, condition, weight)`, `()` standing
+        for what is absent. It may be iterated any number of times. After the context it is empty.
+
+    Raises:
+        Exception: what the stream itself raised, in place of TensorFlow's report of it.
     """
-    batch_size = check_integer("batch_size", batch_size)
-    length = num_rows(batch)
-    steps = -(-length // batch_size)
-    dataset = endless_batches(batch, batch_size, seed=0, shuffle=False, dtype=dtype).take(steps)
-    return dataset.apply(tf.data.experimental.assert_cardinality(steps))
+    pipeline = _Pipeline.idle(stream.spec)
+    pipeline.begin_with(stream, first_step, num_batches or stream.batches_per_pass)
+    dataset = pipeline.dataset
+    if num_batches is None:
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(stream.batches_per_pass))
+    try:
+        yield dataset
+    except tf.errors.OpError:
+        if stream.error is not None:
+            raise stream.error from None
+        raise
+    finally:
+        pipeline.end()
 
 
-def _as_tensors(batch: Batch) -> tuple:
-    """The arrays in host memory, without trailing Nones and with `()` for those between.
+class _Pipeline:
+    """A data set that can serve one stream after the other."""
+
+    _idle: defaultdict[str, list[_Pipeline]] = defaultdict(list)
+    _lock = threading.Lock()
+
+    @classmethod
+    def idle(cls, spec: tuple) -> _Pipeline:
+        """One that serves nobody: each call has one of its own, also in another thread."""
+        with cls._lock:
+            waiting = cls._idle[repr(spec)]
+            if waiting:
+                return waiting.pop()
+        return cls(spec)
+
+    def __init__(self, spec: tuple) -> None:
+        self._spec = spec
+        self._leaves = keras.tree.flatten(spec)
+        self._source: tuple[BatchStream, Callable[[], int] | None, int] | None = None
+        self._iterations: dict[int, BatchStream] = {}
+        self._numbers = itertools.count()
+        dataset = tf.data.Dataset.range(1).map(self._begin).flat_map(self._batches)
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+        self.dataset = dataset.prefetch(2).with_options(options)
+
+    def begin_with(self, stream: BatchStream, first_step: Callable[[], int] | None, num_batches: int) -> None:
+        """Serves a stream to the iterations that begin from now on."""
+        self._source = stream, first_step, num_batches
+
+    def end(self) -> None:
+        """Forgets its stream, and waits for the next."""
+        self._source = None
+        self._iterations.clear()
+        with self._lock:
+            self._idle[repr(self._spec)].append(self)
+
+    def _begin(self, _: tf.Tensor) -> tf.Tensor:
+        def begin() -> np.ndarray:
+            if self._source is None:
+                return np.zeros(3, np.int64)
+            stream, first_step, num_batches = self._source
+            first = 0 if first_step is None else int(first_step())
+            number = next(self._numbers)
+            self._iterations[number] = stream
+            return np.array([number, first, min(first + num_batches, _FOREVER)], np.int64)
+
+        return tf.ensure_shape(tf.numpy_function(begin, [], tf.int64), [3])
+
+    def _batches(self, iteration: tf.Tensor) -> tf.data.Dataset:
+        number, first, end = tf.unstack(iteration)
+
+        def fetch(number: np.ndarray, step: np.ndarray) -> list[np.ndarray]:
+            stream = self._iterations.get(int(number))
+            if stream is None:
+                # Fetched ahead for a call that has ended: nobody reads it.
+                return [np.zeros([0, *spec.shape[1:]], spec.dtype.as_numpy_dtype) for spec in self._leaves]
+            try:
+                return stream.leaves(int(step))
+            except Exception as error:
+                stream.error = error
+                raise
+
+        def batch(step: tf.Tensor) -> tuple:
+            leaves = tf.numpy_function(fetch, [number, step], [spec.dtype for spec in self._leaves])
+            for leaf, spec in zip(leaves, self._leaves, strict=True):
+                leaf.set_shape(spec.shape)
+            return keras.tree.pack_sequence_as(self._spec, leaves)
+
+        return tf.data.Dataset.range(first, end).map(batch)
+
+
+def _batch_dtype(dtype: Any, real: tf.DType) -> tf.DType:
+    """The dtype of an array's rows in a batch: the model's for floats."""
+    dtype = np.dtype(dtype)
+    # Half precision of other libraries has a name and no kind.
+    return real if dtype.kind == "f" or "float" in dtype.name else tf.as_dtype(dtype.newbyteorder("="))
+
+
+def _without_nones(batch: Batch) -> tuple:
+    """The arrays without trailing Nones, and with `()` for those between.
 
     TensorFlow cannot split a data set that holds None over replicas; `core.batches.unpack` knows `()`.
     """
     entries = list(batch)
     while entries[-1] is None:
         entries.pop()
-    with tf.device("CPU"):
-        return tuple(
-            () if entry is None else keras.tree.map_structure(tf.convert_to_tensor, entry)
-            for entry in entries
-        )
-
-
-def without_nones(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """A data set of batches with `()` for None, which TensorFlow can split over replicas."""
-    spec = dataset.element_spec
-    if not isinstance(spec, tuple) or all(not isinstance(part, tf.NoneTensorSpec) for part in spec):
-        return dataset
-    return dataset.map(lambda *parts: tuple(() if part is None else part for part in parts))
-
-
-def _with_options(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    return dataset.with_options(options)
+    return tuple(() if entry is None else entry for entry in entries)

@@ -32,7 +32,7 @@ from keras_genmod.metrics.means import TermMeans
 from keras_genmod.training.compiling import Compilable
 from keras_genmod.training.exporting import Exportable
 from keras_genmod.training.fitting import Fittable
-from keras_genmod.training.progress import add_data_position
+from keras_genmod.training.progress import add_data_position, add_run_position
 from keras_genmod.training.row_wise import RowWise
 from keras_genmod.training.saving import Saveable
 from keras_genmod.training.step import (
@@ -90,11 +90,12 @@ class GenerativeModel(Compilable, Fittable, RowWise, Saveable, Exportable, keras
         self._noise_state = add_noise_state(self, self.seed, "noise_state")
         # Written when `fit` begins.
         self._data_position = add_data_position(self)
+        self._run_position = add_run_position(self)
         self._next_batch = 0
         self._term_means = TermMeans()
         self._micro_batches = 1
         self._watch_terms = False
-        self._epoch_position = None
+        self._run = None
         # Its step cannot be divided: threads that draw at once get numbers of their own.
         self._sampling_numbers = itertools.count(1)
         self._graphs = GraphCache()

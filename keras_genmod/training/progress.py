@@ -1,6 +1,6 @@
 """Where a run stands: in the endless stream of passes over the training data, and in the epoch.
 
-The stream of `data.pipeline.endless_batches` is passes 0, 1, 2, ..., each with an order of its own. Which
+The stream of `data.pipeline.BatchStream` is passes 0, 1, 2, ..., each with an order of its own. Which
 batch comes next follows from the number of training steps, which every model saves, and from the state
 here, int64 `[3]`:
 
@@ -9,16 +9,34 @@ here, int64 `[3]`:
 says that training step `first_step` took the first batch of pass `number`, and that the steps since then
 went through passes of so many batches. It is written once a `fit`, so a step costs nothing, and a file
 written after any step tells the position after that step.
+
+In the same way `RunPosition` says where in its epochs a run stands that `BackupAndRestore` takes up again.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import json
+import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
-__all__ = ["DataPosition", "EpochPosition", "StreamStart", "add_data_position", "with_callback"]
+from keras_genmod.core.replicas import is_chief
+
+__all__ = [
+    "DataPosition",
+    "RunPosition",
+    "RunStart",
+    "ShortEpoch",
+    "add_data_position",
+    "add_run_position",
+    "robust_backups",
+    "with_callback",
+]
 
 
 class DataPosition(NamedTuple):
@@ -61,54 +79,184 @@ class DataPosition(NamedTuple):
 
 def add_data_position(layer: keras.layers.Layer) -> keras.Variable:
     """The weight that holds a model's position, at the beginning of pass 0."""
+    return _add_position(layer, len(DataPosition._fields), "data_position")
+
+
+class RunPosition(NamedTuple):
+    """The epochs of a run.
+
+    Args:
+        first_step: the training step that the run began with.
+        first_epoch: the epoch that began with it.
+        steps_per_epoch: number of steps in an epoch; 0 where it is not known.
+    """
+
+    first_step: int
+    first_epoch: int
+    steps_per_epoch: int
+
+    def reached(self, step: int) -> tuple[int, int]:
+        """The epoch that training step `step` belongs to, and the number of its steps before that one."""
+        epochs, done = divmod(step - self.first_step, self.steps_per_epoch)
+        return self.first_epoch + epochs, done
+
+
+def add_run_position(layer: keras.layers.Layer) -> keras.Variable:
+    """The weight that holds where a model's run began."""
+    return _add_position(layer, len(RunPosition._fields), "run_position")
+
+
+def _add_position(layer: keras.layers.Layer, size: int, name: str) -> keras.Variable:
     return layer.add_weight(
-        shape=(3,),
+        shape=(size,),
         initializer="zeros",
         dtype="int64",
         trainable=False,
         autocast=False,
         aggregation="only_first_replica",
-        name="data_position",
+        name=name,
     )
 
 
-class StreamStart(keras.callbacks.Callback):
-    """Finds the batch that `fit` begins with, once weights are restored, and saves the position.
+class RunStart(keras.callbacks.Callback):
+    """Finds where `fit` begins once weights are restored, saves it, and counts the steps of an epoch.
+
+    A run that `BackupAndRestore` takes up again goes on in the middle of an epoch, where the saved number of
+    steps says that it was, whatever the file beside the weights says. It comes last of all callbacks.
 
     Args:
-        batches_per_pass, whole_passes: as in `DataPosition.entered`.
+        steps_per_epoch: number of steps in an epoch; 0 where it is not known.
+        batches_per_pass: number of batches in a pass over the data; 0 where it is not known.
+        initial_epoch: the argument of `fit`.
+        arrays: whether the data are arrays, whose stream is entered anywhere.
+        backups: `BackupAndRestore` callbacks of the run; without any, no position in its epochs is saved.
     """
 
-    def __init__(self, batches_per_pass: int, whole_passes: bool) -> None:
-        super().__init__()
-        self._passes = {"batches_per_pass": batches_per_pass, "whole_passes": whole_passes}
-        self._begun = False
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        if self._begun:
-            return
-        self._begun = True
-        step = int(self.model.training_steps)
-        saved = tf.convert_to_tensor(self.model._data_position).numpy().tolist()
-        position = DataPosition(*saved).entered(step, **self._passes)
-        self.model._data_position.assign(position)
-        self.model._next_batch = position.next_batch(step)
-
-
-class EpochPosition(keras.callbacks.Callback):
-    """Knows how many steps of the epoch are left when an execution begins."""
-
-    def __init__(self, steps_per_epoch: int) -> None:
+    def __init__(
+        self,
+        steps_per_epoch: int,
+        batches_per_pass: int,
+        *,
+        initial_epoch: int,
+        arrays: bool = False,
+        backups: Sequence[keras.callbacks.BackupAndRestore] = (),
+    ) -> None:
         super().__init__()
         self._steps_per_epoch = steps_per_epoch
+        self._batches_per_pass = batches_per_pass
+        self._initial_epoch = initial_epoch
+        self._arrays = arrays
+        self._backups = backups
+        self._resumes = any(tf.io.gfile.exists(backup._weights_path) for backup in backups)
+        self._batches_to_skip = 0
         self._step = 0
+        # Steps of the first epoch that were done before the run was interrupted.
+        self.steps_done = 0
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        step = int(self.model.training_steps)
+        self._enter_epoch(step)
+        self._enter_pass(step)
+
+    def _enter_epoch(self, step: int) -> None:
+        model = self.model
+        run = RunPosition(*_saved(model._run_position))
+        if self._resumes and run.steps_per_epoch == self._steps_per_epoch > 0:
+            # Keras reads here where the run goes on.
+            model._initial_epoch, self.steps_done = run.reached(step)
+            if not self._arrays and self._batches_per_pass == self._steps_per_epoch:
+                self._batches_to_skip = self.steps_done
+        elif self._backups:
+            epoch = model._initial_epoch or self._initial_epoch
+            model._run_position.assign(RunPosition(step, epoch, self._steps_per_epoch))
+
+    def _enter_pass(self, step: int) -> None:
+        model = self.model
+        batches, whole_passes = 0, False
+        if self._arrays:
+            batches = self._batches_per_pass
+            whole_passes = self._steps_per_epoch % batches == 0 and not self.steps_done
+        saved = DataPosition(*_saved(model._data_position))
+        position = saved.entered(step, batches, whole_passes=whole_passes)
+        model._data_position.assign(position)
+        model._next_batch = position.next_batch(step)
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         self._step = batch
 
-    def steps_left(self) -> int:
-        """Steps from the one that begins to the end of the epoch."""
-        return self._steps_per_epoch - self._step
+    def steps_left(self, step: int | None = None) -> float:
+        """Steps from the one that begins, or from step `step` of Keras' counting, to the end of the epoch."""
+        if not self._steps_per_epoch:
+            return math.inf
+        return self._steps_per_epoch - self.steps_done - (self._step if step is None else step)
+
+    def skip(self, iterator: Any) -> None:
+        """Draws the batches that were trained on in this epoch before the interruption."""
+        while self._batches_to_skip:
+            self._batches_to_skip -= 1
+            next(iterator)
+
+
+class ShortEpoch(keras.callbacks.Callback):
+    """Ends the first epoch of a resumed run where the uninterrupted run's epoch ends.
+
+    Keras has no epochs of different lengths. It leaves an epoch, and after it `fit`, when the model stops
+    training; here the model goes on after the epoch. It comes first of all callbacks, so that another can
+    stop training at that epoch's end.
+
+    Args:
+        run: knows how many steps are left.
+    """
+
+    def __init__(self, run: RunStart) -> None:
+        super().__init__()
+        self._run = run
+        self._cut = False
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if self._run.steps_done and self._run.steps_left(batch + 1) <= 0 and not self.model.stop_training:
+            self.model.stop_training = self._cut = True
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if self._cut:
+            self.model.stop_training = False
+        self._cut, self._run.steps_done = False, 0
+
+
+def _saved(position: keras.Variable) -> list[int]:
+    return tf.convert_to_tensor(position).numpy().tolist()
+
+
+def robust_backups(callbacks: Any, model: keras.Model) -> list[keras.callbacks.BackupAndRestore]:
+    """The `BackupAndRestore` callbacks among those of `fit`, made robust.
+
+    A kill between the writing of the weights and of the file beside them leaves that file old, empty or
+    absent. The weights say where the run was; weights that are absent restore nothing. On workers that are
+    not the chief, backups are only read: all workers share one folder, which the chief writes and removes.
+
+    Args:
+        callbacks: those of `fit`.
+        model: the model that they belong to.
+    """
+    backups = [
+        callback
+        for callback in keras.tree.flatten(getattr(callbacks, "callbacks", callbacks))
+        if isinstance(callback, keras.callbacks.BackupAndRestore)
+    ]
+    for backup in backups:
+        backup._load_model = functools.partial(_restore, backup, model)
+        if not is_chief(model.distribute_strategy):
+            backup.delete_checkpoint = False
+            backup._save_model = lambda: None
+    return backups
+
+
+def _restore(backup: keras.callbacks.BackupAndRestore, model: keras.Model) -> None:
+    """Keras' restoring, where the file beside the weights need not be whole."""
+    with contextlib.suppress(json.JSONDecodeError):
+        type(backup)._load_model(backup)
+    if not tf.io.gfile.exists(backup._weights_path):
+        model._initial_epoch = None
 
 
 def with_callback(

@@ -314,6 +314,9 @@ class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
         """The values that the generator can give."""
         return self._value_range
 
+    def _input_shape(self) -> tuple[int, ...]:
+        return (self.latent_dim,)
+
     def _check_inputs(self, x: Any, condition: Any) -> None:
         check_rows("z", x, (self.latent_dim,))
         self._condition_spec.check_presence(condition)

@@ -1,0 +1,77 @@
+"""Arrays as users hold them: lists, frames, tensors, arrays in memory and arrays on a disk."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from keras_genmod.core.checks import describe
+
+__all__ = ["as_array", "is_on_disk", "take_rows"]
+
+
+def as_array(name: str, value: Any) -> Any:
+    """The value as an array: one that is in memory as a NumPy array, one on a disk as it is.
+
+    Lists, frames and tensors are copied. Nothing is read from a disk here.
+
+    Args:
+        name: name of the argument, for errors.
+        value: array, tensor, list of rows, pandas frame or series, `np.memmap`, or what has `shape`, `dtype`
+            and rows by index, such as an HDF5 data set or a zarr array. None stays None.
+
+    Raises:
+        TypeError: for sparse matrices.
+        ValueError: for rows of different shapes.
+    """
+    if value is None or isinstance(value, np.ndarray):
+        return value
+    if hasattr(value, "toarray"):
+        raise TypeError(
+            f"`{name}` must be a dense array; received {describe(value)}. Convert it with `{name}.toarray()`."
+        )
+    if _reads_rows(value):
+        return value
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(
+            f"`{name}` must hold rows of one shape; received {type(value).__name__} of {len(value)} entries "
+            "of different shapes. Crop or pad them to one shape."
+        ) from error
+
+
+def _reads_rows(value: Any) -> bool:
+    """Whether the value is an array whose rows are read from elsewhere when they are asked for."""
+    attributes = ("shape", "dtype", "__getitem__", "__len__")
+    in_memory = hasattr(value, "numpy") or hasattr(value, "iloc") or hasattr(value, "__array_interface__")
+    return not in_memory and all(hasattr(value, attribute) for attribute in attributes)
+
+
+def is_on_disk(array: Any) -> bool:
+    """Whether reading an array's rows reads a file: a memory map, or what is no NumPy array."""
+    if not isinstance(array, np.ndarray):
+        return array is not None
+    while isinstance(array, np.ndarray):
+        if isinstance(array, np.memmap):
+            return True
+        array = array.base
+    return False
+
+
+def take_rows(array: Any, rows: slice | np.ndarray) -> np.ndarray:
+    """Rows of an array, in memory.
+
+    Args:
+        array: what `as_array` returns.
+        rows: a slice, or int64 row numbers.
+    """
+    if isinstance(array, np.ndarray):
+        return np.asarray(array[rows])
+    if isinstance(rows, slice):
+        return np.asarray(array[rows])
+    # HDF5 reads rows by increasing numbers only, each once; for others it is the fastest way.
+    increasing, places = np.unique(rows, return_inverse=True)
+    rows_of = getattr(array, "oindex", array)
+    return np.asarray(rows_of[increasing])[places]

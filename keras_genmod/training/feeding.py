@@ -1,0 +1,270 @@
+"""From what a user hands over to checked batches: the part of a model that feeds its steps."""
+
+from __future__ import annotations
+
+import contextlib
+import numbers
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_genmod.core.batches import Batch, unpack
+from keras_genmod.core.checks import ValueRange, check_integer, describe
+from keras_genmod.data.arrays import is_on_disk
+from keras_genmod.data.pipeline import BatchStream, num_rows
+from keras_genmod.training.inputs import (
+    WEIGHTS,
+    CheckedSequence,
+    Complaint,
+    array_batch,
+    as_arrays,
+    checked_dataset,
+    checked_iterator,
+    class_table,
+    weigh,
+)
+
+__all__ = ["Feeding", "first_rows", "known_length", "refuse_beside_batches"]
+
+_DEFAULT_BATCH_SIZE = 32
+
+
+class Feeding:
+    """Checks of data, and the pipelines of `fit`, `evaluate` and `predict`.
+
+    Arrays in memory are checked whole before the first step, arrays on a disk by their first rows and then as
+    they are read. They go through `keras_genmod.data.pipeline`. Data sets, `PyDataset`s and generators go to
+    Keras, wrapped so that each batch is checked as it comes.
+    """
+
+    def _input_shape(self) -> tuple[int, ...]:
+        """The shape of one row of what `call` takes."""
+        return self.event_shape
+
+    def _check_inputs(self, x: Any, condition: Any) -> None:
+        """Checks what `call` takes: data, unless a family overrides this."""
+        self.check_data(x, condition)
+
+    def _start_from(self, first_rows: Callable[[int], Batch] | None) -> None:
+        """Called by `fit` with checked data before the first step, for weights that start from data.
+
+        Args:
+            first_rows: gives so many of the first rows of the data, or all where there are fewer; None where
+                the data are a generator, which is not to be touched.
+        """
+
+    # ---- arrays ---------------------------------------------------------------------------------
+
+    def _stream(
+        self,
+        batch: Batch,
+        batch_size: int | None,
+        *,
+        seed: int | None = None,
+        class_weight: Mapping[int, float] | None = None,
+        check: Callable[[Batch], None] | None = None,
+        start: bool = False,
+    ) -> BatchStream:
+        """The batches of checked arrays.
+
+        Args:
+            batch: the arrays.
+            batch_size: number of rows in a batch; None takes the default.
+            seed: of the order; None keeps it.
+            class_weight: as in `fit`.
+            check: of data; None takes that of what is trained on.
+            start: whether the first rows are shown to `_start_from`.
+        """
+        batch_size = _DEFAULT_BATCH_SIZE if batch_size is None else check_integer("batch_size", batch_size)
+        check = check or self._check_arrays
+        on_disk = any(is_on_disk(leaf) for leaf in keras.tree.flatten(batch) if leaf is not None)
+        check(first_rows([batch], batch_size) if on_disk else batch)
+        _check_lengths(batch)
+        if start:
+            self._start_from(lambda rows: first_rows([batch], rows))
+        batch = self._weighed(batch, self._class_table(class_weight))
+        return BatchStream(
+            batch,
+            batch_size,
+            seed=seed,
+            dtype=self.real_dtype,
+            check=_naming_batches(check) if on_disk else None,
+        )
+
+    def _one_batch(self, x: Any, y: Any, sample_weight: Any) -> Batch:
+        """The checked arrays of one batch, for a step of its own."""
+        batch = array_batch(x, y, sample_weight, self.event_shape)
+        if batch is None:
+            raise TypeError(
+                f"`x` must be the arrays of one batch; received {describe(x)}. For a data set use `fit` or "
+                "`evaluate`."
+            )
+        self._check_arrays(batch)
+        return batch
+
+    def _check_arrays(self, batch: Batch) -> None:
+        """Checks arrays whole: shapes, types, values, and that their lengths agree."""
+        self.check_data(batch.x, batch.condition)
+        _check_lengths(batch)
+        if batch.weight is not None:
+            weight = np.asarray(batch.weight)
+            if weight.ndim != 1:
+                raise ValueError(f"`sample_weight` must have shape [N]; received {weight.shape}.")
+            WEIGHTS.check("sample_weight", weight)
+
+    def _data_seed(self) -> int:
+        """The seed of the order of the data, the same on all workers."""
+        return int(tf.convert_to_tensor(self._noise_state)[0])
+
+    def _check_call_arrays(self, batch: Batch) -> None:
+        """Checks arrays that `call` takes; `predict` drops the second entry where `call` takes no condition."""
+        self._check_inputs(batch.x, batch.condition if self._condition_spec else None)
+
+    # ---- weights of classes ---------------------------------------------------------------------
+
+    def _class_table(self, class_weight: Mapping[int, float] | None) -> np.ndarray | None:
+        if class_weight is None:
+            return None
+        if self.num_classes is None:
+            raise ValueError("`class_weight` needs a model with `num_classes`; pass `sample_weight` instead.")
+        return class_table(class_weight, self.num_classes)
+
+    def _weighed(self, batch: Batch, table: np.ndarray | None) -> Batch:
+        return batch if table is None else weigh(batch, table, self._condition_spec)
+
+    # ---- batches --------------------------------------------------------------------------------
+
+    def _checked_batches(
+        self,
+        data: Any,
+        stack: contextlib.ExitStack,
+        *,
+        class_weight: Mapping[int, float] | None = None,
+        check: Callable[[Batch], None] | None = None,
+        start: bool = False,
+    ) -> Any:
+        """Batches that are checked as they come, and at once by their first if they can be iterated again.
+
+        Args:
+            data: the batches; a generator is not touched.
+            stack: errors of the data that are raised while it is open are told in our words.
+            class_weight, check, start: as in `_stream`.
+        """
+        if data is None or isinstance(data, (str, bytes, numbers.Number)):
+            raise TypeError(f"`x` must be arrays or batches; received {describe(data)}.")
+        complaint = Complaint()
+        stack.enter_context(complaint.in_plain_words())
+        table = self._class_table(class_weight)
+        check = check or self._check_arrays
+        batches = None
+        if isinstance(data, tf.data.Dataset):
+            batches = data
+            row_shape = self.event_shape if check == self._check_arrays else self._input_shape()
+            _refuse_single_examples(data, row_shape)
+            first = _checked_first(next(iter(data.take(1)), None), check)
+            accepted = self.value_range() if check == self._check_arrays else ValueRange()
+            data = checked_dataset(data, first, accepted, self._condition_spec, table)
+        elif isinstance(data, keras.utils.PyDataset):
+            batches = map(data.__getitem__, range(data.num_batches or 1))
+            _checked_first(data[0] if data.num_batches != 0 else None, check)
+            data = CheckedSequence(data, self._preparation(check, table), complaint)
+        elif isinstance(data, Iterator):
+            data = checked_iterator(data, self._preparation(check, table), complaint)
+        if start:
+            self._start_from(None if batches is None else lambda rows: first_rows(batches, rows))
+        return data
+
+    def _preparation(
+        self, check: Callable[[Batch], None], table: np.ndarray | None
+    ) -> Callable[[Any, int], tuple]:
+        """From a user's batch and its number to the tuple that a step takes."""
+        check, condition_spec = _naming_batches(check), self._condition_spec
+
+        def prepare(data: Any, number: int) -> tuple:
+            batch = as_arrays(unpack(data))
+            check(batch, number)
+            if table is not None:
+                batch = weigh(batch, table, condition_spec)
+            return tuple(() if part is None else part for part in batch)
+
+        return prepare
+
+
+def known_length(batches: Any) -> int:
+    """Number of batches in one pass over batches, 0 where it is unknown or endless."""
+    if isinstance(batches, tf.data.Dataset):
+        return max(0, int(batches.cardinality()))
+    return getattr(batches, "num_batches", None) or 0
+
+
+def refuse_beside_batches(**arguments: Any) -> None:
+    """Refuses arguments of `fit` that say something about arrays, where the data are batches."""
+    advice = {
+        "y": "Let the data give pairs `(x, condition)`.",
+        "sample_weight": "Let the data give triples `(x, condition, sample_weight)`, or `(x, None, weight)`.",
+        "batch_size": "The batches of the data are taken as they are; change their size there.",
+        "validation_split": "Pass `validation_data`, or split the data with its `take` and `skip`.",
+    }
+    for name, value in arguments.items():
+        if value is not None and not (name == "validation_split" and value == 0):
+            raise ValueError(
+                f"`{name}` goes with arrays only; received {describe(value)} beside batches. {advice[name]}"
+            )
+
+
+def first_rows(batches: Iterable, count: int) -> Batch:
+    """The first `count` rows of batches, or all rows."""
+    taken, rows = [], 0
+    for data in batches:
+        batch = unpack(data)
+        taken.append(keras.tree.map_structure(lambda part: None if part is None else part[:count], batch))
+        rows += num_rows(taken[-1])
+        if rows >= count:
+            break
+    return keras.tree.map_structure(
+        lambda *parts: None if parts[0] is None else np.concatenate(parts)[:count], *taken
+    )
+
+
+def _check_lengths(batch: Batch) -> None:
+    length = num_rows(batch.x)
+    for name, entry in (("condition", batch.condition), ("sample_weight", batch.weight)):
+        if entry is not None and num_rows(entry) != length:
+            raise ValueError(
+                f"`{name}` must have one row for each of the {length} examples; received {num_rows(entry)}."
+            )
+
+
+def _checked_first(first: Any, check: Callable[[Batch], None]) -> Batch:
+    """The first batch of data, checked."""
+    if first is None:
+        raise ValueError("`x` is an empty data set: it gave no batch. Pass at least one example.")
+    batch = as_arrays(unpack(first))
+    check(batch)
+    return batch
+
+
+def _refuse_single_examples(data: tf.data.Dataset, row_shape: tuple[int, ...]) -> None:
+    x = unpack(data.element_spec).x
+    if getattr(getattr(x, "shape", None), "rank", None) == len(row_shape):
+        raise ValueError(
+            f"The data set must give batches of shape [batch, {', '.join(map(str, row_shape))}]; its "
+            f"elements have shape {tuple(x.shape)}, which is one example. Batch it: `.batch(32)`."
+        )
+
+
+def _naming_batches(check: Callable[[Batch], None]) -> Callable[[Batch, int], None]:
+    """The check with the number of the batch in its errors; it does not keep the model that it belongs to."""
+    method = weakref.WeakMethod(check)
+
+    def numbered(batch: Batch, number: int) -> None:
+        try:
+            method()(batch)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{error} It is batch {number} of the data, counted from 0.") from None
+
+    return numbered
