@@ -23,6 +23,7 @@ import os
 import re
 import shutil
 import socket
+import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -35,6 +36,7 @@ __all__ = [
     "exists",
     "hidden_name",
     "is_remote",
+    "make_writable",
     "reading",
     "replacing_directory",
     "replacing_file",
@@ -245,6 +247,32 @@ def replacing_directory(
     with _temporary(target, Path.mkdir) as temporary:
         yield temporary
         _rename_over(temporary, target)
+
+
+def make_writable(folder: str | os.PathLike) -> None:
+    """Makes a folder, with its parents, and proves that files can be written into it.
+
+    Args:
+        folder: local, or with a scheme.
+
+    Raises:
+        UnwritablePathError: they cannot.
+    """
+    folder = check_path(folder)
+    if is_remote(folder):
+        from keras_genmod.core.remote_files import make_remote_writable
+
+        make_remote_writable(folder)
+        return
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UnwritablePathError(
+            f"A folder must be one that can be written to; received {folder!r} ({type(error).__name__}: "
+            f"{error.strerror}). Choose another, or change the rights."
+        ) from error
 
 
 @contextlib.contextmanager

@@ -20,7 +20,13 @@ import tensorflow as tf
 
 from keras_genmod.core.files import Leftover, UnwritablePathError, hidden_name
 
-__all__ = ["local_copy", "new_remote_directory", "remote_exists", "replacing_remote_file"]
+__all__ = [
+    "local_copy",
+    "make_remote_writable",
+    "new_remote_directory",
+    "remote_exists",
+    "replacing_remote_file",
+]
 
 # What TensorFlow's file systems raise.
 _ERRORS = (tf.errors.OpError, OSError)
@@ -65,10 +71,7 @@ def new_remote_directory(path: str, *, last: str | None = None) -> Iterator[Path
                 "replaced without a moment in which readers see half of it: write to another name, such as "
                 "the next version, or remove it yourself first."
             )
-        tf.io.gfile.makedirs(folder)
-        probe = tf.io.gfile.join(folder, hidden_name(name))
-        _write_empty(probe)
-        tf.io.gfile.remove(probe)
+    make_remote_writable(folder)
     with tempfile.TemporaryDirectory() as local:
         temporary = Path(local, name)
         temporary.mkdir()
@@ -85,6 +88,15 @@ def new_remote_directory(path: str, *, last: str | None = None) -> Iterator[Path
             with contextlib.suppress(*_ERRORS):
                 tf.io.gfile.rmtree(path)
             raise
+
+
+def make_remote_writable(folder: str) -> None:
+    """`files.make_writable` for a path with a scheme."""
+    with _unwritable(folder):
+        tf.io.gfile.makedirs(folder)
+        probe = tf.io.gfile.join(folder, hidden_name("probe"))
+        _write_empty(probe)
+        tf.io.gfile.remove(probe)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Paths with a scheme are written and read as local ones; TensorFlow's file system in memory is the bucket."""
+"""Paths with a scheme are written and read as local ones; TensorFlow's file system in memory is a bucket."""
 
 import os
 import re
