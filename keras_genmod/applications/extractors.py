@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import PurePath
 
 import keras
 
 from keras_genmod.applications.classifiers import full_precision
+from keras_genmod.core.files import reading
 from keras_genmod.metrics.features import FeatureExtractor
 
 __all__ = ["inception_extractor"]
@@ -42,9 +44,13 @@ def inception_extractor(
     and Wojna, 2016.
     """
     try:
-        with full_precision():
+        is_file = weights not in ("imagenet", None)
+        with full_precision(), reading(weights) if is_file else nullcontext(weights) as source:
             model = keras.applications.InceptionV3(
-                include_top=False, weights=weights, input_shape=(299, 299, 3), pooling="avg"
+                include_top=False,
+                weights=str(source) if is_file else source,
+                input_shape=(299, 299, 3),
+                pooling="avg",
             )
     except Exception as error:
         raise RuntimeError(

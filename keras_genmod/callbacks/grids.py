@@ -2,16 +2,17 @@
 
 The noise in them is the same at every epoch, so that pictures compare, and they draw from no stream that
 training draws from. Before the first step everything is drawn once, so that a model that cannot, a
-condition that does not fit or a folder that cannot be written to ends the run before work is lost.
+condition that does not fit or a folder that cannot be written to ends the run before work is lost. Later, a
+picture that cannot be written is a warning.
 """
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
-import tempfile
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -21,6 +22,7 @@ import tensorflow as tf
 from keras_genmod.applications.latents import check_capability
 from keras_genmod.applications.traversal import traverse
 from keras_genmod.core.checks import check_integer
+from keras_genmod.core.files import UnwritablePathError, check_path, make_writable
 from keras_genmod.core.images import as_images, image_grid, write_png
 from keras_genmod.core.replicas import is_chief
 
@@ -50,12 +52,12 @@ class _Pictures(keras.callbacks.Callback):
         log_dir: str | os.PathLike | None = None,
     ) -> None:
         super().__init__()
-        self.directory = Path(directory)
+        self.directory = check_path(directory)
         self.every_n_epochs = check_integer("every_n_epochs", every_n_epochs)
         self.columns = None if columns is None else check_integer("columns", columns)
         self.value_range = value_range
         self.scale = None if scale is None else check_integer("scale", scale)
-        self.log_dir = log_dir
+        self.log_dir = None if log_dir is None else check_path(log_dir)
         self._writer = None
 
     def images(self) -> np.ndarray:
@@ -88,17 +90,11 @@ class _Pictures(keras.callbacks.Callback):
         self.picture()
         if not is_chief(self.model.distribute_strategy):
             return
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.directory):
-                pass
-        except OSError as error:
-            raise ValueError(
-                f"`directory` must be a folder that can be written to; received {str(self.directory)!r} "
-                f"({type(error).__name__}: {error.strerror}). Choose another, or change the rights."
-            ) from error
+        for name, folder in {"directory": self.directory, "log_dir": self.log_dir}.items():
+            if folder is not None:
+                _check_writable(name, folder)
         if self.log_dir is not None:
-            self._writer = tf.summary.create_file_writer(os.fspath(self.log_dir))
+            self._writer = tf.summary.create_file_writer(self.log_dir)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         if (epoch + 1) % self.every_n_epochs:
@@ -107,16 +103,41 @@ class _Pictures(keras.callbacks.Callback):
         picture = self.picture()
         if not is_chief(self.model.distribute_strategy):
             return
-        write_png(self.directory / f"epoch_{epoch + 1:04d}_{self.kind}.png", picture)
+        file = os.path.join(self.directory, f"epoch_{epoch + 1:04d}_{self.kind}.png")
+        with _going_on(file):
+            write_png(file, picture)
         if self._writer is not None:
-            with self._writer.as_default():
-                tf.summary.image(self.kind, picture[None], step=epoch)
-            self._writer.flush()
+            with _going_on(self.log_dir):
+                with self._writer.as_default():
+                    tf.summary.image(self.kind, picture[None], step=epoch)
+                self._writer.flush()
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         if self._writer is not None:
-            self._writer.close()
+            with _going_on(self.log_dir):
+                self._writer.close()
             self._writer = None
+
+
+def _check_writable(name: str, folder: str) -> None:
+    try:
+        make_writable(folder)
+    except UnwritablePathError as error:
+        raise ValueError(f"`{name}` must be a folder for pictures. {error}") from error
+
+
+@contextlib.contextmanager
+def _going_on(path: str) -> Iterator[None]:
+    """Warns where a picture cannot be written: a disk that is full must not end a run."""
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        warnings.warn(
+            f"The picture {path!r} could not be written, and training goes on without it "
+            f"({type(error).__name__}: {error}). Make room on the disk, or check the folder.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
 
 class ImageGrid(_Pictures):
@@ -125,7 +146,7 @@ class ImageGrid(_Pictures):
     In a multi-worker run only the chief writes.
 
     Args:
-        directory: folder of the pictures; made if it is missing.
+        directory: folder of the pictures; made if it is missing. It may have a scheme that TensorFlow knows.
         num_images: samples in the picture.
         condition: of a conditional model: one for all, or one per sample.
         seed: of the samples, integer or two integers.
@@ -145,6 +166,7 @@ class ImageGrid(_Pictures):
     Cost: `num_images` samples before training and at each picture.
 
     Example:
+        >>> import tempfile
         >>> from keras_genmod.models import VAE
         >>> model = VAE((8, 8, 1), latent_dim=2)
         >>> model.compile()

@@ -14,7 +14,7 @@ import os
 import zipfile
 from typing import BinaryIO
 
-__all__ = ["DamagedFileError", "add_checksum", "check_archive", "check_checksum"]
+__all__ = ["DamagedFileError", "add_checksum", "check_archive", "check_checksum", "unreadable"]
 
 _MARK = b"\nkeras_genmod sha256 "
 _LENGTH = len(_MARK) + 2 * hashlib.sha256().digest_size + 1
@@ -80,6 +80,14 @@ def check_archive(archive: zipfile.ZipFile) -> None:
         bad = error
     if bad is not None:
         raise DamagedFileError(_message(archive.filename or "the archive"))
+
+
+def unreadable(path: str | os.PathLike, error: Exception) -> DamagedFileError:
+    """The error of a file that cannot be read at all, because of `error`."""
+    return DamagedFileError(
+        f"The file {os.fspath(path)!r} is damaged or cannot be read ({type(error).__name__}: {error}). "
+        "Nothing was loaded. Copy it again from where it was written, or use an earlier file."
+    )
 
 
 def _message(path: str | os.PathLike) -> str:

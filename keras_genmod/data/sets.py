@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -20,6 +19,7 @@ import keras
 import numpy as np
 
 from keras_genmod.core.checks import check_choice
+from keras_genmod.core.files import is_remote, replacing_file, working_directory
 from keras_genmod.core.optional import optional_module
 
 __all__ = ["load"]
@@ -78,7 +78,7 @@ def load(name: str) -> Arrays:
 
     Raises:
         ValueError: The name is unknown; a file is damaged or holds something else; a download has
-            another checksum.
+            another checksum, or its place cannot be written to.
         FileNotFoundError: The set is in none of the folders and cannot be downloaded. The message says
             which file belongs where.
         ImportError: scikit-learn is needed and not installed.
@@ -98,15 +98,14 @@ def load(name: str) -> Arrays:
     target = _folders()[-1] / entry.file
     if entry.fetch is None:
         raise FileNotFoundError(_not_found(name, "It has no download in this form."))
-    target.parent.mkdir(parents=True, exist_ok=True)
     # What arrives is checked before it gets its place; what fails the check vanishes with the folder.
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix="download-") as folder:
+    with replacing_file(target) as temporary, working_directory(target) as folder:
         try:
-            downloaded = entry.fetch(Path(folder))
+            downloaded = entry.fetch(folder)
         except _DownloadError as error:
             raise FileNotFoundError(_not_found(name, str(error))) from error
         arrays = _read(downloaded, name)
-        os.replace(downloaded, target)
+        os.replace(downloaded, temporary)
     return entry.arrange(arrays)
 
 
@@ -136,8 +135,14 @@ class _DownloadError(Exception):
 def _folders() -> list[Path]:
     """Folders to search, in order; downloads go to the last."""
     folders = [Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "datasets"]
-    if os.environ.get("KERAS_GENMOD_DATA"):
-        folders.insert(0, Path(os.environ["KERAS_GENMOD_DATA"]).expanduser())
+    own = os.environ.get("KERAS_GENMOD_DATA")
+    if own:
+        if is_remote(own):
+            raise ValueError(
+                f"The environment variable KERAS_GENMOD_DATA must name a local folder; received {own!r}. "
+                "Copy the data to a local folder first."
+            )
+        folders.insert(0, Path(own).expanduser())
     return folders
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_genmod.core.files import check_path, exists, reading
+
 __all__ = ["Example", "read_examples", "write_examples"]
 
 _FILE = Path("assets.extra", "keras_genmod_examples.npz")
@@ -56,14 +58,14 @@ def read_examples(path: str | os.PathLike) -> list[Example]:
     Raises:
         ValueError: It has none.
     """
-    file = Path(path) / _FILE
-    if not file.is_file():
+    file = os.path.join(check_path(path), _FILE)
+    if not exists(file):
         raise ValueError(
             f"`path` must be an export with recorded examples; received {os.fspath(path)!r}, which has no "
             f"`{_FILE}`. Give the version folder, such as 'serving/vae/1', of an export made with `examples`."
         )
     examples = {}
-    with np.load(file, allow_pickle=False) as arrays:
+    with reading(file) as local, np.load(local, allow_pickle=False) as arrays:
         for key, value in arrays.items():
             signature, role, *name = key.split("/")
             example = examples.setdefault(signature, {"inputs": {}, "outputs": {}})

@@ -18,7 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_genmod.core.files import replacing_directory
+from keras_genmod.core.files import check_path, is_remote, replacing_directory
 from keras_genmod.serving.endpoints import SERVED_DTYPES, Endpoint, fit_request, is_name
 from keras_genmod.serving.examples import Example, write_examples
 from keras_genmod.serving.purity import check_pure
@@ -28,6 +28,9 @@ __all__ = ["export_saved_model"]
 
 # Attributes of the archive and of a loaded SavedModel; `serving_default` is the default's second name.
 _TAKEN = {"serving_default", "signatures", "variables", "trainable_variables", "non_trainable_variables"}
+
+# The file that makes a folder a SavedModel.
+_GRAPH = "saved_model.pb"
 
 
 def export_saved_model(
@@ -47,7 +50,8 @@ def export_saved_model(
     passes over folders with other names: export to `serving/vae/1`. Other names serve for loading in Python.
 
     Args:
-        filepath: The folder to write. Missing parents are created.
+        filepath: The folder to write. Missing parents are created. With a scheme that TensorFlow knows, such
+            as "gs://bucket/vae/1", it must not exist yet; its files are copied there, `saved_model.pb` last.
         endpoints: Signature name -> endpoint. Half-precision outputs are cast to float32.
         default: The endpoint that is also written as `serving_default`.
         resource: A Keras layer or model that is tracked as a whole. The variables that the endpoints use are
@@ -87,7 +91,7 @@ def export_saved_model(
                 "`serving.write_warmup` with requests afterwards."
             )
     _check_filepath(filepath)
-    with replacing_directory(filepath, overwrite) as folder, _quiet(verbose):
+    with replacing_directory(filepath, overwrite, last=_GRAPH) as folder, _quiet(verbose):
         archive = keras.export.ExportArchive()
         if resource is not None:
             archive.track(resource)
@@ -149,14 +153,17 @@ def _check_examples(
 
 
 def _check_filepath(filepath: str | os.PathLike) -> None:
-    folder = Path(filepath)
+    folder = Path(check_path(filepath))
     if re.fullmatch(r"-\d+", folder.name):
         raise ValueError(
-            f"A version folder must be a non-negative integer; received {folder.name!r} in {str(folder)!r}. "
+            f"A version folder must be a non-negative integer; received {folder.name!r} in "
+            f"{os.fspath(filepath)!r}. "
             "TensorFlow Serving passes over negative ones: choose another version."
         )
     # `overwrite=True` with a mistyped path must not cost anybody a home folder.
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "saved_model.pb").is_file():
+    if is_remote(filepath):
+        return  # nothing is replaced there
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / _GRAPH).is_file():
         raise ValueError(
             f"`filepath` must be a new folder or hold a SavedModel; received {str(folder)!r}, which "
             "holds other files. Choose another folder, or empty it yourself."

@@ -11,8 +11,10 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
+import tensorflow as tf
+
 from keras_genmod.core.checks import check_integer
-from keras_genmod.core.files import replacing_file
+from keras_genmod.core.files import check_path, exists, is_remote, replacing_file
 
 __all__ = ["write_models_config"]
 
@@ -41,8 +43,8 @@ def write_models_config(
 
     Args:
         path: The file to write; an existing one is replaced.
-        models: Model name -> folder that holds its version folders, such as "serving/vae". Names consist of
-            letters, digits, `_`, `-` and `.`.
+        models: Model name -> folder that holds its version folders, such as "serving/vae" or
+            "gs://bucket/vae". Names consist of letters, digits, `_`, `-` and `.`.
         versions: Model name -> the versions to serve, or "all".
         num_latest: Model name -> how many of the latest versions to serve.
         labels: Model name -> label -> version. Each version must be among those that are served.
@@ -105,10 +107,10 @@ def _model_lines(
     existing = _version_folders(folder)
     served, policy = _policy(name, existing, versions, num_latest)
     for version in served:
-        if not (existing[version] / "saved_model.pb").is_file():
+        if not exists(os.path.join(existing[version], "saved_model.pb")):
             raise ValueError(
                 f"Each version of {name!r} that is served must hold `saved_model.pb`; received "
-                f"{str(existing[version])!r} without one, which a server fails to load. Export the model "
+                f"{existing[version]!r} without one, which a server fails to load. Export the model "
                 "there, remove the folder, or choose other `versions`."
             )
     yield f"name: {_quote(name)}"
@@ -134,7 +136,7 @@ def _model_lines(
 
 
 def _policy(
-    name: str, existing: Mapping[int, Path], versions: Collection[int] | str | None, num_latest: int | None
+    name: str, existing: Mapping[int, str], versions: Collection[int] | str | None, num_latest: int | None
 ) -> tuple[list[int], list[str]]:
     """The versions that are served as things stand, and the lines of the policy."""
     if versions is not None and num_latest is not None:
@@ -163,25 +165,29 @@ def _policy(
     return chosen, ["specific {", *_indent([f"versions: {version}" for version in chosen]), "}"]
 
 
-def _version_folders(folder: str | os.PathLike) -> dict[int, Path]:
+def _version_folders(folder: str | os.PathLike) -> dict[int, str]:
     """Version -> path: what the server takes for a version."""
-    folder = Path(folder)
-    found = {}
-    if folder.is_dir():
-        found = {int(path.name): path for path in folder.iterdir() if re.fullmatch("[0-9]+", path.name)}
+    folder = check_path(folder)
+    names = []
+    if exists(folder) and tf.io.gfile.isdir(folder):
+        # A bucket's folders end in a slash.
+        names = [name.rstrip("/") for name in tf.io.gfile.listdir(folder)]
+    found = {int(name): os.path.join(folder, name) for name in names if re.fullmatch("[0-9]+", name)}
     if not found:
         advice = "Export to a whole number in it, such as 'serving/vae/1'."
-        if (folder / "saved_model.pb").is_file():
+        if exists(os.path.join(folder, "saved_model.pb")):
             advice = "It is itself an export: give its parent, and name it by a whole number."
         raise ValueError(
             f"The folder of a model must exist and hold versions, folders named by whole numbers; received "
-            f"{str(folder)!r}. {advice}"
+            f"{folder!r}. {advice}"
         )
     return found
 
 
 def _base_path(path: str | os.PathLike, folder: str | os.PathLike, mounted_at: str | None) -> str:
     """The model's folder as the server sees it: absolute, or the server refuses the file."""
+    if is_remote(folder):
+        return os.fspath(folder)  # the same for everybody
     absolute = Path(os.path.abspath(folder))
     if mounted_at is None:
         return str(absolute)
@@ -189,6 +195,11 @@ def _base_path(path: str | os.PathLike, folder: str | os.PathLike, mounted_at: s
         raise ValueError(
             f"`mounted_at` must be an absolute path; received {mounted_at!r}. Give the path on the server, "
             "such as '/models'."
+        )
+    if is_remote(path):
+        raise ValueError(
+            f"With `mounted_at`, `path` and the models' folders must be local; received {os.fspath(path)!r}. "
+            "Leave `mounted_at` out, or write the file to the folder that the server mounts."
         )
     root = Path(os.path.abspath(path)).parent
     if not absolute.is_relative_to(root):

@@ -19,6 +19,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
+from keras_genmod.core.files import reading
 from keras_genmod.serving import c_api_script
 from keras_genmod.serving.endpoints import fit_request
 
@@ -47,7 +48,7 @@ def run(
     process that trains.
 
     Args:
-        path: The folder that holds `saved_model.pb`.
+        path: The folder that holds `saved_model.pb`; with a scheme, it is copied to a local disk.
         requests: Pairs of a signature's name and its inputs (name -> array).
 
     Returns:
@@ -59,13 +60,15 @@ def run(
 
     Cost: starting the process and loading, about a second for a small model; then one run per request.
     """
-    signatures = _read_signatures(path)
     calls, arrays = [], {}
-    for number, (name, given) in enumerate(_fit_requests(signatures, requests)):
-        signature = signatures[name]
-        arrays |= {f"{number}/{key}": array for key, array in given.items()}
-        calls.append((name, {key: spec.name for key, spec in signature.inputs.items()}, signature.outputs))
-    answers = _run_script(path, calls, arrays)
+    with reading(path) as local:
+        signatures = _read_signatures(local)
+        for number, (name, given) in enumerate(_fit_requests(signatures, requests)):
+            signature = signatures[name]
+            arrays |= {f"{number}/{key}": array for key, array in given.items()}
+            inputs = {key: spec.name for key, spec in signature.inputs.items()}
+            calls.append((name, inputs, signature.outputs))
+        answers = _run_script(local, calls, arrays)
     return [
         {output: answers[f"{number}/{output}"] for output in outputs}
         for number, (_, _, outputs) in enumerate(calls)

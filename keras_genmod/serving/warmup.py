@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_genmod.core.files import replacing_file
+from keras_genmod.core.files import check_path, reading, replacing_file
 from keras_genmod.serving.examples import read_examples
 from keras_genmod.serving.runner import fit_requests, run
 
@@ -45,7 +45,8 @@ def write_warmup(
     with such a record. Give `requests` to warm them up on a server that does not batch.
 
     Args:
-        path: The version folder that `export` wrote, such as "serving/vae/1".
+        path: The version folder that `export` wrote, such as "serving/vae/1"; with a scheme, it is copied to
+            a local disk to be asked.
         requests: Pairs of a signature's name and its inputs (name -> array), 1 to 1000, typical of what
             clients ask. Rows beyond the server's `max_batch_size` fail there if it batches.
 
@@ -73,9 +74,10 @@ def write_warmup(
             f"`requests` must hold 1 to {_MAX_RECORDS} requests, the most that a model server takes; "
             f"received {len(requests)}. A few for each signature are enough."
         )
-    records = [_serialize(prediction_log, *request) for request in fit_requests(path, requests)]
-    run(path, [_parse(prediction_log, record) for record in records])
-    with replacing_file(Path(path) / _FILE) as temporary:
+    with reading(path) as local:
+        records = [_serialize(prediction_log, *request) for request in fit_requests(local, requests)]
+        run(local, [_parse(prediction_log, record) for record in records])
+    with replacing_file(os.path.join(check_path(path), _FILE)) as temporary:
         with tf.io.TFRecordWriter(str(temporary)) as writer:
             for record in records:
                 writer.write(record)

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from keras_genmod.core.checks import check_integer, describe
+from keras_genmod.core.keras_noise import seed_generators, separate_replicas
 
 __all__ = ["Compilable"]
 
@@ -83,10 +84,12 @@ class Compilable:
         with self.distribute_strategy.scope():
             # Built here, under the strategy: built inside a replica's step they would fail.
             defaults = self.default_optimizers()
-            built = {
-                name: self._get_optimizer(defaults[name] if given is None else given, scale)
+            passed = {
+                name: self._get_optimizer(defaults[name] if given is None else given)
                 for name, given in optimizers.items()
             }
+            unscaled = [name for name, one in passed.items() if scale and not _is_scaled(one)]
+            built = passed | {name: keras.optimizers.LossScaleOptimizer(passed[name]) for name in unscaled}
             main, *others = built.items()
             super().compile(main[1], auto_scale_loss=False, **keras_options)
             for name, optimizer in others:
@@ -102,6 +105,9 @@ class Compilable:
         self._loss_tracker = None
         self._optimizer_arguments = {name: name for name in optimizers}
         self._optimizer_arguments[main[0]] = "optimizer"
+        # A file says what the user passed: the loss scale that was put around it here is put there again.
+        self._scaled_here = frozenset(unscaled)
+        separate_replicas(seed_generators(self))
         self._compile_options = {**own, **keras_options, "auto_scale_loss": auto_scale_loss}
 
     def get_compile_config(self) -> dict:
@@ -109,12 +115,13 @@ class Compilable:
         if not self.compiled:
             return {}
         optimizers = {
-            argument: _unscaled(getattr(self, attribute))
-            for argument, attribute in self._optimizer_arguments.items()
+            argument: getattr(self, attribute) for argument, attribute in self._optimizer_arguments.items()
         }
+        for argument in self._scaled_here:
+            optimizers[argument] = _unscaled(optimizers[argument])
         return keras.saving.serialize_keras_object({**optimizers, **self._compile_options})
 
-    def _get_optimizer(self, identifier: Any, scale: bool) -> keras.optimizers.Optimizer:
+    def _get_optimizer(self, identifier: Any) -> keras.optimizers.Optimizer:
         try:
             optimizer = keras.optimizers.get(identifier)
         except (TypeError, ValueError) as error:
@@ -126,11 +133,12 @@ class Compilable:
             "gradient_accumulation_steps": "Use `compile(micro_batches=...)` or larger batches.",
             "ema_overwrite_frequency": "Leave it None; the average is taken at the end of `fit`.",
         }
+        inner = _unscaled(optimizer)
         for argument, advice in unsafe.items():
-            if getattr(optimizer, argument) and self.distribute_strategy.num_replicas_in_sync > 1:
+            if getattr(inner, argument) and self.distribute_strategy.num_replicas_in_sync > 1:
                 raise ValueError(
                     f"`{argument}` of an optimizer does not work on several replicas; received "
-                    f"{getattr(optimizer, argument)}. {advice}"
+                    f"{getattr(inner, argument)}. {advice}"
                 )
         made_under = getattr(optimizer, "_distribution_strategy", None)
         if self._distribute_strategy is not None and made_under is not self._distribute_strategy:
@@ -138,8 +146,6 @@ class Compilable:
                 "The optimizer was created outside the strategy of the model. Create it inside "
                 "`with strategy.scope():`, or pass its name."
             )
-        if scale and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         return optimizer
 
     def _check_strategy(self) -> None:
@@ -210,5 +216,9 @@ def _count_training_steps(optimizer: keras.optimizers.Optimizer, updates_per_ste
         inner._get_current_learning_rate = learning_rate
 
 
+def _is_scaled(optimizer: Any) -> bool:
+    return isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+
+
 def _unscaled(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-    return getattr(optimizer, "inner_optimizer", optimizer)
+    return optimizer.inner_optimizer if _is_scaled(optimizer) else optimizer

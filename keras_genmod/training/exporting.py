@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_genmod.core.checks import ValueRange, check_integer
+from keras_genmod.core.files import check_path, is_remote
 from keras_genmod.core.replicas import is_chief
 from keras_genmod.serving.endpoints import Endpoint
 from keras_genmod.serving.export import export_saved_model
@@ -52,7 +53,8 @@ class Exportable:
 
         Args:
             filepath: the version folder, such as `"serving/vae/1"`: TensorFlow Serving looks for
-                whole numbers.
+                whole numbers. With a scheme that TensorFlow knows, as in `"gs://bucket/vae/1"`, it must not
+                exist yet.
             format: other formats go to `keras.Model.export`, with `**kwargs`.
             verbose: whether to list the signatures.
             overwrite: whether to replace an existing folder.
@@ -65,6 +67,11 @@ class Exportable:
             ValueError: for an existing folder without `overwrite`, or a path that cannot be written.
         """
         if format != "tf_saved_model":
+            if is_remote(check_path(filepath)):
+                raise ValueError(
+                    f"Only the format 'tf_saved_model' is written to remote paths; received {format!r} and "
+                    f"{os.fspath(filepath)!r}. Export to a local path and copy it there."
+                )
             super().export(filepath, format=format, verbose=verbose, **kwargs)
             return
         if kwargs:

@@ -1,5 +1,8 @@
 """Pictures show what the model does, at the epochs that were asked for, and leave training as it is."""
 
+import resource
+import shutil
+
 import keras
 import numpy as np
 import pytest
@@ -167,6 +170,53 @@ def test_only_the_chief_writes_but_all_workers_draw(vae, tmp_path, monkeypatch):
     assert len(drawn) == 3 and names(tmp_path) == []
 
 
+def test_pictures_go_behind_a_scheme(vae, tmp_path, monkeypatch):
+    """TensorFlow's file system in memory is the bucket."""
+    monkeypatch.chdir(tmp_path)
+    bucket = f"ram://{tmp_path.name}"
+    fit(vae, ImageGrid(f"{bucket}/pictures", 2, seed=3, scale=1, log_dir=f"{bucket}/logs"))
+    assert tf.io.gfile.listdir(f"{bucket}/pictures") == ["epoch_0001_samples.png"]
+    with tf.io.gfile.GFile(f"{bucket}/pictures/epoch_0001_samples.png", "rb") as file:
+        picture = tf.io.decode_png(file.read()).numpy()
+    np.testing.assert_array_equal(picture, image_grid(vae.sample(2, seed=3)))
+    assert any("tfevents" in name for name in tf.io.gfile.listdir(f"{bucket}/logs"))
+    assert names(tmp_path) == []
+
+
+def test_a_folder_that_goes_away_costs_pictures_and_no_training(vae, tmp_path):
+    class Vandal(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                shutil.rmtree(tmp_path / "png")
+                (tmp_path / "png").touch()
+
+    before = int(vae.training_steps)
+    with pytest.warns(
+        RuntimeWarning, match=r"epoch_0002_samples\.png' could not be written.*goes on"
+    ) as caught:
+        fit(vae, Vandal(), ImageGrid(tmp_path / "png", 1), epochs=3)
+    assert int(vae.training_steps) == before + 6
+    assert sum("could not be written" in str(one.message) for one in caught) == 2, "epochs 2 and 3"
+
+
+def test_a_full_disk_costs_pictures_and_no_training(vae, tmp_path):
+    """A process may be given files of at most 100 bytes; then writes fail as on a full disk."""
+    callback = ImageGrid(tmp_path / "png", 4, log_dir=tmp_path / "logs")
+    callback.set_model(vae)
+    callback.on_train_begin()
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with pytest.warns(RuntimeWarning) as caught:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, most))
+        try:
+            callback.on_epoch_end(0)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+        callback.on_epoch_end(1)
+        callback.on_train_end()
+    assert any("epoch_0001_samples.png' could not be written" in str(one.message) for one in caught)
+    assert names(tmp_path / "png") == ["epoch_0002_samples.png"], "nothing hidden is left"
+
+
 def test_what_cannot_work_ends_the_run_before_the_first_step(vae, conditional_vae, tmp_path):
     (tmp_path / "file").touch()
     flat = Autoencoder((5,), latent_dim=2, likelihood="gaussian")
@@ -177,6 +227,8 @@ def test_what_cannot_work_ends_the_run_before_the_first_step(vae, conditional_va
         (flat, ReconstructionGrid(np.zeros((2, 5)), tmp_path), ValueError, "Images must have shape"),
         (vae, ImageGrid(tmp_path / "file" / "below"), ValueError, "`directory` must be a folder"),
         (vae, ImageGrid(tmp_path / "file"), ValueError, "`directory` must be a folder"),
+        (vae, ImageGrid(tmp_path, log_dir=tmp_path / "file"), ValueError, "`log_dir` must be a folder"),
+        (vae, ImageGrid("nowhere://bucket/png"), ValueError, "`directory` must be a folder.*not implemented"),
         (vae, ImageGrid(tmp_path, condition=1), ValueError, "This model is unconditional"),
         (vae, ReconstructionGrid(X[:, :3], tmp_path), ValueError, "`x` must have shape"),
         (vae, TraversalGrid(tmp_path, X[:1]), ValueError, "`x` must be one example"),

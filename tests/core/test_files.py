@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -137,7 +138,7 @@ def test_existing_directory_is_replaced_only_on_request(tmp_path):
 
 
 @pytest.mark.parametrize("writer", [replacing_file, replacing_directory])
-@pytest.mark.parametrize("below", ["file/1", "file/serving/1", "/proc/keras_genmod/1", "gs://bucket/1"])
+@pytest.mark.parametrize("below", ["file/1", "file/serving/1", "/proc/keras_genmod/1", "s3://bucket/1"])
 def test_unwritable_places_are_refused_before_the_work(writer, below, tmp_path):
     (tmp_path / "file").touch()
     target = below if "://" in below else tmp_path / below
@@ -193,24 +194,66 @@ def test_writer_killed_between_its_two_renames_loses_nothing(tmp_path):
     assert names(tmp_path) == ["1"]
 
 
-def test_only_leftovers_of_dead_writers_of_the_same_target_are_cleared(tmp_path):
+def test_leftovers_of_dead_writers_of_any_target_are_cleared_and_no_others(tmp_path):
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         pass
+    here, elsewhere = files.this_machine(), "0000abcd"
     others = [
-        f".tmp-{os.getppid()}-0.vae.keras",  # its writer lives
-        f".tmp-{ended.pid}-0.gan.keras",  # another target
-        f".tmp-{ended.pid}-0.my.vae.keras",
+        f".tmp-{here}-{os.getppid()}-0.vae.keras",  # its writer lives
+        f".tmp-{elsewhere}-{ended.pid}-0.vae.keras",  # its writer may live on another machine
+        f".tmp-{here}-0.vae.keras",
         "tmp-1-0.vae.keras",
     ]
     dead = [
-        f".tmp-{ended.pid}-0.vae.keras",
-        f".tmp-{os.getpid()}-999999.vae.keras",
-    ]  # the second: number reused
+        f".tmp-{here}-{ended.pid}-0.vae.keras",
+        f".tmp-{here}-{ended.pid}-0.gan.keras",  # another target
+        f".tmp-{here}-{os.getpid()}-999999.vae.keras",  # number reused
+        f".tmp-{elsewhere}-{os.getppid()}-0.gan.keras",  # nothing changed for two days
+    ]
     for name in (*others, *dead):
         (tmp_path / name).touch()
+    two_days_ago = time.time() - 2 * 24 * 60 * 60
+    os.utime(tmp_path / dead[-1], (two_days_ago, two_days_ago))
     with replacing_file(tmp_path / "vae.keras") as temporary:
         temporary.touch()
     assert names(tmp_path) == sorted([*others, "vae.keras"])
+
+
+def test_killed_writers_of_ever_new_targets_leave_nothing_for_ever(tmp_path):
+    """As exports do, each of which goes to a new version."""
+    write_folder(tmp_path / "1", "first")
+    for version in (2, 3, 4):
+        kill_in_the_middle(KILLED_FOLDER, tmp_path / str(version))
+        assert len(names(tmp_path)) == 2, "the first version and what this writer left"
+    write_folder(tmp_path / "5", "last")
+    assert names(tmp_path) == ["1", "5"]
+
+
+def test_a_writer_elsewhere_that_wrote_a_moment_ago_lives(tmp_path):
+    """A folder does not change when a file below it grows."""
+    folder = tmp_path / ".tmp-0000abcd-1-0.7"
+    (folder / "variables").mkdir(parents=True)
+    (folder / "variables" / "data").touch()
+    two_days_ago = time.time() - 2 * 24 * 60 * 60
+    for path in (folder / "variables", folder):
+        os.utime(path, (two_days_ago, two_days_ago))
+    write_folder(tmp_path / "8", "new")
+    assert (folder / "variables" / "data").exists()
+
+
+def test_a_folder_that_a_dead_writer_put_aside_comes_back_whoever_writes_next(tmp_path):
+    write_folder(tmp_path / "1", "old")
+    kill_in_the_middle(KILLED_BETWEEN_RENAMES, tmp_path / "1")
+    write_folder(tmp_path / "2", "other")
+    assert (tmp_path / "1" / "weights").read_text() == "old"
+    assert names(tmp_path) == ["1", "2"]
+
+
+def test_a_device_keeps_its_place(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="device or pipe"), replacing_file(tmp_path / "pipe"):
+        pytest.fail("The body must not run.")
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_two_writers_of_one_process_do_not_clear_each_other(tmp_path):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_genmod.serving import Endpoint, call, export_saved_model, verify
+from keras_genmod.serving import Endpoint, call, export_saved_model, verify, write_models_config
 from keras_genmod.serving.examples import read_examples
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -199,3 +199,23 @@ def test_killed_export_leaves_nothing_under_the_final_name(tmp_path):
     assert os.listdir(target.parent) == [leftover.name] and leftover != target
     export_saved_model(target, {"double": times(2.0)}, "double")
     assert os.listdir(target.parent) == ["1"]
+
+
+def test_an_export_behind_a_scheme_is_one_like_any_other(tmp_path, monkeypatch):
+    """TensorFlow's file system in memory is the bucket."""
+    monkeypatch.chdir(tmp_path)
+    path = f"ram://{tmp_path.name}/double/3"
+    weight = tf.Variable(2.0)
+    endpoint = Endpoint(lambda x: {"y": weight * x}, X)
+    examples = {"double": {"x": np.ones([2, 3], "float32")}}
+    export_saved_model(path, {"double": endpoint}, "double", examples=examples)
+    assert verify(path) == {"double": 0.0}
+    loaded = tf.saved_model.load(path)
+    np.testing.assert_array_equal(loaded.signatures["double"](x=tf.ones([1, 3]))["y"], [[2.0, 2.0, 2.0]])
+    with pytest.raises(ValueError, match="next version"):
+        export_saved_model(path, {"double": endpoint}, "double", overwrite=True)
+    write_models_config("models.config", {"double": f"ram://{tmp_path.name}/double"})
+    assert f'base_path: "ram://{tmp_path.name}/double"' in (tmp_path / "models.config").read_text()
+    with pytest.raises(ValueError, match="`mounted_at`.*must be local"):
+        write_models_config(f"{path}/../models.config", {"double": tmp_path}, mounted_at="/models")
+    assert [file.name for file in tmp_path.iterdir()] == ["models.config"]

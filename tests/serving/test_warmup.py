@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -247,3 +248,17 @@ def test_an_export_without_examples_or_a_folder_without_an_export_is_refused(pre
         write_warmup(path)
     with pytest.raises(ValueError, match="must be the folder of a SavedModel"):
         write_warmup(tmp_path, [("sample_rows", SEEDS)])
+
+
+def test_records_go_behind_a_scheme(prediction_log, exported, tmp_path):
+    """TensorFlow's file system in memory is the bucket; the export's files go there one by one."""
+    bucket = f"ram://{tmp_path.name}/1"
+    for file in Path(exported.path).rglob("*"):
+        if file.is_file():
+            target = f"{bucket}/{file.relative_to(exported.path)}"
+            tf.io.gfile.makedirs(os.path.dirname(target))
+            tf.io.gfile.copy(str(file), target)
+    names = write_warmup(bucket)
+    assert names == ["sample_rows", "encode", "serving_default"]
+    tf.io.gfile.copy(f"{bucket}/{FILE}", str(tmp_path / "records"))
+    assert sum(1 for _ in tf.data.TFRecordDataset(str(tmp_path / "records"))) == 3

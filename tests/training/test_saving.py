@@ -1,5 +1,6 @@
 """Weights that are not what was written are never loaded."""
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -103,16 +104,36 @@ def test_existing_weights_are_kept_unless_they_may_be_replaced(trained, tmp_path
     assert path.read_text() == "old"
 
 
-def test_a_run_goes_on_from_the_backup_before_a_damaged_one(tmp_path):
-    class Interrupt(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
-            if epoch == 3:
-                raise KeyboardInterrupt
+class Interrupt(keras.callbacks.Callback):
+    """Stops the run as a lost machine would, before epoch `epoch`, counted from 0."""
 
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.epoch:
+            raise KeyboardInterrupt
+
+
+def emptied(path):
+    path.write_bytes(b"")
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:700])
+
+
+def overwritten(path):
+    path.write_bytes(b"not HDF5 at all")
+
+
+@pytest.mark.parametrize("damage", [zeroed, emptied, cut, overwritten])
+def test_a_run_goes_on_from_the_backup_before_a_damaged_one(damage, tmp_path):
     backup = keras.callbacks.BackupAndRestore(tmp_path, double_checkpoint=True)
     with pytest.raises(KeyboardInterrupt):
-        made().fit(X, epochs=4, batch_size=8, verbose=0, callbacks=[backup, Interrupt()])
-    zeroed(tmp_path / "latest.weights.h5")
+        made().fit(X, epochs=4, batch_size=8, verbose=0, callbacks=[backup, Interrupt(3)])
+    damage(tmp_path / "latest.weights.h5")
     resumed = made()
     again = keras.callbacks.BackupAndRestore(tmp_path, double_checkpoint=True)
     history = resumed.fit(X, epochs=4, batch_size=8, verbose=0, callbacks=[again])
@@ -123,21 +144,127 @@ def test_a_run_goes_on_from_the_backup_before_a_damaged_one(tmp_path):
     assert largest_difference(resumed, whole) < 1e-4
 
 
-def test_files_that_hold_no_position_load(trained, tmp_path):
-    """Those of format 1 lack the third-last of the model's own numbers, its position in the data."""
-    import h5py
+@pytest.fixture
+def bucket(tmp_path):
+    """TensorFlow's file system in memory."""
+    return f"ram://{tmp_path.name}"
 
-    path = tmp_path / "model.weights.h5"
-    keras.saving.save_weights(trained, path)
-    own = [*trained._trainable_variables, *trained._non_trainable_variables]
-    at = [variable is trained._data_position for variable in own].index(True)
-    with h5py.File(path, "a") as file:
-        del file[f"vars/{at}"]
-        for number in range(at + 1, len(own)):
-            file.move(f"vars/{number}", f"vars/{number - 1}")
-    model = made(seed=1)
-    model.load_weights(path)
-    np.testing.assert_array_equal(tf.convert_to_tensor(model._data_position), [0, 0, 0])
-    for mine, theirs in zip(model.weights, trained.weights, strict=True):
-        if mine is not model._data_position:
-            np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
+
+def test_files_behind_a_scheme(trained, bucket, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = {"model.weights.h5": {}, "parts.weights.json": {"max_shard_size": 500 / 1024**3}}
+    for name, option in options.items():
+        trained.save_weights(f"{bucket}/{name}", **option)
+        model = made(seed=1)
+        model.load_weights(f"{bucket}/{name}")
+        assert largest_difference(model, trained) == 0.0
+    trained.save(f"{bucket}/model.keras")
+    assert largest_difference(keras.saving.load_model(f"{bucket}/model.keras"), trained) == 0.0
+    checkpoint = keras.callbacks.ModelCheckpoint(f"{bucket}/{{epoch}}.weights.h5", save_weights_only=True)
+    made().fit(X, verbose=0, callbacks=[checkpoint])
+    written = {"model.weights.h5", "parts.weights.json", "model.keras", "1.weights.h5"}
+    assert written <= set(tf.io.gfile.listdir(bucket))
+    assert list(tmp_path.iterdir()) == [], "nothing is written into a local folder of the scheme's name"
+
+
+def test_a_damaged_file_behind_a_scheme(trained, bucket):
+    path = f"{bucket}/model.weights.h5"
+    trained.save_weights(path)
+    with tf.io.gfile.GFile(path, "rb") as file:
+        data = bytearray(file.read())
+    data[len(data) // 2 :] = bytes(len(data) - len(data) // 2)
+    tf.io.gfile.remove(path)
+    with tf.io.gfile.GFile(path, "wb") as file:
+        file.write(bytes(data))
+    with pytest.raises(DamagedFileError):
+        made(seed=1).load_weights(path)
+    with pytest.raises(FileNotFoundError, match="none.weights.h5"):
+        made(seed=1).load_weights(f"{bucket}/none.weights.h5")
+    with pytest.raises(ValueError, match="local folder"):
+        trained.save(f"{bucket}/folder", zipped=False)
+    with pytest.raises(ValueError, match="must not exist"):
+        trained.save_weights(path, overwrite=False)
+
+
+def test_a_run_goes_on_from_a_backup_behind_a_scheme(bucket):
+    # One save only: the file system in memory appends where others begin anew, and Keras writes there itself.
+    with pytest.raises(KeyboardInterrupt):
+        backup = keras.callbacks.BackupAndRestore(bucket)
+        made().fit(X, epochs=3, batch_size=8, verbose=0, callbacks=[backup, Interrupt(1)])
+    resumed, whole = made(), made()
+    backup = keras.callbacks.BackupAndRestore(bucket, save_freq=100)
+    history = resumed.fit(X, epochs=3, batch_size=8, verbose=0, callbacks=[backup])
+    assert history.epoch == [1, 2]
+    whole.fit(X, epochs=3, batch_size=8, verbose=0)
+    assert largest_difference(resumed, whole) < 1e-4
+
+
+def test_a_folder_has_a_checksum_and_costs_nobody_other_files(trained, tmp_path):
+    folder = tmp_path / "model"
+    for _ in range(2):
+        trained.save(folder, zipped=False)
+    assert largest_difference(keras.saving.load_model(folder), trained) == 0.0
+    zeroed(folder / "model.weights.h5")
+    with pytest.raises(ValueError, match="is damaged"):
+        keras.saving.load_model(folder)
+    (tmp_path / "letters").write_text("dear")
+    with pytest.raises(ValueError, match="holds other files"):
+        trained.save(tmp_path, zipped=False)
+    assert (tmp_path / "letters").read_text() == "dear"
+
+
+def test_a_file_of_another_model_changes_no_optimizer_either(trained, tmp_path):
+    """Keras reads the optimizer before it finds that layers do not fit."""
+    other = kg.MADE((6,), hidden_dims=(9,), seed=0)
+    other.compile(run_eagerly=True)
+    other.fit(X, verbose=0)
+    other.save_weights(tmp_path / "other.weights.h5")
+    before = [keras.ops.convert_to_numpy(variable) for variable in trained.optimizer.variables]
+    with pytest.raises(ValueError, match="does not hold the weights of this MADE"):
+        trained.load_weights(tmp_path / "other.weights.h5")
+    for old, new in zip(before, trained.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(new, old)
+
+
+def noisy():
+    """A model whose networks hold layers of Keras that draw."""
+
+    def network(inputs, outputs):
+        x = keras.Input((inputs,))
+        h = keras.layers.GaussianNoise(0.3)(keras.layers.Dropout(0.4)(keras.layers.Dense(8)(x)))
+        return keras.Model(x, keras.layers.Dense(outputs)(h))
+
+    keras.utils.set_random_seed(1)
+    model = kg.VAE((6,), latent_dim=2, encoder=network(6, 4), decoder=network(2, 6), seed=0)
+    model.compile("adam")
+    return model
+
+
+def test_a_run_with_noise_of_keras_layers_goes_on_as_if_it_had_not_stopped(tmp_path):
+    options = {"batch_size": 8, "verbose": 0}
+    whole = noisy()
+    whole.fit(X, epochs=3, **options)
+    backup = lambda: keras.callbacks.BackupAndRestore(tmp_path / "backup")  # noqa: E731
+    half = noisy()
+    with pytest.raises(KeyboardInterrupt):
+        half.fit(X, epochs=3, callbacks=[backup(), Interrupt(2)], **options)
+    half.save(tmp_path / "half.keras")
+    by_file = keras.saving.load_model(tmp_path / "half.keras")
+    by_file.fit(X, initial_epoch=2, epochs=3, **options)
+    by_backup = noisy()
+    by_backup.fit(X, epochs=3, callbacks=[backup()], **options)
+    for resumed in (by_file, by_backup):
+        # Two steps, whose sums may round in another order; other masks change weights by the rate, 1e-3.
+        assert largest_difference(resumed, whole) < 1e-5
+    assert largest_difference(half, whole) > 1e-4
+
+
+def test_a_file_without_the_noise_of_keras_layers_is_not_taken_for_one_with_it(tmp_path):
+    """Such as one that `keras.saving` wrote of the weights alone would leave the noise where it was."""
+    model = noisy()
+    model.save_weights(tmp_path / "model.weights.h5")
+    (tmp_path / "copy.weights.h5").write_bytes((tmp_path / "model.weights.h5").read_bytes())
+    with h5py.File(tmp_path / "copy.weights.h5", "a") as file:
+        del file["vars/seed_generators"]
+    with pytest.raises(ValueError, match="copy.weights.h5"):
+        model.load_weights(tmp_path / "copy.weights.h5")
