@@ -135,6 +135,13 @@ def check_rows(name: str, value: Any, row_shape: Sequence[int]) -> None:
     """Refuses what is not an array or tensor `[batch, *row_shape]` with at least one row."""
     row_shape = tuple(row_shape)
     wanted = ", ".join(["batch", *map(str, row_shape)])
+    if isinstance(value, dict):
+        key = next(iter(value), "image")
+        raise TypeError(
+            f"`{name}` must be an array or tensor of shape [{wanted}]; received a dictionary with the keys "
+            f"{list(value)}. Take what the model is of, in a data set with "
+            f"`.map(lambda batch: batch[{key!r}])`."
+        )
     if not hasattr(value, "shape"):
         raise TypeError(
             f"`{name}` must be an array or tensor of shape [{wanted}]; received {describe(value)}. "
@@ -171,6 +178,20 @@ def _advice(name: str, shape: tuple, row_shape: tuple) -> str:
     return "Pass data of that shape, or build the model for this one."
 
 
+def _number_advice(name: str, value: np.ndarray) -> str:
+    """How values that are no numbers become numbers."""
+    if name == "condition" and value.size and isinstance(value.flat[0], (str, bytes)):
+        return (
+            f"Number the classes, for example with `np.unique({name}, return_inverse=True)[1]`; "
+            "`keras.utils.image_dataset_from_directory` does so with `label_mode='int'`."
+        )
+    if value.dtype.kind == "c":
+        return (
+            f"Take real and imaginary parts as two channels: `np.stack([{name}.real, {name}.imag], axis=-1)`."
+        )
+    return f"Convert it, for example with `{name}.astype('float32')`."
+
+
 @dataclass(frozen=True)
 class ValueRange:
     """The values that a model accepts, with the advice for data that lies outside.
@@ -198,8 +219,7 @@ class ValueRange:
         kind = value.dtype
         if not (kind.kind in "fiub" or kind.name == "bfloat16"):
             raise TypeError(
-                f"`{name}` must hold numbers; received dtype {kind}. "
-                f"Convert it, for example with `{name}.astype('float32')`."
+                f"`{name}` must hold numbers; received dtype {kind}. {_number_advice(name, value)}"
             )
         # Minimum and maximum carry NaN along: two passes over the data and no copy of it.
         with np.errstate(invalid="ignore"):

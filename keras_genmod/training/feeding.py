@@ -121,7 +121,7 @@ class Feeding:
         return int(tf.convert_to_tensor(self._noise_state)[0])
 
     def _check_call_arrays(self, batch: Batch) -> None:
-        """Checks arrays that `call` takes; `predict` drops the second entry where `call` takes no condition."""
+        """Checks what `call` takes. Where that is no condition, a second entry is dropped, as Keras does."""
         self._check_inputs(batch.x, batch.condition if self._condition_spec else None)
 
     # ---- weights of classes ---------------------------------------------------------------------

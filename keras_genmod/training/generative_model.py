@@ -32,7 +32,7 @@ from keras_genmod.metrics.means import TermMeans
 from keras_genmod.training.compiling import Compilable
 from keras_genmod.training.exporting import Exportable
 from keras_genmod.training.fitting import Fittable
-from keras_genmod.training.progress import add_data_position, add_run_position
+from keras_genmod.training.progress import add_data_position
 from keras_genmod.training.row_wise import RowWise
 from keras_genmod.training.saving import Saveable
 from keras_genmod.training.step import (
@@ -90,7 +90,8 @@ class GenerativeModel(Compilable, Fittable, RowWise, Saveable, Exportable, keras
         self._noise_state = add_noise_state(self, self.seed, "noise_state")
         # Written when `fit` begins.
         self._data_position = add_data_position(self)
-        self._run_position = add_run_position(self)
+        # Of a run that `BackupAndRestore` backs up.
+        self._run_position = None
         self._next_batch = 0
         self._term_means = TermMeans()
         self._micro_batches = 1
@@ -188,8 +189,9 @@ class GenerativeModel(Compilable, Fittable, RowWise, Saveable, Exportable, keras
 
     def _unpack(self, data: Any) -> Batch:
         batch = unpack(data)
-        # Bytes and booleans become floats here, a batch at a time.
-        return batch._replace(x=keras.tree.map_structure(lambda x: tf.cast(x, self.real_dtype), batch.x))
+        # Bytes and booleans become floats here, a batch at a time, and one-hot vectors become classes.
+        x = keras.tree.map_structure(lambda x: tf.cast(x, self.real_dtype), batch.x)
+        return batch._replace(x=x, condition=self._condition_spec.standardize(batch.condition))
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One update of every player, in their order.

@@ -72,7 +72,9 @@ def as_arrays(batch: Batch) -> Batch:
     x, condition, weight = batch
     if isinstance(x, dict):
         x = {name: as_array(name, part) for name, part in x.items()}
-    return Batch(as_array("x", x), as_array("condition", condition), as_array("sample_weight", weight))
+    else:
+        x = as_array("x", x)
+    return Batch(x, as_array("condition", condition), as_array("sample_weight", weight))
 
 
 def _is_rows(entries: tuple | list, event_rank: int) -> bool:
@@ -238,10 +240,10 @@ def _assertions(name: str, value: tf.Tensor, accepted: ValueRange, number: tf.Te
     if dtype == tf.bool or not (dtype.is_floating or dtype.is_integer):
         return []
     # The ends of the dtype leave out infinities; NaN fails every comparison.
-    low, high = max(accepted.low, float(dtype.min)), min(accepted.high, float(dtype.max))
+    low, high = max(accepted.low, dtype.min), min(accepted.high, dtype.max)
     wanted = []
     if dtype.is_floating or low > dtype.min or high < dtype.max:
-        low, high = (tf.cast(bound, dtype) if dtype.is_floating else int(bound) for bound in (low, high))
+        low, high = (np.asarray(bound).astype(dtype.as_numpy_dtype) for bound in (low, high))
         wanted.append(tf.reduce_all((value >= low) & (value <= high)))
     if accepted.integer and dtype.is_floating:
         wanted.append(tf.reduce_all(value == tf.floor(value)))

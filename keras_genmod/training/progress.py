@@ -33,7 +33,6 @@ __all__ = [
     "RunStart",
     "ShortEpoch",
     "add_data_position",
-    "add_run_position",
     "robust_backups",
     "with_callback",
 ]
@@ -79,11 +78,19 @@ class DataPosition(NamedTuple):
 
 def add_data_position(layer: keras.layers.Layer) -> keras.Variable:
     """The weight that holds a model's position, at the beginning of pass 0."""
-    return _add_position(layer, len(DataPosition._fields), "data_position")
+    return layer.add_weight(
+        shape=(3,),
+        initializer="zeros",
+        dtype="int64",
+        trainable=False,
+        autocast=False,
+        aggregation="only_first_replica",
+        name="data_position",
+    )
 
 
 class RunPosition(NamedTuple):
-    """The epochs of a run.
+    """The epochs of a run, saved with the weights of a model that is backed up.
 
     Args:
         first_step: the training step that the run began with.
@@ -99,23 +106,6 @@ class RunPosition(NamedTuple):
         """The epoch that training step `step` belongs to, and the number of its steps before that one."""
         epochs, done = divmod(step - self.first_step, self.steps_per_epoch)
         return self.first_epoch + epochs, done
-
-
-def add_run_position(layer: keras.layers.Layer) -> keras.Variable:
-    """The weight that holds where a model's run began."""
-    return _add_position(layer, len(RunPosition._fields), "run_position")
-
-
-def _add_position(layer: keras.layers.Layer, size: int, name: str) -> keras.Variable:
-    return layer.add_weight(
-        shape=(size,),
-        initializer="zeros",
-        dtype="int64",
-        trainable=False,
-        autocast=False,
-        aggregation="only_first_replica",
-        name=name,
-    )
 
 
 class RunStart(keras.callbacks.Callback):
@@ -160,15 +150,15 @@ class RunStart(keras.callbacks.Callback):
 
     def _enter_epoch(self, step: int) -> None:
         model = self.model
-        run = RunPosition(*_saved(model._run_position))
-        if self._resumes and run.steps_per_epoch == self._steps_per_epoch > 0:
+        run = model._run_position
+        if self._resumes and run is not None and run.steps_per_epoch == self._steps_per_epoch > 0:
             # Keras reads here where the run goes on.
             model._initial_epoch, self.steps_done = run.reached(step)
             if not self._arrays and self._batches_per_pass == self._steps_per_epoch:
                 self._batches_to_skip = self.steps_done
         elif self._backups:
             epoch = model._initial_epoch or self._initial_epoch
-            model._run_position.assign(RunPosition(step, epoch, self._steps_per_epoch))
+            model._run_position = RunPosition(step, epoch, self._steps_per_epoch)
 
     def _enter_pass(self, step: int) -> None:
         model = self.model
@@ -176,7 +166,7 @@ class RunStart(keras.callbacks.Callback):
         if self._arrays:
             batches = self._batches_per_pass
             whole_passes = self._steps_per_epoch % batches == 0 and not self.steps_done
-        saved = DataPosition(*_saved(model._data_position))
+        saved = DataPosition(*tf.convert_to_tensor(model._data_position).numpy().tolist())
         position = saved.entered(step, batches, whole_passes=whole_passes)
         model._data_position.assign(position)
         model._next_batch = position.next_batch(step)
@@ -221,10 +211,6 @@ class ShortEpoch(keras.callbacks.Callback):
         if self._cut:
             self.model.stop_training = False
         self._cut, self._run.steps_done = False, 0
-
-
-def _saved(position: keras.Variable) -> list[int]:
-    return tf.convert_to_tensor(position).numpy().tolist()
 
 
 def robust_backups(callbacks: Any, model: keras.Model) -> list[keras.callbacks.BackupAndRestore]:

@@ -35,14 +35,15 @@ from keras_genmod.core.files import (
 from keras_genmod.core.keras_noise import seed_generators
 from keras_genmod.core.replicas import is_chief
 from keras_genmod.core.version import __version__
+from keras_genmod.training.progress import RunPosition
 
 __all__ = ["Saveable"]
 
 # Raised when versions before cannot read the files.
 _FORMAT = 1
 
-# Of the states of Keras' generators, among a model's own variables in a file.
-_GENERATORS = "seed_generators"
+# Of the states of Keras' generators and of the run's position, among a model's own variables in a file.
+_GENERATORS, _RUN = "seed_generators", "run_position"
 
 # The files of a model that is saved as a folder.
 _FOLDER_CONFIG, _FOLDER_WEIGHTS = "config.json", "model.weights.h5"
@@ -211,6 +212,8 @@ class Saveable:
         states = [keras.ops.convert_to_numpy(one.state) for one in seed_generators(self)]
         if states:
             store[_GENERATORS] = np.stack(states)
+        if self._run_position is not None:
+            store[_RUN] = np.array(self._run_position)
 
     def load_own_variables(self, store: Any) -> None:
         """Reads the weights that belong to no layer, and the noise of Keras' layers; called by Keras.
@@ -225,6 +228,8 @@ class Saveable:
         if isinstance(file, Path) and file.name == _FOLDER_WEIGHTS and file.is_file():
             check_checksum(file)
         values = {name: store[name] for name in store.keys()}
+        run = values.pop(_RUN, None)
+        self._run_position = None if run is None else RunPosition(*map(int, run))
         states, generators = values.pop(_GENERATORS, ()), seed_generators(self)
         if len(states) != len(generators):
             raise ValueError(

@@ -217,11 +217,18 @@ def test_fractions_are_refused_where_whole_numbers_are_wanted():
 
 
 @pytest.mark.parametrize(
-    "value", [np.array(["a", "b"]), np.array([1, None], object), np.array([1j]), np.array(["2020"], "M8[D]")]
+    ("name", "value", "advice"),
+    [
+        ("x", np.array(["a", "b"]), r"`x.astype\('float32'\)`"),
+        ("condition", np.array(["a", "b"]), r"`np.unique\(condition, return_inverse=True\)\[1\]`"),
+        ("x", np.array([1, None], object), r"`x.astype\('float32'\)`"),
+        ("x", np.array([1j]), r"`np.stack\(\[x.real, x.imag\], axis=-1\)`"),
+        ("x", np.array(["2020"], "M8[D]"), r"`x.astype\('float32'\)`"),
+    ],
 )
-def test_what_holds_no_numbers_is_refused(value):
-    with pytest.raises(TypeError, match=r"`x` must hold numbers; received dtype .* `x.astype\('float32'\)`"):
-        ValueRange().check("x", value)
+def test_what_holds_no_numbers_is_refused(name, value, advice):
+    with pytest.raises(TypeError, match=f"`{name}` must hold numbers; received dtype .*{advice}"):
+        ValueRange().check(name, value)
 
 
 def test_descriptions_are_short_and_keep_the_value_of_a_number():

@@ -1,12 +1,17 @@
-"""What a training leaves behind."""
+"""Data in every form, what is refused of it, and what a training leaves behind."""
 
 import gc
 import weakref
 
 import keras
 import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
 
 import keras_genmod as kg
+from keras_genmod.core.batches import Batch
+from keras_genmod.training.inputs import split
 
 
 def test_a_model_that_is_no_longer_used_leaves_the_memory():
@@ -21,3 +26,269 @@ def test_a_model_that_is_no_longer_used_leaves_the_memory():
     keras.backend.clear_session()
     gc.collect()
     assert gone() is None
+
+
+# ---- what may be handed over ------------------------------------------------------------------------
+
+ROWS, BATCH = 12, 4
+X = np.random.default_rng(0).random((ROWS, 3)).astype("float32")
+Y = np.arange(ROWS) % 2
+W = np.arange(ROWS) / 4.0
+
+
+class Sequence(keras.utils.PyDataset):
+    """Batches by number."""
+
+    def __init__(self, *arrays):
+        super().__init__()
+        self.arrays = arrays
+
+    def __len__(self):
+        return ROWS // BATCH
+
+    def __getitem__(self, index):
+        parts = [None if a is None else a[index * BATCH : (index + 1) * BATCH] for a in self.arrays]
+        return tuple(parts) if len(parts) > 1 else parts[0]
+
+
+def generator(*arrays, form=tuple):
+    for batch in Sequence(*arrays):
+        yield batch if len(arrays) == 1 else form(batch)
+
+
+def data_set(*arrays):
+    return tf.data.Dataset.from_tensor_slices(arrays if len(arrays) > 1 else arrays[0]).batch(BATCH)
+
+
+def unknown_shapes(x):
+    return data_set(x).map(lambda batch: tf.numpy_function(lambda rows: rows, [batch], tf.float32))
+
+
+def weighted_data_set():
+    return data_set(X, W).map(lambda x, w: (x, None, w))
+
+
+FORMS = {
+    "list of lists": lambda: X.tolist(),
+    "list of rows": lambda: list(X),
+    "tuple of rows": lambda: tuple(X),
+    "frame": lambda: pd.DataFrame(X, index=range(100, 100 + ROWS)),
+    "tensor": lambda: tf.constant(X),
+    "tuple with array": lambda: (X,),
+    "generator": lambda: generator(X),
+    "iterator": lambda: iter(Sequence(X)),
+    "sequence": lambda: Sequence(X),
+    "data set": lambda: data_set(X),
+    "data set of unknown shapes": lambda: unknown_shapes(X),
+    "weights": lambda: (X, None, W),
+    "weights in a list": lambda: [X, None, W.tolist()],
+    "weights in a generator": lambda: generator(X, None, W),
+    "weights in a sequence": lambda: Sequence(X, None, W),
+    "weights in a data set": weighted_data_set,
+    "classes": lambda: (X, Y),
+    "classes in a list": lambda: [X, Y],
+    "classes in nested lists": lambda: [X.tolist(), Y.tolist()],
+    "classes as a series": lambda: (X, pd.Series(Y)),
+    "classes as vectors": lambda: (X, np.eye(2)[Y]),
+    "classes in a generator": lambda: generator(X, Y),
+    "classes in a generator of lists": lambda: generator(X, Y, form=list),
+    "classes in a sequence": lambda: Sequence(X, Y),
+    "classes in a data set": lambda: data_set(X, Y),
+    "classes as vectors in a data set": lambda: data_set(X, np.eye(2, dtype="float32")[Y]),
+}
+
+
+@pytest.fixture(scope="module")
+def fresh_models():
+    """A function to models with their first weights: plain ones, and ones conditioned on classes."""
+    models = {}
+    for conditional in (False, True):
+        models[conditional] = kg.MADE(
+            (3,),
+            hidden_dims=(4,),
+            likelihood="gaussian",
+            num_classes=2 if conditional else None,
+            seed=0,
+        )
+        models[conditional].compile("sgd")
+    weights = {key: model.get_weights() for key, model in models.items()}
+
+    def get(conditional):
+        models[conditional].set_weights(weights[conditional])
+        return models[conditional]
+
+    return get
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_data_gives_the_figures_of_arrays(form, fresh_models):
+    conditional, weighted = form.startswith("classes"), form.startswith("weights")
+    reference = (X, Y if conditional else None, W if weighted else None)
+    make, options = FORMS[form], {"verbose": 0}
+    is_batches = not isinstance(make(), (list, tuple, pd.DataFrame, tf.Tensor))
+    batches = {} if is_batches else {"batch_size": BATCH}
+    arrays = {"batch_size": BATCH, "shuffle": False}
+
+    model = fresh_models(conditional)
+    expected = model.evaluate(*reference[:2], sample_weight=reference[2], batch_size=BATCH, **options)
+    np.testing.assert_allclose(model.evaluate(make(), **batches, **options), expected, rtol=1e-5)
+    inputs = X if not conditional else (X, Y)
+    expected = model.predict(inputs, **options)
+    np.testing.assert_allclose(model.predict(make(), **batches, **options), expected, rtol=1e-5, atol=1e-5)
+
+    model.fit(*reference[:2], sample_weight=reference[2], **arrays, **options)
+    trained = [weight.numpy() for weight in model.trainable_weights]
+    model = fresh_models(conditional)
+    history = model.fit(
+        make(),
+        validation_data=make(),
+        shuffle=False,
+        steps_per_epoch=ROWS // BATCH if is_batches else None,
+        validation_steps=ROWS // BATCH if is_batches else None,
+        **batches,
+        **options,
+    ).history
+    # Three steps of sums of a dozen numbers of size 1, whatever their order.
+    for ours, theirs in zip(model.trainable_weights, trained, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    checked = model.evaluate(*reference[:2], sample_weight=reference[2], batch_size=BATCH, **options)
+    np.testing.assert_allclose(history["val_loss"], np.ravel(checked)[:1], rtol=1e-5)
+
+
+@pytest.mark.parametrize("run_eagerly", [False, True])
+def test_single_batches_take_lists(run_eagerly):
+    x, y = X[:4], Y[:4]
+    model = kg.MADE((3,), hidden_dims=(4,), likelihood="gaussian", num_classes=2, seed=0)
+    model.compile("sgd", run_eagerly=run_eagerly)
+    before = model.test_on_batch(x.tolist(), y.tolist(), return_dict=True)
+    assert before == pytest.approx(model.evaluate(x, y, return_dict=True, verbose=0), rel=1e-5)
+    np.testing.assert_allclose(
+        model.predict_on_batch((x.tolist(), y.tolist())), model.log_prob(x, condition=y)
+    )
+    # Twice the weight of a class of all examples is twice the objective.
+    weighted = model.train_on_batch(x.tolist(), [1] * 4, class_weight={1: 2.0}, return_dict=True)
+    again = kg.MADE((3,), hidden_dims=(4,), likelihood="gaussian", num_classes=2, seed=0)
+    again.compile("sgd")
+    plain = again.test_on_batch(x, [1] * 4, return_dict=True)
+    assert weighted["loss"] == pytest.approx(2 * plain["loss"], rel=1e-5)
+    assert int(model.training_steps) == 1
+
+
+# ---- what is refused, and when ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def unit_range():
+    """A model of data in [0, 1], and its weights."""
+    model = kg.Autoencoder((3,), latent_dim=2, likelihood="continuous_bernoulli", seed=0)
+    model.compile("sgd")
+    return model
+
+
+@pytest.mark.parametrize("make", [data_set, Sequence, generator])
+@pytest.mark.parametrize("bad", [255.0, np.nan, np.inf])
+def test_each_batch_is_checked_and_named(make, bad, unit_range):
+    x = X.copy()
+    x[6, 1] = bad
+    before = unit_range.get_weights()
+    unit_range.fit(x[:BATCH], shuffle=False, verbose=0)
+    kernels = [unit_range.trainable_weights[0].numpy()]
+    unit_range.set_weights(before)
+    kernels.append(unit_range.trainable_weights[0].numpy())
+    what = "batch 1" if make is data_set else "It is batch 1 of the data"
+    for run in (unit_range.fit, unit_range.evaluate):
+        with pytest.raises(ValueError, match=f"`x` must hold .*{what}"):
+            run(make(x), verbose=0)
+    # Trained on was the good first batch, or none: Keras looks at two batches before the first step.
+    kernel = unit_range.trainable_weights[0].numpy()
+    assert min(np.max(abs(kernel - other)) for other in kernels) < 1e-6
+
+
+def test_other_batches_are_checked_too(unit_range):
+    made = kg.MADE((3,), hidden_dims=(4,), num_classes=2, seed=0)
+    made.compile("sgd")
+    whole = (X > 0.5).astype("float32")
+    for data, match in (
+        (
+            data_set(whole, np.where(np.arange(ROWS) == 9, 2, Y)),
+            "`condition` must hold .*batch 2.*from 0 to 2",
+        ),
+        (data_set(whole + 0.5 * (np.arange(ROWS) == 5)[:, None], Y), "`x` must hold .*batch 1"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            made.fit(data, verbose=0)
+    weights = data_set(X, np.where(np.arange(ROWS) == 6, -1.0, W)).map(lambda x, w: (x, None, w))
+    with pytest.raises(ValueError, match="`sample_weight` must hold .*batch 1.*from -1"):
+        unit_range.fit(weights, verbose=0)
+
+
+def test_rows_on_a_disk_are_checked_as_they_come(tmp_path, unit_range):
+    x = X.copy()
+    x[-1] = 7.0
+    np.save(tmp_path / "x.npy", x)
+    stored = np.load(tmp_path / "x.npy", mmap_mode="r")
+    with pytest.raises(ValueError, match=r"received values from .* to 7.*It is batch 2 of the data"):
+        unit_range.fit(stored, batch_size=BATCH, shuffle=False, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"batch_size": 4}, "`batch_size` goes with arrays only; received 4 beside batches"),
+        ({"validation_split": 0.5}, "`validation_split` goes with arrays only.*Pass `validation_data`"),
+        ({"y": Y}, "`y` goes with arrays only.*pairs"),
+        ({"sample_weight": W}, "`sample_weight` goes with arrays only.*triples"),
+    ],
+)
+def test_what_says_something_about_arrays_is_refused_beside_batches(arguments, match, unit_range):
+    for data in (data_set(X), Sequence(X), generator(X)):
+        with pytest.raises(ValueError, match=match):
+            unit_range.fit(data, verbose=0, **arguments)
+
+
+def test_a_data_set_of_single_examples_is_told_to_batch(unit_range):
+    with pytest.raises(ValueError, match=r"which is one example. Batch it: `.batch\(32\)`"):
+        unit_range.fit(tf.data.Dataset.from_tensor_slices(X), verbose=0)
+
+
+def test_batches_that_are_dictionaries_are_told_to_map(unit_range):
+    named = data_set(X).map(lambda x: {"image": x})
+    with pytest.raises(TypeError, match=r"keys \['image'\].*`.map\(lambda batch: batch\['image'\]\)`"):
+        unit_range.fit(named, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("class_weight", "match"),
+    [
+        ({2: 1.0}, "from 0 to 1; received 2"),
+        ({-1: 1.0}, "received -1"),
+        ({0: -1.0}, "must be a finite number"),
+    ],
+)
+def test_weights_of_classes_that_do_not_exist_are_refused(class_weight, match, fresh_models):
+    with pytest.raises(ValueError, match=match):
+        fresh_models(True).fit(X, Y, class_weight=class_weight, verbose=0)
+
+
+def test_weights_of_classes_serve_every_form_of_data(fresh_models):
+    trained = []
+    for data in ((X, Y), data_set(X, Y), Sequence(X, Y), generator(X, Y), data_set(X, np.eye(2)[Y])):
+        model = fresh_models(True)
+        batches = {"batch_size": BATCH} if isinstance(data, tuple) else {}
+        model.fit(data, class_weight={1: 3.0}, shuffle=False, verbose=0, **batches)
+        trained.append([weight.numpy() for weight in model.trainable_weights])
+    for weights in trained[1:]:
+        for ours, theirs in zip(weights, trained[0], strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    plain = fresh_models(True)
+    plain.fit(X, Y, batch_size=BATCH, shuffle=False, verbose=0)
+    changes = [np.max(abs(a - b)) for a, b in zip(plain.trainable_weights, trained[0], strict=True)]
+    assert max(changes) > 1e-3
+
+
+def test_arrays_of_unpaired_data_are_split_each_at_its_own_end():
+    batch = Batch({"a": np.arange(10), "b": np.arange(4)})
+    first, second = split(batch, 0.25)
+    assert [len(first.x["a"]), len(first.x["b"]), len(second.x["a"]), len(second.x["b"])] == [7, 3, 3, 1]
+    with pytest.raises(ValueError, match="examples on both sides; received 0.95 for 10"):
+        split(batch, 0.95)

@@ -176,3 +176,85 @@ def test_replicas_go_on_as_one_device_does(strategy):
         assert largest_difference(model, alone) < 1e-4
     still = trained(1, 1)
     assert largest_difference(still, alone) > 1e-3
+
+
+# ---- runs that are taken up again -------------------------------------------------------------------
+
+
+class Interrupt(keras.callbacks.Callback):
+    """Stops the run as a lost machine would, after a number of steps."""
+
+    def __init__(self, steps):
+        super().__init__()
+        self.steps = steps
+
+    def on_train_batch_end(self, batch, logs=None):
+        if int(self.model.training_steps) >= self.steps:
+            raise KeyboardInterrupt
+
+
+def as_data_set(x):
+    return tf.data.Dataset.from_tensor_slices(x).batch(4)
+
+
+def backed_up(folder, *others, form=np.asarray, **options):
+    """The batches and the number of epochs of a run with backups every third step."""
+    SEEN.clear()
+    x = form(numbered(20))
+    batches = {} if isinstance(x, tf.data.Dataset) else {"batch_size": 4}
+    model = recorder()
+    model.compile(run_eagerly=True, **options)
+    callbacks = [keras.callbacks.BackupAndRestore(folder, save_freq=3), *others]
+    try:
+        history = model.fit(x, epochs=4, verbose=0, callbacks=callbacks, **batches)
+    except KeyboardInterrupt:
+        return list(SEEN), None
+    return list(SEEN), len(history.epoch)
+
+
+@pytest.mark.parametrize("form", [np.asarray, as_data_set])
+@pytest.mark.parametrize("steps_per_execution", [1, 2])
+def test_a_run_goes_on_in_the_middle_of_an_epoch(tmp_path, form, steps_per_execution):
+    options = {"form": form, "steps_per_execution": steps_per_execution}
+    whole, _ = backed_up(tmp_path / "whole", **options)
+    assert len(whole) == 20
+    for stop in (4, 7, 13):
+        folder = tmp_path / str(stop)
+        begun, _ = backed_up(folder, Interrupt(stop), **options)
+        rest, epochs = backed_up(folder, **options)
+        done = len(whole) - len(rest)
+        assert len(begun) - 3 <= done <= len(begun) and done > 0
+        assert [*begun[:done], *rest] == whole
+        # The epoch that was left in its middle counts as one.
+        assert epochs == 4 - done // 5
+
+
+@pytest.mark.parametrize("state", ["old", "absent", "empty"])
+def test_the_weights_say_where_the_run_was(tmp_path, state):
+    """A kill between the two leaves the file beside the weights an epoch behind, absent or empty."""
+    whole, _ = backed_up(tmp_path / "whole")
+    backed_up(tmp_path, Interrupt(13))
+    beside = tmp_path / "training_metadata.json"
+    if state == "absent":
+        beside.unlink()
+    else:
+        beside.write_text('{"epoch": 1, "batch": 0}' if state == "old" else "")
+    rest, epochs = backed_up(tmp_path)
+    assert whole[-len(rest) :] == rest
+    assert (len(rest), epochs) == (8, 2)
+
+
+def test_without_weights_a_run_begins_anew(tmp_path):
+    whole, _ = backed_up(tmp_path / "whole")
+    tmp_path.joinpath("training_metadata.json").write_text('{"epoch": 2, "batch": 0}')
+    assert backed_up(tmp_path) == (whole, 4)
+
+
+def test_early_stopping_ends_a_run_at_the_end_of_its_short_epoch(tmp_path):
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = True
+
+    backed_up(tmp_path, Interrupt(7))
+    rest, epochs = backed_up(tmp_path, Stop())
+    assert (len(rest), epochs) == (4, 1)
