@@ -24,10 +24,12 @@ import tensorflow as tf
 
 from keras_genmod.core.batches import Batch
 from keras_genmod.core.checks import check_integer
-from keras_genmod.data.arrays import take_rows
+from keras_genmod.data.arrays import is_on_disk, take_rows
 
 __all__ = ["BatchStream", "feeding", "num_rows"]
 
+# Of batches that are cut at once.
+_RUN_BYTES = 2**22
 _FOREVER = np.iinfo(np.int64).max
 
 
@@ -74,6 +76,15 @@ class BatchStream:
         self._longest = [leaf.shape[0] for leaf in self._leaves].index(self.length)
         self._seed = seed
         self._check = check
+        # A call from TensorFlow into Python costs as much as cutting ten small batches. Rows on a disk are
+        # read no earlier than they are needed.
+        row_bytes = sum(
+            spec.dtype.size * int(np.prod(spec.shape[1:])) for spec in keras.tree.flatten(self.spec)
+        )
+        on_disk = any(map(is_on_disk, self._leaves))
+        self.batches_per_run = (
+            1 if on_disk else int(np.clip(_RUN_BYTES // (row_bytes * self.batch_size), 1, 16))
+        )
         self._orders: tuple[int, list[np.ndarray]] | None = None
 
     @property
@@ -85,14 +96,10 @@ class BatchStream:
         ]
         return keras.tree.pack_sequence_as(self._arrays, specs)
 
-    def batch(self, number: int) -> tuple:
-        """Batch `number` of the stream: a tuple of nests of arrays, `()` for what is absent."""
-        return keras.tree.pack_sequence_as(self._arrays, self.leaves(number))
-
-    def leaves(self, number: int) -> list[np.ndarray]:
-        """The arrays of batch `number`, flat."""
+    def leaves(self, number: int, count: int = 1) -> list[np.ndarray]:
+        """The arrays of batch `number`, flat; of `count` batches of one pass, one behind the other."""
         number, step = divmod(number, self.batches_per_pass)
-        rows = slice(step * self.batch_size, min((step + 1) * self.batch_size, self.length))
+        rows = slice(step * self.batch_size, min((step + count) * self.batch_size, self.length))
         taken = [
             take_rows(leaf, part) for leaf, part in zip(self._leaves, self._rows(number, rows), strict=True)
         ]
@@ -103,6 +110,20 @@ class BatchStream:
             array.astype(dtype.as_numpy_dtype, copy=False)
             for array, dtype in zip(taken, self._dtypes, strict=True)
         ]
+
+    def run_of_batches(self, first: int, end: int) -> list[np.ndarray]:
+        """`batches_per_run` batches from `first` on, those before `end`, one behind the other.
+
+        Returns:
+            The number of rows of each batch, int64, then the arrays with the rows of all, flat.
+        """
+        numbers = np.arange(first, min(end, first + self.batches_per_run))
+        steps = numbers % self.batches_per_pass
+        sizes = np.minimum(self.batch_size, self.length - steps * self.batch_size)
+        passes = np.split(numbers, np.flatnonzero(steps[1:] == 0) + 1)
+        parts = [self.leaves(int(part[0]), len(part)) for part in passes]
+        leaves = parts[0] if len(parts) == 1 else map(np.concatenate, zip(*parts, strict=True))
+        return [sizes.astype(np.int64), *leaves]
 
     def _rows(self, number: int, rows: slice) -> list[slice | np.ndarray]:
         """The rows of each array that stand at some places of pass `number`."""
@@ -206,36 +227,47 @@ class _Pipeline:
     def _begin(self, _: tf.Tensor) -> tf.Tensor:
         def begin() -> np.ndarray:
             if self._source is None:
-                return np.zeros(3, np.int64)
+                return np.array([0, 0, 0, 1], np.int64)
             stream, first_step, num_batches = self._source
             first = 0 if first_step is None else int(first_step())
             number = next(self._numbers)
             self._iterations[number] = stream
-            return np.array([number, first, min(first + num_batches, _FOREVER)], np.int64)
+            end = min(first + num_batches, _FOREVER)
+            return np.array([number, first, end, stream.batches_per_run], np.int64)
 
-        return tf.ensure_shape(tf.numpy_function(begin, [], tf.int64), [3])
+        return tf.ensure_shape(tf.numpy_function(begin, [], tf.int64), [4])
 
     def _batches(self, iteration: tf.Tensor) -> tf.data.Dataset:
-        number, first, end = tf.unstack(iteration)
+        number, first, end, stride = tf.unstack(iteration)
 
-        def fetch(number: np.ndarray, step: np.ndarray) -> list[np.ndarray]:
+        def fetch(number: np.ndarray, first: np.ndarray, end: np.ndarray) -> list[np.ndarray]:
             stream = self._iterations.get(int(number))
             if stream is None:
                 # Fetched ahead for a call that has ended: nobody reads it.
-                return [np.zeros([0, *spec.shape[1:]], spec.dtype.as_numpy_dtype) for spec in self._leaves]
+                nothing = [np.zeros([0, *spec.shape[1:]], spec.dtype.as_numpy_dtype) for spec in self._leaves]
+                return [np.zeros(0, np.int64), *nothing]
             try:
-                return stream.leaves(int(step))
+                return stream.run_of_batches(int(first), int(end))
             except Exception as error:
                 stream.error = error
                 raise
 
-        def batch(step: tf.Tensor) -> tuple:
-            leaves = tf.numpy_function(fetch, [number, step], [spec.dtype for spec in self._leaves])
+        def run(step: tf.Tensor) -> tuple:
+            dtypes = [tf.int64, *(spec.dtype for spec in self._leaves)]
+            sizes, *leaves = tf.numpy_function(fetch, [number, step, end], dtypes)
+            sizes.set_shape([None])
             for leaf, spec in zip(leaves, self._leaves, strict=True):
                 leaf.set_shape(spec.shape)
-            return keras.tree.pack_sequence_as(self._spec, leaves)
+            return tf.cumsum(sizes), sizes, tuple(leaves)
 
-        return tf.data.Dataset.range(first, end).map(batch)
+        def cut(ends: tf.Tensor, sizes: tf.Tensor, leaves: tuple) -> tf.data.Dataset:
+            def batch(index: tf.Tensor) -> tuple:
+                rows = slice(ends[index] - sizes[index], ends[index])
+                return keras.tree.pack_sequence_as(self._spec, [leaf[rows] for leaf in leaves])
+
+            return tf.data.Dataset.range(tf.size(ends, tf.int64)).map(batch)
+
+        return tf.data.Dataset.range(first, end, stride).map(run).prefetch(1).flat_map(cut)
 
 
 def _batch_dtype(dtype: Any, real: tf.DType) -> tf.DType:

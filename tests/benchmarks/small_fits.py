@@ -70,9 +70,8 @@ def main() -> None:
                 later[name].append(seconds(call))
         medians = {name: statistics.median(times) for name, times in later.items()}
         for name in by_name:
-            print(
-                f"{what:9s} {name:13s} {first[name]:.3f} {medians[name]:.4f} {medians[name] / medians['keras']:.2f}"
-            )
+            ratio = medians[name] / medians["keras"]
+            print(f"{what:9s} {name:13s} {first[name]:.3f} {medians[name]:.4f} {ratio:.2f}")
 
 
 if __name__ == "__main__":
