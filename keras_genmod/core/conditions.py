@@ -1,8 +1,4 @@
-"""What a conditional model is conditioned on: a class, or an array of floats.
-
-Classes may come as numbers `[B]`, as a column `[B, 1]` or as one-hot vectors `[B, num_classes]`. Inside the
-model they are numbers, int32 `[B]`.
-"""
+"""What a conditional model is conditioned on: a class, or an array of floats."""
 
 from __future__ import annotations
 
@@ -76,10 +72,7 @@ class ConditionSpec:
 
     def __str__(self) -> str:
         if self.num_classes is not None:
-            return (
-                f"whole numbers [batch] from 0 to {self.num_classes - 1} or one-hot vectors "
-                f"[batch, {self.num_classes}]"
-            )
+            return f"whole numbers [batch] from 0 to {self.num_classes - 1}"
         return f"floats [{', '.join(['batch', *map(str, self.row_shape)])}]"
 
     def check_presence(self, condition: Any) -> None:
@@ -99,39 +92,16 @@ class ConditionSpec:
     def check_values(self, condition: Any) -> None:
         """Refuses conditions (arrays) of another shape, type or range."""
         condition = np.asarray(condition)
+        check_rows("condition", condition, self.row_shape)
         if self.num_classes is None:
-            check_rows("condition", condition, self.row_shape)
             ValueRange().check("condition", condition)
-        elif self._is_one_hot(condition):
-            self._check_one_hot(condition)
         else:
-            check_rows("condition", condition[:, 0] if self._is_column(condition) else condition, ())
             ValueRange(
                 0, self.num_classes - 1, integer=True, advice="Raise `num_classes`, or relabel."
             ).check("condition", condition)
 
-    def standardize(self, condition: Any) -> tf.Tensor | None:
-        """Conditions in the form that the model works with: classes int32 `[B]`, arrays in its real dtype.
-
-        Args:
-            condition: conditions, one a row (one-hot classes too), as an array or as a tensor of any graph.
-        """
-        if not self or condition is None:
-            return condition
-        if self.num_classes is not None:
-            if self._is_one_hot(condition):
-                condition = tf.argmax(tf.cast(condition, tf.float32), axis=-1, output_type=tf.int32)
-            elif self._is_column(condition):
-                condition = tf.squeeze(condition, axis=-1)
-        return tf.cast(condition, self.dtype)
-
     def rows(self, condition: Any, num_rows: Any) -> tf.Tensor | None:
         """The condition as one row per example: a single one is repeated, its rank decides."""
-        if isinstance(condition, keras.KerasTensor):
-            raise TypeError(
-                "`condition` must be an array or tensor; received a KerasTensor, which has no values yet. "
-                "Inside another Keras model call the model itself, `model(x, condition=condition)`."
-            )
         self.check_presence(condition)
         if condition is None:
             return None
@@ -140,65 +110,16 @@ class ConditionSpec:
         single = len(condition.shape) == len(self.row_shape) and all(
             have in (None, want) for have, want in zip(condition.shape, self.row_shape, strict=True)
         )
+        if not single:
+            check_rows("condition", condition, self.row_shape)
         if not tf.is_tensor(condition) or hasattr(condition, "numpy"):
             self.check_values(np.asarray(condition)[None] if single else condition)
-            self._check_not_one_vector(condition, num_rows)
-        condition = self.standardize(condition)
+        condition = tf.cast(condition, self.dtype)
         if single:
             return tf.broadcast_to(condition, (num_rows, *self.row_shape))
-        check_rows("condition", condition, self.row_shape)
         if isinstance(num_rows, int) and condition.shape[0] not in (None, num_rows):
             raise ValueError(
                 f"`condition` must have one row per example, {num_rows}, or be a single one "
                 f"without the batch axis; received shape {tuple(condition.shape)}."
             )
         return condition
-
-    # ---- classes that are not numbers [B] ---------------------------------------------------------
-
-    def _is_one_hot(self, condition: Any) -> bool:
-        """Whether the shape is that of one-hot vectors; of unknown ranks the numbers are expected."""
-        return _last_of_two(condition) == self.num_classes
-
-    def _is_column(self, condition: Any) -> bool:
-        return _last_of_two(condition) == 1
-
-    def _check_one_hot(self, condition: np.ndarray) -> None:
-        """Refuses rows `[B, num_classes]` that do not hold one 1 among zeros."""
-        check_rows("condition", condition, (self.num_classes,))
-        ValueRange().check("condition", condition)
-        wrong = np.flatnonzero(~_rows_are_one_hot(condition))
-        if wrong.size:
-            row = np.array2string(condition[wrong[0]].astype(np.float64), separator=", ", threshold=8)
-            raise ValueError(
-                f"`condition` of shape {condition.shape} must hold one-hot rows, one 1 among zeros; received "
-                f"{row} in row {wrong[0]} ({wrong.size} such rows). Pass the numbers of the classes, such as "
-                "`np.argmax(condition, axis=-1)`, or build the model with "
-                f"`condition_shape=({self.num_classes},)` for conditions that are mixtures."
-            )
-
-    def _check_not_one_vector(self, condition: Any, num_rows: Any) -> None:
-        """Refuses one one-hot vector of floats where it would pass for `num_classes` class numbers."""
-        condition = np.asarray(condition)
-        if self.num_classes is None or condition.shape != (self.num_classes,):
-            return
-        one_hot = _rows_are_one_hot(condition[None])[0]
-        if one_hot and (condition.dtype.kind not in "iu" or num_rows != self.num_classes):
-            raise ValueError(
-                f"`condition` of shape {condition.shape} holds {self.num_classes} class numbers, one per "
-                f"example; received what looks like one one-hot vector. For class {condition.argmax()} in all "
-                f"examples pass its number, `condition={condition.argmax()}`; class numbers pass as integers."
-            )
-
-
-def _last_of_two(condition: Any) -> int | None:
-    """The last side of a matrix; None of anything else."""
-    shape = getattr(condition, "shape", ())
-    if getattr(shape, "rank", 0) is None or len(shape) != 2:
-        return None
-    return shape[-1]
-
-
-def _rows_are_one_hot(condition: np.ndarray) -> np.ndarray:
-    """Of each row `[B, K]` whether it holds one 1 among zeros."""
-    return (np.sum(condition == 1, axis=1) == 1) & (np.sum(condition != 0, axis=1) == 1)
