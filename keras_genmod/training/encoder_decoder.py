@@ -13,6 +13,7 @@ import tensorflow_probability as tfp
 
 from keras_genmod.core.checks import ValueRange
 from keras_genmod.distributions.heads import BernoulliHead, get_head
+from keras_genmod.networks.activations import check_reach
 from keras_genmod.networks.defaults import check_network, default_decoder, default_encoder
 from keras_genmod.serving.endpoints import Endpoint
 from keras_genmod.training.generative_model import GenerativeModel
@@ -46,11 +47,10 @@ class EncoderDecoder(GenerativeModel):
     ) -> None:
         super().__init__(event_shape, **kwargs)
         self._likelihood_head = head = get_head(likelihood, self.event_shape, self.real_dtype)
-        condition = [self._condition_spec.keras_input()] if self._condition_spec else []
         if encoder is None:
             encoder = self._default_encoder()
         code_shape, meaning = self._expected_code(encoder)
-        inputs = [keras.Input(self.event_shape), *condition]
+        inputs = self._inputs_of("encoder", encoder, self.event_shape)
         check_network("encoder", encoder, inputs, code_shape, meaning, dtype=self.real_dtype)
         input_shape = self._decoder_input_shape(code_shape)
         if decoder is None:
@@ -58,11 +58,12 @@ class EncoderDecoder(GenerativeModel):
         check_network(
             "decoder",
             decoder,
-            [keras.Input(input_shape), *condition],
+            self._inputs_of("decoder", decoder, input_shape),
             head.params_shape,
             f"the parameters of {type(head).__name__}",
             dtype=self.real_dtype,
         )
+        check_reach("decoder", decoder, head.bounds_problem)
         self.encoder = encoder
         self.decoder = decoder
         self._warned_of_grey = False
@@ -93,7 +94,7 @@ class EncoderDecoder(GenerativeModel):
     def _encoder_inputs(self, x: Any, condition: Any) -> Any:
         """What the encoder is called on: data on the scale of the head, with its condition."""
         x = self._likelihood_head.standardize(tf.cast(x, self.real_dtype))
-        return self._with_condition(x, condition)
+        return self._with_condition(self.encoder, x, condition)
 
     # ---- distributions --------------------------------------------------------------------------
 
@@ -111,7 +112,7 @@ class EncoderDecoder(GenerativeModel):
             A `tfd.Distribution` of batch shape `[B]` over `event_shape`.
         """
         z = tf.cast(z, self.real_dtype)
-        params = self.decoder(self._with_condition(z, condition), training=training)
+        params = self.decoder(self._with_condition(self.decoder, z, condition), training=training)
         return self._likelihood_head.distribution(tf.cast(params, self.real_dtype))
 
     # ---- capabilities ---------------------------------------------------------------------------

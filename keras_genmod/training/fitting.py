@@ -286,7 +286,7 @@ class Fittable:
         table = np.ones(self.num_classes, np.float32)
         for label, weight in class_weight.items():
             table[label] = weight
-        weight = table[np.asarray(batch.condition, np.int64)]
+        weight = table[self._condition_spec.standardize(batch.condition).numpy()]
         return batch._replace(weight=weight * (1.0 if batch.weight is None else batch.weight))
 
     def _check_arrays(self, batch: Batch) -> None:

@@ -187,8 +187,9 @@ class GenerativeModel(Compilable, Fittable, RowWise, Saveable, Exportable, keras
 
     def _unpack(self, data: Any) -> Batch:
         batch = unpack(data)
-        # Bytes and booleans become floats here, a batch at a time.
-        return batch._replace(x=keras.tree.map_structure(lambda x: tf.cast(x, self.real_dtype), batch.x))
+        # Bytes and booleans become floats here and one-hot classes numbers, a batch at a time.
+        x = keras.tree.map_structure(lambda x: tf.cast(x, self.real_dtype), batch.x)
+        return batch._replace(x=x, condition=self._condition_spec.standardize(batch.condition))
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One update of every player, in their order.

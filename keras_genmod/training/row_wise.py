@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -12,6 +13,7 @@ from keras_genmod.core.checks import ValueRange, check_integer, check_rows
 from keras_genmod.core.noise import row_seeds
 from keras_genmod.core.precision import real_dtype
 from keras_genmod.core.rows import map_rows
+from keras_genmod.networks.conditions import network_condition, network_inputs
 from keras_genmod.serving.endpoints import Endpoint
 
 __all__ = ["ROWS_PER_PASS", "RowWise", "SamplesByRow"]
@@ -44,10 +46,16 @@ class RowWise:
         """The values of latent variables."""
         return ValueRange()
 
-    def _with_condition(self, x: tf.Tensor, condition: Any) -> Any:
-        """The argument of a network: `x`, or `[x, condition]` with one condition a row."""
+    def _with_condition(self, network: Any, x: tf.Tensor, condition: Any) -> Any:
+        """The argument of a network: `x`, or `[x, condition]` with one condition a row as it takes them."""
         condition = self._condition_spec.rows(condition, x.shape[0] or tf.shape(x)[0])
-        return x if condition is None else [x, condition]
+        if condition is None:
+            return x
+        return [x, network_condition(network, condition, self._condition_spec)]
+
+    def _inputs_of(self, name: str, network: Any, shape: Sequence[int]) -> list[keras.KerasTensor]:
+        """What a network of the model is called on, symbolically: rows of a shape, and the condition."""
+        return network_inputs(name, network, keras.Input(shape), self._condition_spec)
 
     def _map_rows(
         self, key: Any, function: Callable, x: Any, condition: Any, *, latent: bool = False

@@ -118,6 +118,7 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
             training: whether layers act as in training.
         """
         self._condition_spec.check_presence(condition)
+        condition = self._condition_spec.standardize(condition)
         base = self.base.distribution(None)
         if condition is not None:
             base = tfd.BatchBroadcast(base, [tf.shape(condition)[0]])

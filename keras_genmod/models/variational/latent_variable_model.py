@@ -28,6 +28,7 @@ from keras_genmod.distributions.posteriors import centre, get_posterior_head
 from keras_genmod.distributions.priors import get_prior
 from keras_genmod.distributions.real_heads import GaussianHead
 from keras_genmod.metrics.latent_usage import LatentUsage
+from keras_genmod.networks.activations import check_reach
 from keras_genmod.serving.endpoints import Endpoint
 from keras_genmod.training.encoder_decoder import EncoderDecoder
 from keras_genmod.training.row_wise import ROWS_PER_PASS, SamplesByRow
@@ -82,6 +83,7 @@ class LatentVariableModel(SamplesByRow, EncoderDecoder):
         self._posterior_head = get_posterior_head(posterior, latent_dim, real_dtype(kwargs.get("dtype")))
         own_prior = get_prior(prior)
         super().__init__(event_shape, encoder=encoder, decoder=decoder, likelihood=likelihood, **kwargs)
+        check_reach("encoder", self.encoder, self._posterior_head.bounds_problem)
         if own_prior.needs_posterior and self._condition_spec:
             raise ValueError(
                 f"A {type(own_prior).__name__} encodes examples of its own and has no conditions for them; "
@@ -160,7 +162,7 @@ class LatentVariableModel(SamplesByRow, EncoderDecoder):
         if condition is not None:
             condition = self._condition_spec.rows(condition, num_rows)
             condition = tf.tile(condition, [num_samples] + [1] * (condition.shape.rank - 1))
-        inputs = self._with_condition(tf.reshape(z, [-1, self.latent_dim]), condition)
+        inputs = self._with_condition(self.decoder, tf.reshape(z, [-1, self.latent_dim]), condition)
         params = tf.cast(self.decoder(inputs, training=training), self.real_dtype)
         params = tf.reshape(params, [num_samples, num_rows, *self._likelihood_head.params_shape])
         return self._likelihood_head.distribution(params).log_prob(x)
