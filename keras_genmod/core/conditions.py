@@ -136,7 +136,7 @@ class ConditionSpec:
         """The condition as one row per example: a single one is repeated, its rank decides."""
         if isinstance(condition, keras.KerasTensor):
             raise TypeError(
-                "`condition` must be an array or tensor; received a KerasTensor, which has no values yet. "
+                "`condition` must be an array or tensor; received a KerasTensor, which has no values. "
                 "Inside another Keras model call the model itself, `model(x, condition=condition)`."
             )
         self.check_presence(condition)

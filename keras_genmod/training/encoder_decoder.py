@@ -85,6 +85,9 @@ class EncoderDecoder(GenerativeModel):
     def _default_decoder(self, input_shape: tuple[int, ...], params_shape: tuple[int, ...]) -> keras.Model:
         return default_decoder(input_shape, params_shape, **self._network_options(1))
 
+    def _network_for(self, latent: bool) -> str:
+        return "decoder" if latent else "encoder"
+
     # ---- what a family writes -------------------------------------------------------------------
 
     def _code(self, x: tf.Tensor, condition: Any = None, training: bool = False) -> tf.Tensor:
@@ -93,13 +96,14 @@ class EncoderDecoder(GenerativeModel):
 
     def _encoder_inputs(self, x: Any, condition: Any) -> Any:
         """What the encoder is called on: data on the scale of the head, with its condition."""
+        self._refuse_symbolic("x", x)
         x = self._likelihood_head.standardize(tf.cast(x, self.real_dtype))
         return self._with_condition(self.encoder, x, condition)
 
     # ---- distributions --------------------------------------------------------------------------
 
     def likelihood(
-        self, z: Any, *, condition: Any = None, training: bool = False
+        self, z: Any, condition: Any = None, *, training: bool = False
     ) -> tfp.distributions.Distribution:
         """The distribution p(x|z).
 
@@ -111,6 +115,7 @@ class EncoderDecoder(GenerativeModel):
         Returns:
             A `tfd.Distribution` of batch shape `[B]` over `event_shape`.
         """
+        self._refuse_symbolic("z", z, latent=True)
         z = tf.cast(z, self.real_dtype)
         params = self.decoder(self._with_condition(self.decoder, z, condition), training=training)
         return self._likelihood_head.distribution(tf.cast(params, self.real_dtype))
@@ -122,41 +127,47 @@ class EncoderDecoder(GenerativeModel):
         z = self._code(x, condition, training)
         return self.likelihood(z, condition=condition, training=training).mean()
 
-    def encode(self, x: Any, *, condition: Any = None) -> tf.Tensor:
+    def encode(self, x: Any, condition: Any = None, *, batch_size: int | None = None) -> tf.Tensor:
         """The codes of examples (for a VAE the posterior means), `[B, latent_dim]`.
 
         Args:
             x: data `[B, *event_shape]`.
             condition: one for all or one per row.
+            batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
         """
-        return self._map_rows("encode", self._code, x, condition)
+        return self._map_rows("encode", self._code, x, condition, batch_size=batch_size)
 
-    def decode(self, z: Any, *, condition: Any = None) -> tf.Tensor:
+    def decode(self, z: Any, condition: Any = None, *, batch_size: int | None = None) -> tf.Tensor:
         """The mean of p(x|z), `[B, *event_shape]`.
 
         Args:
             z: latent vectors `[B, latent_dim]`.
             condition: one for all or one per row.
+            batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
         """
-        return self._map_rows("decode", self._mean, z, condition, latent=True)
+        return self._map_rows("decode", self._mean, z, condition, latent=True, batch_size=batch_size)
 
-    def reconstruct(self, x: Any, *, condition: Any = None) -> tf.Tensor:
+    def reconstruct(self, x: Any, condition: Any = None, *, batch_size: int | None = None) -> tf.Tensor:
         """The mean of p(x|z) at the code of `x`, `[B, *event_shape]`.
 
         Args:
             x: data `[B, *event_shape]`.
             condition: one for all or one per row.
+            batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
         """
-        return self._map_rows("reconstruct", self.call, x, condition)
+        return self._map_rows("reconstruct", self.call, x, condition, batch_size=batch_size)
 
-    def anomaly_score(self, x: Any, *, condition: Any = None) -> tf.Tensor:
+    def anomaly_score(self, x: Any, condition: Any = None, *, batch_size: int | None = None) -> tf.Tensor:
         """The reconstruction error of each example, `[B]` nats; larger is stranger.
 
         Args:
             x: data `[B, *event_shape]`.
             condition: one for all or one per row.
+            batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
         """
-        return self._map_rows("anomaly_score", self._reconstruction_error, x, condition)
+        return self._map_rows(
+            "anomaly_score", self._reconstruction_error, x, condition, batch_size=batch_size
+        )
 
     def _reconstruction_error(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
         """-log p(x|z) at the code of `x`, `[B]` nats."""

@@ -258,7 +258,13 @@ class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
         )
 
     def sample(
-        self, num_samples: int, *, condition: Any = None, seed: Any = None, use_ema: bool = True
+        self,
+        num_samples: int,
+        *,
+        condition: Any = None,
+        seed: Any = None,
+        use_ema: bool = True,
+        batch_size: int | None = None,
     ) -> tf.Tensor:
         """New examples, `[num_samples, *event_shape]`.
 
@@ -267,14 +273,15 @@ class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
             condition: one for all or one per sample.
             seed: integer or two integers; None draws anew at every call.
             use_ema: whether the averaged generator draws, if the model has one; else the one in training.
+            batch_size: samples in one pass, which bounds the memory; None takes the model's own number.
         """
-        return self._sample(num_samples, condition, seed, use_ema=use_ema)
+        return self._sample(num_samples, condition, seed, batch_size, use_ema=use_ema)
 
     def _sample_rows(self, seeds: tf.Tensor, condition: Any = None, use_ema: bool = True) -> tf.Tensor:
         z = sample_rows(self.prior(), 1, seeds)[:, 0]
         return self._generate(z, condition, use_ema=use_ema)
 
-    def features(self, x: Any, *, condition: Any = None) -> tf.Tensor:
+    def features(self, x: Any, condition: Any = None, *, batch_size: int | None = None) -> tf.Tensor:
         """The discriminator's last features, `[B, F]`: what its logit is linear in.
 
         They are the output of the layer named "features", or else what goes into the last layer.
@@ -282,6 +289,7 @@ class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
         Args:
             x: data `[B, *event_shape]`.
             condition: one for all or one per row.
+            batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
 
         Raises:
             TypeError: for a discriminator that is no functional or sequential network.
@@ -289,7 +297,7 @@ class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
         Reference: Unsupervised Representation Learning with Deep Convolutional Generative Adversarial
         Networks, Radford, Metz and Chintala, 2016 (features for classification).
         """
-        return self._map_rows("features", self._feature_function(), x, condition)
+        return self._map_rows("features", self._feature_function(), x, condition, batch_size=batch_size)
 
     def _feature_function(self) -> Callable:
         network = self.discriminator
@@ -307,6 +315,9 @@ class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
             return tf.cast(tf.reshape(h, [tf.shape(h)[0], -1]), self.real_dtype)
 
         return features
+
+    def _network_for(self, latent: bool) -> str:
+        return "generator" if latent else "discriminator"
 
     # ---- data, endpoints, configuration ---------------------------------------------------------
 

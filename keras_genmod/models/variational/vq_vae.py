@@ -145,7 +145,7 @@ class VQVAE(EncoderDecoder):
         return self._quantizer(self._vectors(x, condition, training))
 
     def likelihood(
-        self, z: Any, *, condition: Any = None, training: bool = False
+        self, z: Any, condition: Any = None, *, training: bool = False
     ) -> tfp.distributions.Distribution:
         """The distribution p(x|z) of codes.
 
@@ -154,6 +154,7 @@ class VQVAE(EncoderDecoder):
             condition: one for all or one per row.
             training: whether layers act as in training.
         """
+        self._refuse_symbolic("z", z, latent=True)
         return super().likelihood(
             self._quantizer.lookup(tf.cast(z, tf.int32)), condition=condition, training=training
         )
