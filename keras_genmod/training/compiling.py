@@ -9,8 +9,17 @@ import keras
 import tensorflow as tf
 
 from keras_genmod.core.checks import check_integer, describe
+from keras_genmod.training.arguments import unexpected_argument
 
 __all__ = ["Compilable"]
+
+# Arguments of Keras' `compile` that have no meaning here -> what to do instead.
+_REFUSED = {
+    "loss": "The model defines its own objective; choose it in the constructor.",
+    "loss_weights": "Terms are weighted in the constructor, such as `VAE(beta=...)`.",
+    "metrics": "The terms are logged by themselves; measure more in a callback.",
+    "weighted_metrics": "The terms are weighted by `sample_weight` already.",
+}
 
 
 class Compilable:
@@ -75,7 +84,7 @@ class Compilable:
             auto_scale_loss: as in `compile`.
             **keras_options: the arguments of `compile` that Keras knows.
         """
-        _refuse(refused)
+        self._refuse(refused)
         self._check_strategy()
         self._micro_batches = check_integer("micro_batches", own["micro_batches"])
         check_integer("steps_per_execution", keras_options["steps_per_execution"])
@@ -103,6 +112,14 @@ class Compilable:
         self._optimizer_arguments = {name: name for name in optimizers}
         self._optimizer_arguments[main[0]] = "optimizer"
         self._compile_options = {**own, **keras_options, "auto_scale_loss": auto_scale_loss}
+
+    def _refuse(self, arguments: Mapping[str, Any]) -> None:
+        """Refuses what a generative model does not take from `compile`."""
+        for name, value in arguments.items():
+            if name not in _REFUSED:
+                raise TypeError(unexpected_argument(self.compile, name))
+            if value is not None:
+                raise ValueError(f"`compile` takes no `{name}`; received {value!r}. {_REFUSED[name]}")
 
     def get_compile_config(self) -> dict:
         """The arguments of `compile`, with the optimizers as they are now."""
@@ -164,21 +181,6 @@ class Compilable:
         kinds = (keras.Model, keras.layers.Dense)
         dense = all(isinstance(layer, kinds) or not layer._layers for layer in layers)
         return self._xla_on_cpu["dense" if dense else "other"]
-
-
-def _refuse(arguments: Mapping[str, Any]) -> None:
-    """Refuses what a generative model does not take from `compile`."""
-    advice = {
-        "loss": "The model defines its own objective; choose it in the constructor.",
-        "loss_weights": "Terms are weighted in the constructor, such as `VAE(beta=...)`.",
-        "metrics": "The terms are logged by themselves; measure more in a callback.",
-        "weighted_metrics": "The terms are weighted by `sample_weight` already.",
-    }
-    for name, value in arguments.items():
-        if name not in advice:
-            raise TypeError(f"compile() got an unexpected argument {name!r}.")
-        if value is not None:
-            raise ValueError(f"`compile` takes no `{name}`; received {value!r}. {advice[name]}")
 
 
 def _check_names(names: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from keras_genmod.core.checks import ValueRange, check_integer
 from keras_genmod.core.replicas import is_chief
 from keras_genmod.serving.endpoints import Endpoint
 from keras_genmod.serving.export import export_saved_model
+from keras_genmod.training.arguments import unexpected_argument
 
 __all__ = ["Exportable"]
 
@@ -68,7 +69,7 @@ class Exportable:
             super().export(filepath, format=format, verbose=verbose, **kwargs)
             return
         if kwargs:
-            raise TypeError(f"export() got unexpected arguments {sorted(kwargs)}.")
+            raise TypeError(unexpected_argument(self.export, next(iter(kwargs))))
         if not is_chief(self.distribute_strategy):
             return
         check_integer("max_samples", max_samples)

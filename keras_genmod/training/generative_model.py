@@ -29,6 +29,7 @@ from keras_genmod.core.noise import (
 from keras_genmod.core.replicas import sum_over_replicas
 from keras_genmod.core.rows import GraphCache
 from keras_genmod.metrics.means import TermMeans
+from keras_genmod.training.arguments import ExplainsCalls, explained
 from keras_genmod.training.compiling import Compilable
 from keras_genmod.training.exporting import Exportable
 from keras_genmod.training.fitting import Fittable
@@ -47,15 +48,20 @@ from keras_genmod.training.step import (
 __all__ = ["GenerativeModel"]
 
 
-class GenerativeModel(Compilable, Fittable, RowWise, Saveable, Exportable, keras.Model):
+class GenerativeModel(Compilable, Fittable, RowWise, Saveable, Exportable, ExplainsCalls, keras.Model):
     """Base of all families: a `keras.Model` whose objective is a sum of named terms.
 
     A family with one objective writes `loss_terms` (and `term_weights` if not all weights are 1); the
     step, noise, replicas, logs, data checks, saving and export are here.
 
+    A condition stands second, behind the rows that it belongs to: `fit(x, condition)`,
+    `log_prob(x, condition)`, `decode(z, condition)`, `model([x, condition])`. `sample` takes it by name,
+    `sample(10, condition=3)`, since a bare number there could be a seed.
+
     Args:
         event_shape: shape of one example, such as `(784,)` or `(28, 28, 1)`.
-        num_classes: for a model conditioned on classes: how many; conditions are int `[B]`.
+        num_classes: for a model conditioned on classes: how many; conditions are int `[B]` or one-hot
+            `[B, num_classes]`.
         condition_shape: for a model conditioned on arrays: the shape of one; conditions are float
             `[B, *condition_shape]`.
         seed: of initial weights of default networks, of all noise and of the order of the data. None
@@ -69,6 +75,7 @@ class GenerativeModel(Compilable, Fittable, RowWise, Saveable, Exportable, keras
     # batch is left out of their means; if every batch is, they and the objective are NaN.
     batch_statistics: Mapping[str, int] = {}
 
+    @explained
     def __init__(
         self,
         event_shape: Sequence[int],
