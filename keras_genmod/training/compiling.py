@@ -86,6 +86,7 @@ class Compilable:
         """
         self._refuse(refused)
         self._check_strategy()
+        self._check_built()
         self._micro_batches = check_integer("micro_batches", own["micro_batches"])
         check_integer("steps_per_execution", keras_options["steps_per_execution"])
         scale = auto_scale_loss and self.dtype_policy.name == "mixed_float16"
@@ -112,6 +113,17 @@ class Compilable:
         self._optimizer_arguments = {name: name for name in optimizers}
         self._optimizer_arguments[main[0]] = "optimizer"
         self._compile_options = {**own, **keras_options, "auto_scale_loss": auto_scale_loss}
+
+    def _check_built(self) -> None:
+        """Refuses layers without weights yet, for which the optimizers could have no slots."""
+        unbuilt = [layer.name for layer in self._flatten_layers(include_self=False) if _waits(layer)]
+        if unbuilt:
+            raise ValueError(
+                f"All layers of {type(self).__name__} must have their weights before `compile`, which builds "
+                f"the optimizers; not built yet: {', '.join(unbuilt)}. Build networks in the constructor: "
+                "give a `keras.Sequential` a `keras.Input`, make functional models, or call each layer once, "
+                "`self.network(keras.Input((784,)))`."
+            )
 
     def _refuse(self, arguments: Mapping[str, Any]) -> None:
         """Refuses what a generative model does not take from `compile`."""
@@ -181,6 +193,13 @@ class Compilable:
         kinds = (keras.Model, keras.layers.Dense)
         dense = all(isinstance(layer, kinds) or not layer._layers for layer in layers)
         return self._xla_on_cpu["dense" if dense else "other"]
+
+
+def _waits(layer: keras.layers.Layer) -> bool:
+    """Whether a layer will create weights when it is first called, as far as one can see."""
+    # Merging layers have none; the layers of a `Sequential` are asked themselves.
+    without = isinstance(layer, (keras.src.layers.merging.base_merge.Merge, keras.Sequential))
+    return not (layer.built or without or type(layer).build is keras.layers.Layer.build)
 
 
 def _check_names(names: Sequence[str]) -> None:

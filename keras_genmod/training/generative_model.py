@@ -149,6 +149,14 @@ class GenerativeModel(Compilable, Fittable, RowWise, Saveable, Exportable, Expla
             "seed": None if self.seed is None else self.seed + number,
         }
 
+    def _require_call(self) -> None:
+        """Refuses to answer by `call` where a subclass has written none."""
+        if type(self).call is keras.Model.call:
+            raise TypeError(
+                f"{type(self).__name__} must define `call(self, x, condition=None, training=False)`: "
+                "`predict` and `export` give what it computes, such as a reconstruction or a log-density."
+            )
+
     # ---- players --------------------------------------------------------------------------------
 
     def players(self) -> Sequence[Player]:
@@ -259,6 +267,7 @@ class GenerativeModel(Compilable, Fittable, RowWise, Saveable, Exportable, Expla
 
     def predict_step(self, data: Any) -> Any:
         """What `call` gives; unlike Keras' own, it passes the condition on."""
+        self._require_call()
         batch = self._unpack(data)
         if self._condition_spec:
             self._condition_spec.check_presence(batch.condition)
