@@ -50,7 +50,14 @@ class Saveable:
         if not is_chief(self.distribute_strategy):
             return
         path = Path(filepath)
-        if zipped is False or path.suffix != ".keras" or "://" in os.fspath(filepath):
+        is_folder = zipped is False and path.suffix not in (".h5", ".hdf5")
+        if path.suffix != ".keras" and not is_folder and "://" not in os.fspath(filepath):
+            raise ValueError(
+                f"`filepath` must end in '.keras'; received {os.fspath(filepath)!r}. HDF5 files cannot hold "
+                "these models. For the weights alone use `save_weights('name.weights.h5')`, for a server "
+                "`export`."
+            )
+        if zipped is False or "://" in os.fspath(filepath):
             super().save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)
             return
         _check_overwrite(path, overwrite)

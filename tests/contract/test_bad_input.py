@@ -221,8 +221,14 @@ def test_paths_of_exports_and_files(tmp_path):
     vae.export(tmp_path / "vae" / "1", overwrite=True)
     with pytest.raises(ValueError):
         vae.save(file / "model.keras")
-    with pytest.raises(ValueError, match="keras"):
-        vae.save(tmp_path / "model.h6")
+    for name in ("model.h5", "model.hdf5", "model.h6", "model"):
+        with pytest.raises(
+            ValueError, match=rf"must end in '.keras'; received '.*{name}'.*save_weights.*export"
+        ):
+            vae.save(tmp_path / name)
+    for name in ("model.h5", "model.keras", "model"):
+        with pytest.raises(ValueError, match=r"must end in `\.weights\.h5`"):
+            vae.save_weights(tmp_path / name)
     vae.save(tmp_path / "model.keras")
     with pytest.raises(ValueError, match="overwrite=True"):
         vae.save(tmp_path / "model.keras", overwrite=False)
