@@ -87,7 +87,7 @@ class ConditionSpec:
         if self and condition is None:
             raise ValueError(
                 f"This model is conditional: it needs a `condition`, {self}; received none. "
-                "In `fit` pass it second: `fit(x, condition)`."
+                "Pass it second, `fit(x, condition)`, and to `predict` in a tuple, `predict((x, condition))`."
             )
         if not self and condition is not None:
             raise ValueError(

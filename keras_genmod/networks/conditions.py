@@ -45,24 +45,25 @@ def network_inputs(
     if declared is None:
         return [x, condition.keras_input()]
     shape = tuple(declared.shape[1:])
+    first, second = (tuple(each.shape) for each in network.inputs)
+    takes = f"`{name}` takes inputs of shape {first} and {second}, the second for the condition"
     if condition.num_classes is None:
         if not _fits(shape, condition.row_shape):
             raise ValueError(
-                f"`{name}` takes a condition of shape {tuple(declared.shape)}; the model's `condition_shape` "
-                f"is {condition.row_shape}. Declare it with `keras.Input({condition.row_shape})`, or build "
-                "the model with another `condition_shape`."
+                f"{takes}; the model's `condition_shape` is {condition.row_shape}. Declare it with "
+                f"`keras.Input({condition.row_shape})`, or build the model with another `condition_shape`."
             )
         return [x, condition.keras_input()]
     num_classes = condition.num_classes
     if not (shape in ((), (1,)) or _fits(shape, (num_classes,))):
         raise ValueError(
-            f"`{name}` takes a condition of shape {tuple(declared.shape)}; a model with "
-            f"num_classes={num_classes} gives classes. {_how_to_take_classes(num_classes)}"
+            f"{takes}; a model with num_classes={num_classes} gives classes. "
+            f"{_how_to_take_classes(num_classes)}"
         )
     if shape in ((), (1,)) and _computes_with(network, declared):
         raise ValueError(
-            f"`{name}` takes a condition of shape {tuple(declared.shape)} and computes with the number of "
-            f"the class itself, as if class 2 were twice class 1. {_how_to_take_classes(num_classes)}"
+            f"{takes}, and computes with the number of the class itself, as if class 2 were twice class 1. "
+            f"{_how_to_take_classes(num_classes)}"
         )
     return [x, keras.Input(shape, dtype=declared.dtype, name="condition")]
 

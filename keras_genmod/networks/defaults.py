@@ -96,7 +96,13 @@ def check_network(
         # A symbolic call also builds a network that was not called yet.
         received = tuple(network(arguments).shape)
     except Exception as error:
-        raise ValueError(f"{_not_callable(name, inputs)}: {error}") from error
+        hint = ""
+        if len(inputs) > 1 and not hasattr(network, "inputs") and "int" in inputs[1].dtype:
+            hint = (
+                "\nA network that declares no inputs gets the numbers of classes; for one-hot vectors make "
+                "it functional, `keras.Model([x, condition], output)`."
+            )
+        raise ValueError(f"{_not_callable(name, inputs)}: {error}{hint}") from error
     if received[1:] != output_shape:
         raise ValueError(
             f"`{name}` must end in {math.prod(output_shape)} {'raw ' if raw else ''}outputs of shape "

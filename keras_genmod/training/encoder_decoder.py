@@ -13,7 +13,8 @@ import tensorflow_probability as tfp
 
 from keras_genmod.core.checks import ValueRange
 from keras_genmod.distributions.heads import BernoulliHead, get_head
-from keras_genmod.networks.activations import check_reach
+from keras_genmod.distributions.real_heads import GaussianHead, StudentTHead
+from keras_genmod.networks.activations import check_reach, output_bounds
 from keras_genmod.networks.defaults import check_network, default_decoder, default_encoder
 from keras_genmod.serving.endpoints import Endpoint
 from keras_genmod.training.generative_model import GenerativeModel
@@ -66,7 +67,9 @@ class EncoderDecoder(GenerativeModel):
         check_reach("decoder", decoder, head.bounds_problem)
         self.encoder = encoder
         self.decoder = decoder
-        self._warned_of_grey = False
+        self._warned_of_grey = self._warned_of_bounds = False
+        of_locations = isinstance(head, (GaussianHead, StudentTHead))
+        self._location_bounds = output_bounds(decoder) if of_locations else None
         self.built = True
 
     # ---- networks -------------------------------------------------------------------------------
@@ -194,6 +197,20 @@ class EncoderDecoder(GenerativeModel):
         super().check_data(x, condition)
         if isinstance(self._likelihood_head, BernoulliHead) and not self._warned_of_grey:
             self._warn_of_grey(np.asarray(x))
+        if self._location_bounds is not None and not self._warned_of_bounds:
+            self._warn_of_bounds(np.asarray(x))
+
+    def _warn_of_bounds(self, x: np.ndarray) -> None:
+        activation, low, high = self._location_bounds
+        # Some values beyond may be noise about the ends.
+        if np.mean((x[:256] < low) | (x[:256] > high)) > 0.05:
+            self._warned_of_bounds = True
+            warnings.warn(
+                f"`decoder` ends in {activation}, so that the likelihood's locations are "
+                f"{self._location_bounds}, and the data has values from {x[:256].min():g} to "
+                f"{x[:256].max():g}. Scale the data, or leave the last layer linear.",
+                stacklevel=4,
+            )
 
     def _warn_of_grey(self, x: np.ndarray) -> None:
         # A few rows tell: binary data has none between.

@@ -51,6 +51,9 @@ class RowWise:
         if args and isinstance(args[0], (list, tuple)):
             x, *others = self._taken_apart(args[0], len(args) > 1 or kwargs.get("condition") is not None)
             args = (x, *others, *args[1:])
+        if len(args) > 1 and args[1] is not None and not hasattr(args[1], "shape"):
+            # A number or a list: Keras takes only tensors by position.
+            args = (args[0], np.asarray(args[1]), *args[2:])
         return super().__call__(*args, **kwargs)
 
     def _taken_apart(self, inputs: Any, has_condition: bool) -> list:

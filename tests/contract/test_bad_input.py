@@ -378,6 +378,26 @@ def ending(activation, units):
     return keras.Sequential([keras.layers.Dense(units), keras.layers.Activation(activation)])
 
 
+def test_data_beyond_the_bounds_of_the_means_is_warned_of():
+    def bounded():
+        network = ending("sigmoid", 6)
+        autoencoder = kg.Autoencoder((6,), latent_dim=3, decoder=network, likelihood="gaussian", seed=0)
+        autoencoder.compile()
+        return autoencoder
+
+    autoencoder = bounded()
+    with pytest.warns(
+        UserWarning, match=r"`decoder` ends in sigmoid.*from 0 to 1.*from 0 to 100.*Scale the data"
+    ):
+        autoencoder.fit(X * 100, verbose=0)
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        autoencoder.fit(X * 100, verbose=0)
+        bounded().fit(X, verbose=0)
+
+
 def test_activations_that_are_right_where_they_stand():
     kg.Autoencoder(
         (6,), latent_dim=3, encoder=ending("relu", 3), decoder=ending("sigmoid", 6), likelihood="gaussian"

@@ -83,6 +83,8 @@ def test_a_model_takes_its_inputs_as_a_list(model):
     for inputs in ([X, LABELS], (X, LABELS), [X, np.eye(3)[LABELS]]):
         np.testing.assert_array_equal(model(inputs), expected)
     np.testing.assert_array_equal(model(X, LABELS), expected)
+    np.testing.assert_array_equal(model([X, LABELS.tolist()]), expected)
+    np.testing.assert_array_equal(model(X, 2), model(X, condition=np.full(5, 2)))
     np.testing.assert_array_equal(model(X.tolist(), condition=LABELS), expected)
     with pytest.raises(
         ValueError, match=r"is conditional and takes `\[x, condition\]`; received a list of 3"

@@ -72,7 +72,7 @@ def test_a_network_that_computes_with_the_number_of_a_class_is_refused(net):
 
 
 def test_another_width_is_refused_and_the_advice_runs():
-    with pytest.raises(ValueError, match=r"shape \(None, 4\).*num_classes=3") as error:
+    with pytest.raises(ValueError, match=r"\(None, 4\), the second.*num_classes=3") as error:
         network_inputs("decoder", network((4,)), keras.Input((2,)), CLASSES)
     names = {"keras": keras, "x": keras.Input((2,))}
     for line in re.findall(r"^    (.*)$", str(error.value), flags=re.MULTILINE):
@@ -81,9 +81,16 @@ def test_another_width_is_refused_and_the_advice_runs():
     assert output(embedded).shape == (4, 8)
 
 
+def test_inputs_the_other_way_round_show_their_shapes():
+    x, c = keras.Input((2,)), keras.Input((3,))
+    swapped = keras.Model([c, x], layers.Concatenate()([c, x]))
+    with pytest.raises(ValueError, match=r"shape \(None, 3\) and \(None, 2\), the second for the condition"):
+        network_inputs("decoder", swapped, x, CLASSES)
+
+
 def test_arrays_have_the_shape_of_the_model_s():
     arrays = ConditionSpec.of(None, (3,))
     inputs = network_inputs("decoder", network((3,)), keras.Input((2,)), arrays)
     assert inputs[1].shape == (None, 3)
-    with pytest.raises(ValueError, match=r"shape \(None, 4\).*`condition_shape` is \(3,\)"):
+    with pytest.raises(ValueError, match=r"\(None, 4\), the second.*`condition_shape` is \(3,\)"):
         network_inputs("decoder", network((4,)), keras.Input((2,)), arrays)
