@@ -54,7 +54,7 @@ class LatentSampler:
         self.seed = check_seed(seed)
         self._standard = None
 
-    def fit(self, x: Any, *, condition: Any = None, **options: Any) -> LatentSampler:
+    def fit(self, x: Any, condition: Any = None, **options: Any) -> LatentSampler:
         """Encodes examples and fits the density to their codes, each dimension at mean 0 and variance 1.
 
         Args:

@@ -21,6 +21,7 @@ from keras_genmod.bijectors.bijection import Bijection, Memory, OwnBijector, til
 from keras_genmod.bijectors.transforms import Transform, get_transform
 from keras_genmod.core.checks import describe
 from keras_genmod.core.registration import register
+from keras_genmod.networks.conditions import network_condition, network_inputs
 from keras_genmod.networks.coupling import coupling_network
 from keras_genmod.networks.defaults import check_network
 
@@ -112,7 +113,7 @@ class Coupling(Bijection):
                 condition_shape=spec.shape,
                 **options,
             )
-        inputs = [keras.Input(input_shape), *([spec.keras_input()] if spec else [])]
+        inputs = network_inputs("network", self.network, keras.Input(input_shape), spec)
         why = f"{self.transform.params_per_dim} parameters of {outputs} channels"
         check_network("network", self.network, inputs, output_shape, why, dtype=self.real_dtype)
 
@@ -149,7 +150,8 @@ class Coupling(Bijection):
         def params(kept: tf.Tensor) -> list[tf.Tensor]:
             inputs = kept
             if condition is not None:
-                inputs = [kept, tile_condition(condition, tf.shape(kept)[0])]
+                rows = tile_condition(condition, tf.shape(kept)[0])
+                inputs = [kept, network_condition(self.network, rows, self.condition)]
             raw = tf.cast(self.network(inputs, training=training), self.real_dtype)
             return tf.split(raw, self.transform.params_per_dim, axis=-1)
 

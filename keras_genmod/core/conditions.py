@@ -1,4 +1,8 @@
-"""What a conditional model is conditioned on: a class, or an array of floats."""
+"""What a conditional model is conditioned on: a class, or an array of floats.
+
+Classes may come as numbers `[B]`, as a column `[B, 1]` or as one-hot vectors `[B, num_classes]`. Inside the
+model they are numbers, int32 `[B]`.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +76,10 @@ class ConditionSpec:
 
     def __str__(self) -> str:
         if self.num_classes is not None:
-            return f"whole numbers [batch] from 0 to {self.num_classes - 1}"
+            return (
+                f"whole numbers [batch] from 0 to {self.num_classes - 1} or one-hot vectors "
+                f"[batch, {self.num_classes}]"
+            )
         return f"floats [{', '.join(['batch', *map(str, self.row_shape)])}]"
 
     def check_presence(self, condition: Any) -> None:
@@ -80,7 +87,7 @@ class ConditionSpec:
         if self and condition is None:
             raise ValueError(
                 f"This model is conditional: it needs a `condition`, {self}; received none. "
-                "In `fit` pass it second: `fit(x, condition)`."
+                "Pass it second, `fit(x, condition)`, and to `predict` in a tuple, `predict((x, condition))`."
             )
         if not self and condition is not None:
             raise ValueError(
@@ -92,34 +99,113 @@ class ConditionSpec:
     def check_values(self, condition: Any) -> None:
         """Refuses conditions (arrays) of another shape, type or range."""
         condition = np.asarray(condition)
-        check_rows("condition", condition, self.row_shape)
         if self.num_classes is None:
+            check_rows("condition", condition, self.row_shape)
             ValueRange().check("condition", condition)
+        elif self._is_one_hot(condition):
+            self._check_one_hot(condition)
         else:
+            check_rows("condition", condition[:, 0] if self._is_column(condition) else condition, ())
             ValueRange(
                 0, self.num_classes - 1, integer=True, advice="Raise `num_classes`, or relabel."
             ).check("condition", condition)
 
+    def standardize(self, condition: Any) -> tf.Tensor | None:
+        """Conditions in the form that the model works with: classes int32 `[B]`, arrays in its real dtype.
+
+        Args:
+            condition: conditions, one a row (one-hot classes too), as an array or as a tensor of any graph.
+        """
+        if not self or condition is None:
+            return condition
+        rank = _rank(condition)
+        if self.num_classes is None or rank not in (2, None):
+            return tf.cast(condition, self.dtype)
+        if rank is None:
+            # Batches now of numbers and now of vectors: one graph serves both.
+            condition = tf.reshape(condition, [tf.shape(condition)[0], -1])
+        if condition.shape[1] not in (None, 1, self.num_classes):
+            return condition
+        column = tf.cast(condition[:, 0], self.dtype)
+        if condition.shape[1] == 1:
+            return column
+        numbers = tf.argmax(tf.cast(condition, tf.float32), axis=-1, output_type=tf.int32)
+        return numbers if condition.shape[1] else tf.where(tf.shape(condition)[1] == 1, column, numbers)
+
     def rows(self, condition: Any, num_rows: Any) -> tf.Tensor | None:
         """The condition as one row per example: a single one is repeated, its rank decides."""
+        if isinstance(condition, keras.KerasTensor):
+            raise TypeError(
+                "`condition` must be an array or tensor; received a KerasTensor, which has no values. "
+                "Inside another Keras model call the model itself, `model(x, condition=condition)`."
+            )
         self.check_presence(condition)
         if condition is None:
             return None
         if not tf.is_tensor(condition):
             condition = np.asarray(condition)
-        single = len(condition.shape) == len(self.row_shape) and all(
+        single = _rank(condition) == len(self.row_shape) and all(
             have in (None, want) for have, want in zip(condition.shape, self.row_shape, strict=True)
         )
-        if not single:
-            check_rows("condition", condition, self.row_shape)
         if not tf.is_tensor(condition) or hasattr(condition, "numpy"):
             self.check_values(np.asarray(condition)[None] if single else condition)
-        condition = tf.cast(condition, self.dtype)
+            self._check_not_one_vector(condition, num_rows)
+        condition = self.standardize(condition)
+        if _rank(condition) is None:
+            return tf.ensure_shape(condition, (None, *self.row_shape))
         if single:
             return tf.broadcast_to(condition, (num_rows, *self.row_shape))
+        check_rows("condition", condition, self.row_shape)
         if isinstance(num_rows, int) and condition.shape[0] not in (None, num_rows):
             raise ValueError(
                 f"`condition` must have one row per example, {num_rows}, or be a single one "
                 f"without the batch axis; received shape {tuple(condition.shape)}."
             )
         return condition
+
+    # ---- classes that are not numbers [B] ---------------------------------------------------------
+
+    def _is_one_hot(self, condition: np.ndarray) -> bool:
+        return _rank(condition) == 2 and condition.shape[1] == self.num_classes
+
+    def _is_column(self, condition: np.ndarray) -> bool:
+        return _rank(condition) == 2 and condition.shape[1] == 1
+
+    def _check_one_hot(self, condition: np.ndarray) -> None:
+        """Refuses rows `[B, num_classes]` that do not hold one 1 among zeros."""
+        check_rows("condition", condition, (self.num_classes,))
+        ValueRange().check("condition", condition)
+        wrong = np.flatnonzero(~_rows_are_one_hot(condition))
+        if wrong.size:
+            row = np.array2string(condition[wrong[0]].astype(np.float64), separator=", ", threshold=8)
+            raise ValueError(
+                f"`condition` of shape {condition.shape} must hold one-hot rows, one 1 among zeros; received "
+                f"{row} in row {wrong[0]} ({wrong.size} such rows). Pass the numbers of the classes, such as "
+                "`np.argmax(condition, axis=-1)`, or build the model with "
+                f"`condition_shape=({self.num_classes},)` for conditions that are mixtures."
+            )
+
+    def _check_not_one_vector(self, condition: Any, num_rows: Any) -> None:
+        """Refuses one one-hot vector of floats where it would pass for `num_classes` class numbers."""
+        condition = np.asarray(condition)
+        if self.num_classes is None or condition.shape != (self.num_classes,):
+            return
+        one_hot = _rows_are_one_hot(condition[None])[0]
+        if one_hot and (condition.dtype.kind not in "iu" or num_rows != self.num_classes):
+            number = condition.argmax()
+            raise ValueError(
+                f"`condition` of shape {condition.shape} holds {self.num_classes} class numbers, one per "
+                f"example; received what looks like one one-hot vector. For class {number} in all examples "
+                f"pass its number, `condition={number}`; pass class numbers as integers."
+            )
+
+
+def _rank(condition: Any) -> int | None:
+    """Number of axes of an array or tensor; None where only the running graph knows it."""
+    shape = getattr(condition, "shape", ())
+    return None if getattr(shape, "rank", 0) is None else len(shape)
+
+
+def _rows_are_one_hot(condition: np.ndarray) -> np.ndarray:
+    """Of each row `[B, K]` whether it holds one 1 among zeros."""
+    return (np.sum(condition == 1, axis=1) == 1) & (np.sum(condition != 0, axis=1) == 1)

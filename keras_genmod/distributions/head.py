@@ -84,6 +84,14 @@ class Head(keras.layers.Layer):
         """The distribution of raw parameters `[B, *params_shape]`: batch shape `[B]`."""
         raise TypeError(f"{type(self).__name__} must define `distribution(params)`.")
 
+    def bounds_problem(self, low: float, high: float) -> str:
+        """What goes wrong if a network gives no raw parameter outside of an interval; empty if nothing does.
+
+        Args:
+            low, high: the ends of the interval, one of them infinite perhaps.
+        """
+        return ""
+
     def call(self, params: tf.Tensor) -> tf.Tensor:
         """The mean of the distribution, `[B, *event_shape]`."""
         return self.distribution(params).mean()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import tensorflow as tf
@@ -29,6 +30,20 @@ def _mirrored(event: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor
     event = tf.cast(event, logits.dtype)
     is_positive = logits > 0.0
     return tf.where(is_positive, 1.0 - event, event), tf.where(is_positive, -logits, logits)
+
+
+class _LogitHead(Head):
+    """Base of the heads for values in [0, 1] whose parameters are logits."""
+
+    uniforms_per_dim = 1
+
+    def bounds_problem(self, low: float, high: float) -> str:
+        """Logits must be able to take any value."""
+        ends = " to ".join(f"{1.0 / (1.0 + math.exp(-logit)):.2f}" for logit in (low, high))
+        return (
+            f"{type(self).__name__} takes it for logits and applies the sigmoid itself: probabilities would "
+            f"all be from {ends}"
+        )
 
 
 class _LogitBernoulli(tfd.Bernoulli):
@@ -61,7 +76,7 @@ class _LogitContinuousBernoulli(tfd.ContinuousBernoulli):
 
 
 @register
-class BernoulliHead(Head):
+class BernoulliHead(_LogitHead):
     r"""Independent binary values: $\log p(x) = \sum_d x_d l_d - \log(1 + e^{l_d})$ with logits $l$.
 
     Grey values in [0, 1] are accepted: the figure is then a cross-entropy, not a log-density.
@@ -75,7 +90,6 @@ class BernoulliHead(Head):
         1.0,
         advice="Scale pixels by 1/255, or use likelihood='gaussian' for other real values.",
     )
-    uniforms_per_dim = 1
 
     def distribution(self, params: tf.Tensor) -> tfd.Distribution:
         """Bernoulli distributions with logits `params`."""
@@ -87,7 +101,7 @@ class BernoulliHead(Head):
 
 
 @register
-class ContinuousBernoulliHead(Head):
+class ContinuousBernoulliHead(_LogitHead):
     r"""Independent values in [0, 1]: $p(x) \propto \lambda^x (1 - \lambda)^{1 - x}$, normalised over [0, 1].
 
     The proper density for grey images where a Bernoulli gives only a cross-entropy.
@@ -100,7 +114,6 @@ class ContinuousBernoulliHead(Head):
     """
 
     value_range = ValueRange(0.0, 1.0, advice="Scale pixels by 1/255.")
-    uniforms_per_dim = 1
 
     def distribution(self, params: tf.Tensor) -> tfd.Distribution:
         """Continuous Bernoulli distributions with logits `params`; infinite ones are the largest finite."""

@@ -13,7 +13,7 @@ from keras_genmod.core.precision import as_real
 from keras_genmod.core.registration import register
 from keras_genmod.distributions.head import Head
 from keras_genmod.distributions.low_rank_gaussian import LowRankGaussian
-from keras_genmod.distributions.real_heads import positive
+from keras_genmod.distributions.real_heads import positive, scales_problem
 
 __all__ = ["FullCovarianceGaussianHead", "LowRankGaussianHead"]
 
@@ -57,6 +57,10 @@ class FullCovarianceGaussianHead(Head):
         (size,) = self.event_shape
         return (size + size * (size + 1) // 2,)
 
+    def bounds_problem(self, low: float, high: float) -> str:
+        """Raw scales and covariances must be able to take any value."""
+        return scales_problem(self, low, high)
+
     def distribution(self, params: tf.Tensor) -> tfd.Distribution:
         """Normal distributions with the means and triangles `params`."""
         (size,) = self.event_shape
@@ -99,6 +103,10 @@ class LowRankGaussianHead(Head):
     def params_per_dim(self) -> int:
         """Mean, raw variance, and a row of the low-rank factor."""
         return 2 + self.rank
+
+    def bounds_problem(self, low: float, high: float) -> str:
+        """Raw scales and covariances must be able to take any value."""
+        return scales_problem(self, low, high)
 
     def distribution(self, params: tf.Tensor) -> tfd.Distribution:
         """Normal distributions with means, variances and factors `params`."""

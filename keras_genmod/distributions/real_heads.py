@@ -14,7 +14,7 @@ from keras_genmod.core.registration import register
 from keras_genmod.distributions.head import Head
 from keras_genmod.distributions.quantiles import normal_quantile, student_t_quantile
 
-__all__ = ["GaussianHead", "StudentTHead", "positive"]
+__all__ = ["GaussianHead", "StudentTHead", "positive", "scales_problem"]
 
 tfd = tfp.distributions
 
@@ -26,6 +26,16 @@ _MIN_SCALE = 1e-5
 def positive(raw: tf.Tensor) -> tf.Tensor:
     """The scale of a raw parameter, softplus(raw + log(e - 1)) + 1e-5: about 1 at 0."""
     return tf.nn.softplus(raw + _SOFTPLUS_ONE) + _MIN_SCALE
+
+
+def scales_problem(head: Head, low: float, high: float) -> str:
+    """What goes wrong if raw scales, and the locations beside them, are all from `low` to `high`."""
+    # As `positive` makes them.
+    scales = [math.log1p(math.exp(raw + _SOFTPLUS_ONE)) + _MIN_SCALE for raw in (low, high)]
+    return (
+        f"{type(head).__name__} takes the raw scales from it, beside the locations: scales would all be "
+        f"from {scales[0]:.2f} to {scales[1]:.2f}"
+    )
 
 
 class _LocationScaleHead(Head):
@@ -54,6 +64,10 @@ class _LocationScaleHead(Head):
     def uniforms_per_dim(self) -> int | None:
         """None where each dimension has a scale of its own: `draw` is not told which dimension it is."""
         return None if self.scale == "per_dimension" else 1
+
+    def bounds_problem(self, low: float, high: float) -> str:
+        """Locations may be bounded, and are where the data is; raw scales may not."""
+        return scales_problem(self, low, high) if self.scale == "predicted" else ""
 
     def build(self, input_shape) -> None:
         """Creates the learned scale."""

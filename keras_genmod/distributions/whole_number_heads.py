@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import tensorflow as tf
@@ -83,6 +84,13 @@ class CategoricalHead(_WholeNumberHead):
         """One logit for each value."""
         return self.num_values
 
+    def bounds_problem(self, low: float, high: float) -> str:
+        """Differences of logits must be able to take any value."""
+        if math.isinf(high - low):
+            return ""
+        most = 1.0 / (1.0 + (self.num_values - 1) * math.exp(low - high))
+        return f"CategoricalHead takes it for logits: no value could be more probable than {most:.2g}"
+
     def distribution(self, params: tf.Tensor) -> tfd.Distribution:
         r"""Categorical distributions with logits `params`; their mean is $\sum_k k p_k$."""
         logits = self._split_dims(as_real(params))
@@ -132,6 +140,14 @@ class DiscretizedLogisticMixtureHead(_WholeNumberHead):
     def params_per_dim(self) -> int:
         """A logit, a mean and a log scale for each component."""
         return 3 * self.num_components
+
+    def bounds_problem(self, low: float, high: float) -> str:
+        """Logits, means and log scales share the output, and log scales must be able to take any value."""
+        ends = " to ".join(f"{math.exp(end):.2g}" for end in (max(low, _MIN_LOG_SCALE), high))
+        return (
+            f"{type(self).__name__} takes the log scales from it, beside logits and means: scales would "
+            f"all be from {ends}"
+        )
 
     def distribution(self, params: tf.Tensor) -> tfd.Distribution:
         """Mixtures with logits, means and log scales `params`."""

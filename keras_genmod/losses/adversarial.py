@@ -18,6 +18,7 @@ Arjovsky, Chintala and Bottou, 2017.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -39,6 +40,7 @@ class AdversarialLoss:
         generator: function `fake_logits -> [B]`, the generator's loss.
         threshold: the logit above which the discriminator says "real"; None where it does not classify.
         has_labels: whether real examples have a label that can be smoothed.
+        reach: the lowest and the highest logit that the discriminator must be able to give.
     """
 
     name: str
@@ -47,6 +49,15 @@ class AdversarialLoss:
     generator: Callable[[tf.Tensor], tf.Tensor]
     threshold: float | None = 0.0
     has_labels: bool = False
+    reach: tuple[float, float] = (-math.inf, math.inf)
+
+    def bounds_problem(self, low: float, high: float) -> str:
+        """What goes wrong if all logits are from `low` to `high`; empty if nothing does."""
+        if low <= self.reach[0] and high >= self.reach[1]:
+            return ""
+        free = math.isinf(self.reach[0])
+        wanted = "any value" if free else f"values from {self.reach[0]:g} to {self.reach[1]:g}"
+        return f"the loss {self.name!r} needs {wanted} of it"
 
 
 def _cross_entropy_of_real(logits: tf.Tensor, label_smoothing: float) -> tf.Tensor:
@@ -83,12 +94,14 @@ ADVERSARIAL_LOSSES = {
             _half_square_to_one,
             threshold=0.5,
             has_labels=True,
+            reach=(0.0, 1.0),
         ),
         AdversarialLoss(
             "hinge",
             lambda logits, _: tf.nn.relu(1.0 - logits),
             lambda logits: tf.nn.relu(1.0 + logits),
             tf.negative,
+            reach=(-1.0, 1.0),
         ),
         AdversarialLoss("wasserstein", lambda logits, _: -logits, tf.identity, tf.negative, threshold=None),
     )

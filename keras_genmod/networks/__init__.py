@@ -1,5 +1,6 @@
 """Default networks; each builder returns a built `keras.Model`, of densities an `AutoregressiveNetwork`."""
 
+from keras_genmod.networks.activations import output_range
 from keras_genmod.networks.autoregressive import AutoregressiveNetwork, generate_naively
 from keras_genmod.networks.convolutional import conv_decoder, conv_encoder
 from keras_genmod.networks.coupling import coupling_network
@@ -8,7 +9,6 @@ from keras_genmod.networks.defaults import (
     check_rank,
     default_decoder,
     default_encoder,
-    output_range,
 )
 from keras_genmod.networks.dense import dense_network
 from keras_genmod.networks.discriminators import conv_discriminator, dense_discriminator

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from keras_genmod.core.checks import ValueRange, check_shape_tuple
+from keras_genmod.core.checks import check_shape_tuple
 from keras_genmod.networks.convolutional import conv_decoder, conv_encoder
 from keras_genmod.networks.dense import dense_network
 
-__all__ = ["check_network", "check_rank", "default_decoder", "default_encoder", "output_range"]
+__all__ = ["check_network", "check_rank", "default_decoder", "default_encoder"]
 
 
 def default_encoder(event_shape: Sequence[int], output_shape: Sequence[int], **kwargs) -> keras.Model:
@@ -90,16 +90,19 @@ def check_network(
             "A function can be wrapped: `keras.Model(inputs, function(inputs))`."
         )
     output_shape = tuple(output_shape)
+    _check_declared_inputs(name, network, inputs)
     arguments = list(inputs) if len(inputs) > 1 else inputs[0]
     try:
         # A symbolic call also builds a network that was not called yet.
         received = tuple(network(arguments).shape)
     except Exception as error:
-        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in inputs)
-        raise ValueError(
-            f"`{name}` could not be called on {'[x, condition]' if len(inputs) > 1 else 'x'} of shape "
-            f"{shapes}: {error}"
-        ) from error
+        hint = ""
+        if len(inputs) > 1 and not hasattr(network, "inputs") and "int" in inputs[1].dtype:
+            hint = (
+                "\nA network that declares no inputs gets the numbers of classes; for one-hot vectors make "
+                "it functional, `keras.Model([x, condition], output)`."
+            )
+        raise ValueError(f"{_not_callable(name, inputs)}: {error}{hint}") from error
     if received[1:] != output_shape:
         raise ValueError(
             f"`{name}` must end in {math.prod(output_shape)} {'raw ' if raw else ''}outputs of shape "
@@ -116,25 +119,42 @@ def check_network(
         )
 
 
-# Activation -> its bounds, and how bytes get there.
-_BOUNDS = {
-    "tanh": (-1.0, 1.0, "`x / 127.5 - 1`"),
-    "sigmoid": (0.0, 1.0, "`x / 255`"),
-    "hard_sigmoid": (0.0, 1.0, "`x / 255`"),
-}
-_MOVES_VALUES = (keras.layers.Reshape, keras.layers.Cropping2D, keras.layers.Flatten, keras.layers.Permute)
+def _not_callable(name: str, inputs: Sequence) -> str:
+    """That a network could not be called, and on what."""
+    shapes = ", ".join(str(tuple(tensor.shape)) for tensor in inputs)
+    return f"`{name}` could not be called on {'[x, condition]' if len(inputs) > 1 else 'x'} of shape {shapes}"
 
 
-def output_range(network: keras.layers.Layer) -> ValueRange:
-    """The values that a network can give, read off its last activation; any, if it says nothing."""
-    layer = network
-    while getattr(layer, "layers", None):
-        # Layers that only move values about do not count.
-        inner = (part for part in reversed(layer.layers) if not isinstance(part, _MOVES_VALUES))
-        layer = next(inner, None)
-    name = getattr(getattr(layer, "activation", None), "__name__", "")
-    if name not in _BOUNDS:
-        return ValueRange()
-    low, high, bytes_to_range = _BOUNDS[name]
-    advice = f"The network ends in {name}: scale the data to that range, bytes by {bytes_to_range}."
-    return ValueRange(low, high, advice=advice)
+def _check_declared_inputs(name: str, network: keras.layers.Layer, inputs: Sequence) -> None:
+    """Refuses a network that declares other inputs, which a symbolic call would not notice."""
+    declared = getattr(network, "inputs", None)
+    if not isinstance(declared, (list, tuple)):
+        return
+    shapes = ", ".join(str(tuple(tensor.shape)) for tensor in declared)
+    if len(declared) != len(inputs):
+        advice = (
+            "Build the model with `num_classes=` or `condition_shape=` for a network of `[x, condition]`."
+        )
+        if len(inputs) > 1:
+            advice = (
+                "The networks of a conditional model take both; one that does without the condition is "
+                "`keras.Model([x, condition], network(x))`."
+            )
+        raise ValueError(
+            f"{_not_callable(name, inputs)}: it takes {len(declared)}, of shape {shapes}. {advice}"
+        )
+    for tensor, wanted in zip(inputs, declared, strict=True):
+        if not _takes(tuple(wanted.shape[1:]), tuple(tensor.shape[1:])):
+            raise ValueError(
+                f"{_not_callable(name, inputs)}: it takes {shapes}. Declare its inputs in these shapes, "
+                "the condition last."
+            )
+
+
+def _takes(wanted: tuple, given: tuple) -> bool:
+    """Whether an input takes rows of a shape: Keras adds or removes a last axis of 1 by itself."""
+    if len(wanted) != len(given):
+        longer, shorter = (wanted, given) if len(wanted) > len(given) else (given, wanted)
+        if len(longer) != len(shorter) + 1 or longer[-1] != 1:
+            return False
+    return all(have in (None, want) for have, want in zip(wanted, given, strict=False))

@@ -10,8 +10,17 @@ import tensorflow as tf
 
 from keras_genmod.core.checks import check_integer, describe
 from keras_genmod.core.keras_noise import seed_generators, separate_replicas
+from keras_genmod.training.arguments import unexpected_argument
 
 __all__ = ["Compilable"]
+
+# Arguments of Keras' `compile` that have no meaning here -> what to do instead.
+_REFUSED = {
+    "loss": "The model defines its own objective; choose it in the constructor.",
+    "loss_weights": "Terms are weighted in the constructor, such as `VAE(beta=...)`.",
+    "metrics": "The terms are logged by themselves; measure more in a callback.",
+    "weighted_metrics": "The terms are weighted by `sample_weight` already.",
+}
 
 
 class Compilable:
@@ -76,8 +85,9 @@ class Compilable:
             auto_scale_loss: as in `compile`.
             **keras_options: the arguments of `compile` that Keras knows.
         """
-        _refuse(refused)
+        self._refuse(refused)
         self._check_strategy()
+        self._check_built()
         self._micro_batches = check_integer("micro_batches", own["micro_batches"])
         check_integer("steps_per_execution", keras_options["steps_per_execution"])
         scale = auto_scale_loss and self.dtype_policy.name == "mixed_float16"
@@ -109,6 +119,25 @@ class Compilable:
         self._scaled_here = frozenset(unscaled)
         separate_replicas(seed_generators(self))
         self._compile_options = {**own, **keras_options, "auto_scale_loss": auto_scale_loss}
+
+    def _check_built(self) -> None:
+        """Refuses layers without weights yet, for which the optimizers could have no slots."""
+        unbuilt = [layer.name for layer in self._flatten_layers(include_self=False) if _waits(layer)]
+        if unbuilt:
+            raise ValueError(
+                f"All layers of {type(self).__name__} must have their weights before `compile`, which builds "
+                f"the optimizers; not built yet: {', '.join(unbuilt)}. Build networks in the constructor: "
+                "give a `keras.Sequential` a `keras.Input`, make functional models, or call each layer once, "
+                "`self.network(keras.Input((784,)))`."
+            )
+
+    def _refuse(self, arguments: Mapping[str, Any]) -> None:
+        """Refuses what a generative model does not take from `compile`."""
+        for name, value in arguments.items():
+            if name not in _REFUSED:
+                raise TypeError(unexpected_argument(self.compile, name))
+            if value is not None:
+                raise ValueError(f"`compile` takes no `{name}`; received {value!r}. {_REFUSED[name]}")
 
     def get_compile_config(self) -> dict:
         """The arguments of `compile`, with the optimizers as they are now."""
@@ -172,19 +201,11 @@ class Compilable:
         return self._xla_on_cpu["dense" if dense else "other"]
 
 
-def _refuse(arguments: Mapping[str, Any]) -> None:
-    """Refuses what a generative model does not take from `compile`."""
-    advice = {
-        "loss": "The model defines its own objective; choose it in the constructor.",
-        "loss_weights": "Terms are weighted in the constructor, such as `VAE(beta=...)`.",
-        "metrics": "The terms are logged by themselves; measure more in a callback.",
-        "weighted_metrics": "The terms are weighted by `sample_weight` already.",
-    }
-    for name, value in arguments.items():
-        if name not in advice:
-            raise TypeError(f"compile() got an unexpected argument {name!r}.")
-        if value is not None:
-            raise ValueError(f"`compile` takes no `{name}`; received {value!r}. {advice[name]}")
+def _waits(layer: keras.layers.Layer) -> bool:
+    """Whether a layer will create weights when it is first called, as far as one can see."""
+    # Merging layers have none; the layers of a `Sequential` are asked themselves.
+    without = isinstance(layer, (keras.src.layers.merging.base_merge.Merge, keras.Sequential))
+    return not (layer.built or without or type(layer).build is keras.layers.Layer.build)
 
 
 def _check_names(names: Sequence[str]) -> None:

@@ -13,6 +13,8 @@ import tensorflow_probability as tfp
 
 from keras_genmod.core.checks import ValueRange
 from keras_genmod.distributions.heads import BernoulliHead, get_head
+from keras_genmod.distributions.real_heads import GaussianHead, StudentTHead
+from keras_genmod.networks.activations import check_reach, output_bounds
 from keras_genmod.networks.defaults import check_network, default_decoder, default_encoder
 from keras_genmod.serving.endpoints import Endpoint
 from keras_genmod.training.generative_model import GenerativeModel
@@ -46,11 +48,10 @@ class EncoderDecoder(GenerativeModel):
     ) -> None:
         super().__init__(event_shape, **kwargs)
         self._likelihood_head = head = get_head(likelihood, self.event_shape, self.real_dtype)
-        condition = [self._condition_spec.keras_input()] if self._condition_spec else []
         if encoder is None:
             encoder = self._default_encoder()
         code_shape, meaning = self._expected_code(encoder)
-        inputs = [keras.Input(self.event_shape), *condition]
+        inputs = self._inputs_of("encoder", encoder, self.event_shape)
         check_network("encoder", encoder, inputs, code_shape, meaning, dtype=self.real_dtype)
         input_shape = self._decoder_input_shape(code_shape)
         if decoder is None:
@@ -58,14 +59,17 @@ class EncoderDecoder(GenerativeModel):
         check_network(
             "decoder",
             decoder,
-            [keras.Input(input_shape), *condition],
+            self._inputs_of("decoder", decoder, input_shape),
             head.params_shape,
             f"the parameters of {type(head).__name__}",
             dtype=self.real_dtype,
         )
+        check_reach("decoder", decoder, head.bounds_problem)
         self.encoder = encoder
         self.decoder = decoder
-        self._warned_of_grey = False
+        self._warned_of_grey = self._warned_of_bounds = False
+        of_locations = isinstance(head, (GaussianHead, StudentTHead))
+        self._location_bounds = output_bounds(decoder) if of_locations else None
         self.built = True
 
     # ---- networks -------------------------------------------------------------------------------
@@ -84,6 +88,9 @@ class EncoderDecoder(GenerativeModel):
     def _default_decoder(self, input_shape: tuple[int, ...], params_shape: tuple[int, ...]) -> keras.Model:
         return default_decoder(input_shape, params_shape, **self._network_options(1))
 
+    def _network_for(self, latent: bool) -> str:
+        return "decoder" if latent else "encoder"
+
     # ---- what a family writes -------------------------------------------------------------------
 
     def _code(self, x: tf.Tensor, condition: Any = None, training: bool = False) -> tf.Tensor:
@@ -92,13 +99,14 @@ class EncoderDecoder(GenerativeModel):
 
     def _encoder_inputs(self, x: Any, condition: Any) -> Any:
         """What the encoder is called on: data on the scale of the head, with its condition."""
+        self._refuse_symbolic("x", x)
         x = self._likelihood_head.standardize(tf.cast(x, self.real_dtype))
-        return self._with_condition(x, condition)
+        return self._with_condition(self.encoder, x, condition)
 
     # ---- distributions --------------------------------------------------------------------------
 
     def likelihood(
-        self, z: Any, *, condition: Any = None, training: bool = False
+        self, z: Any, condition: Any = None, *, training: bool = False
     ) -> tfp.distributions.Distribution:
         """The distribution p(x|z).
 
@@ -110,8 +118,9 @@ class EncoderDecoder(GenerativeModel):
         Returns:
             A `tfd.Distribution` of batch shape `[B]` over `event_shape`.
         """
+        self._refuse_symbolic("z", z, latent=True)
         z = tf.cast(z, self.real_dtype)
-        params = self.decoder(self._with_condition(z, condition), training=training)
+        params = self.decoder(self._with_condition(self.decoder, z, condition), training=training)
         return self._likelihood_head.distribution(tf.cast(params, self.real_dtype))
 
     # ---- capabilities ---------------------------------------------------------------------------
@@ -121,41 +130,47 @@ class EncoderDecoder(GenerativeModel):
         z = self._code(x, condition, training)
         return self.likelihood(z, condition=condition, training=training).mean()
 
-    def encode(self, x: Any, *, condition: Any = None) -> tf.Tensor:
+    def encode(self, x: Any, condition: Any = None, *, batch_size: int | None = None) -> tf.Tensor:
         """The codes of examples (for a VAE the posterior means), `[B, latent_dim]`.
 
         Args:
             x: data `[B, *event_shape]`.
             condition: one for all or one per row.
+            batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
         """
-        return self._map_rows("encode", self._code, x, condition)
+        return self._map_rows("encode", self._code, x, condition, batch_size=batch_size)
 
-    def decode(self, z: Any, *, condition: Any = None) -> tf.Tensor:
+    def decode(self, z: Any, condition: Any = None, *, batch_size: int | None = None) -> tf.Tensor:
         """The mean of p(x|z), `[B, *event_shape]`.
 
         Args:
             z: latent vectors `[B, latent_dim]`.
             condition: one for all or one per row.
+            batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
         """
-        return self._map_rows("decode", self._mean, z, condition, latent=True)
+        return self._map_rows("decode", self._mean, z, condition, latent=True, batch_size=batch_size)
 
-    def reconstruct(self, x: Any, *, condition: Any = None) -> tf.Tensor:
+    def reconstruct(self, x: Any, condition: Any = None, *, batch_size: int | None = None) -> tf.Tensor:
         """The mean of p(x|z) at the code of `x`, `[B, *event_shape]`.
 
         Args:
             x: data `[B, *event_shape]`.
             condition: one for all or one per row.
+            batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
         """
-        return self._map_rows("reconstruct", self.call, x, condition)
+        return self._map_rows("reconstruct", self.call, x, condition, batch_size=batch_size)
 
-    def anomaly_score(self, x: Any, *, condition: Any = None) -> tf.Tensor:
+    def anomaly_score(self, x: Any, condition: Any = None, *, batch_size: int | None = None) -> tf.Tensor:
         """The reconstruction error of each example, `[B]` nats; larger is stranger.
 
         Args:
             x: data `[B, *event_shape]`.
             condition: one for all or one per row.
+            batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
         """
-        return self._map_rows("anomaly_score", self._reconstruction_error, x, condition)
+        return self._map_rows(
+            "anomaly_score", self._reconstruction_error, x, condition, batch_size=batch_size
+        )
 
     def _reconstruction_error(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
         """-log p(x|z) at the code of `x`, `[B]` nats."""
@@ -182,6 +197,20 @@ class EncoderDecoder(GenerativeModel):
         super().check_data(x, condition)
         if isinstance(self._likelihood_head, BernoulliHead) and not self._warned_of_grey:
             self._warn_of_grey(np.asarray(x))
+        if self._location_bounds is not None and not self._warned_of_bounds:
+            self._warn_of_bounds(np.asarray(x))
+
+    def _warn_of_bounds(self, x: np.ndarray) -> None:
+        activation, low, high = self._location_bounds
+        # Some values beyond may be noise about the ends.
+        if np.mean((x[:256] < low) | (x[:256] > high)) > 0.05:
+            self._warned_of_bounds = True
+            warnings.warn(
+                f"`decoder` ends in {activation}, so that the likelihood's locations are "
+                f"{self._location_bounds}, and the data has values from {x[:256].min():g} to "
+                f"{x[:256].max():g}. Scale the data, or leave the last layer linear.",
+                stacklevel=4,
+            )
 
     def _warn_of_grey(self, x: np.ndarray) -> None:
         # A few rows tell: binary data has none between.

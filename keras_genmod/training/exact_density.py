@@ -38,35 +38,38 @@ class ExactDensity:
         condition = self._condition_spec.rows(condition, x.shape[0] or tf.shape(x)[0])
         return self._log_prob(x, condition, training)
 
-    def log_prob(self, x: Any, *, condition: Any = None) -> tf.Tensor:
+    def log_prob(self, x: Any, condition: Any = None, *, batch_size: int | None = None) -> tf.Tensor:
         """The exact log-density log p(x), `[B]` nats.
 
         Args:
             x: data `[B, *event_shape]`.
             condition: one for all or one per row.
+            batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
         """
-        return self._map_rows("log_prob", self._log_prob, x, condition)
+        return self._map_rows("log_prob", self._log_prob, x, condition, batch_size=batch_size)
 
-    def bits_per_dim(self, x: Any, *, condition: Any = None) -> tf.Tensor:
+    def bits_per_dim(self, x: Any, condition: Any = None, *, batch_size: int | None = None) -> tf.Tensor:
         r"""$-\log_2 p(x) / D$, `[B]` bits.
 
         Args:
             x: data `[B, *event_shape]`.
             condition: one for all or one per row.
+            batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
         """
-        return self._map_rows("bits_per_dim", self._bits_per_dim, x, condition)
+        return self._map_rows("bits_per_dim", self._bits_per_dim, x, condition, batch_size=batch_size)
 
     def _bits_per_dim(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
         return -self._log_prob(x, condition) / (math.prod(self.event_shape) * math.log(2.0))
 
-    def anomaly_score(self, x: Any, *, condition: Any = None) -> tf.Tensor:
+    def anomaly_score(self, x: Any, condition: Any = None, *, batch_size: int | None = None) -> tf.Tensor:
         """-log p(x), `[B]` nats, larger = stranger.
 
         Args:
             x: data `[B, *event_shape]`.
             condition: one for all or one per row.
+            batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
         """
-        return self._map_rows("anomaly_score", self._score, x, condition)
+        return self._map_rows("anomaly_score", self._score, x, condition, batch_size=batch_size)
 
     def _score(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
         return -self._log_prob(x, condition)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -13,6 +14,8 @@ from keras_genmod.core.files import check_path, is_remote
 from keras_genmod.core.replicas import is_chief
 from keras_genmod.serving.endpoints import Endpoint
 from keras_genmod.serving.export import export_saved_model
+from keras_genmod.training.arguments import unexpected_argument
+from keras_genmod.training.onnx import export_onnx
 
 __all__ = ["Exportable"]
 
@@ -53,31 +56,35 @@ class Exportable:
 
         Args:
             filepath: the version folder, such as `"serving/vae/1"`: TensorFlow Serving looks for
-                whole numbers. With a scheme that TensorFlow knows, as in `"gs://bucket/vae/1"`, it must not
+                integer names. With a scheme that TensorFlow knows, as in `"gs://bucket/vae/1"`, it must not
                 exist yet.
-            format: other formats go to `keras.Model.export`, with `**kwargs`.
+            format: "tf_saved_model". Other formats go to `keras.Model.export`, with `**kwargs`, and hold what
+                `call` computes; "onnx" needs tf2onnx, and a file that has operations unknown to ONNX is not
+                written.
             verbose: whether to list the signatures.
-            overwrite: whether to replace an existing folder.
+            overwrite: whether to replace an existing folder or file.
             max_samples, num_samples: as in `endpoints`.
             warmup: whether to write warm-up records for TensorFlow Serving too; needs
                 `keras_genmod[serving]`.
             **kwargs: for other formats.
 
         Raises:
-            ValueError: for an existing folder without `overwrite`, or a path that cannot be written.
+            ValueError: for an existing folder without `overwrite`, a path that cannot be written, or a `call`
+                that the format cannot hold.
+            ImportError: without the package that a format needs.
         """
-        if format != "tf_saved_model":
-            if is_remote(check_path(filepath)):
-                raise ValueError(
-                    f"Only the format 'tf_saved_model' is written to remote paths; received {format!r} and "
-                    f"{os.fspath(filepath)!r}. Export to a local path and copy it there."
-                )
-            super().export(filepath, format=format, verbose=verbose, **kwargs)
-            return
-        if kwargs:
-            raise TypeError(f"export() got unexpected arguments {sorted(kwargs)}.")
+        if format != "tf_saved_model" and is_remote(check_path(filepath)):
+            raise ValueError(
+                f"Only the format 'tf_saved_model' is written to remote paths; received {format!r} and "
+                f"{os.fspath(filepath)!r}. Export to a local path and copy it there."
+            )
         if not is_chief(self.distribute_strategy):
             return
+        if format != "tf_saved_model":
+            self._on_one_device()._export_call(filepath, format, overwrite, {"verbose": verbose, **kwargs})
+            return
+        if kwargs:
+            raise TypeError(unexpected_argument(self.export, next(iter(kwargs))))
         check_integer("max_samples", max_samples)
         check_integer("num_samples", num_samples)
         model = self._on_one_device()
@@ -91,6 +98,37 @@ class Exportable:
             verbose=bool(verbose),
             warmup=warmup,
         )
+
+    def _export_call(
+        self, filepath: str | os.PathLike, format: str, overwrite: bool, options: dict[str, Any]
+    ) -> None:
+        """Writes what `call` computes, in a format of Keras'."""
+        self._require_call()
+        if os.path.exists(filepath) and not overwrite:
+            raise ValueError(
+                f"`filepath` must not exist; received the existing {os.fspath(filepath)!r}. Choose another "
+                "name, or pass `overwrite=True`."
+            )
+        # Keras takes the signature from a first call, which these models need not have had.
+        options = {"input_signature": self._export_signature(), **options}
+
+        def write(path: str | os.PathLike) -> None:
+            super(Exportable, self).export(path, format=format, **options)
+
+        if format != "onnx":
+            write(filepath)
+            return
+        networks = [name for name, value in vars(self).items() if isinstance(value, keras.Model)]
+        parts = " or ".join(f"`model.{name}.export(filepath, format='onnx')`" for name in networks)
+        advice = "A SavedModel, `format='tf_saved_model'`, holds it."
+        if parts:
+            advice = f"Export a network of it, {parts}, or a SavedModel, `format='tf_saved_model'`."
+        export_onnx(filepath, write, name=f"`call` of this {type(self).__name__}", advice=advice)
+
+    def _export_signature(self) -> list:
+        """The one argument of a call, `x` or `[x, condition]`, as Keras' exporters take it."""
+        specs = list(self.endpoints()[self._default_endpoint].inputs.values())
+        return specs if len(specs) == 1 else [specs]
 
     def _on_one_device(self) -> Any:
         """This model, or its copy outside the strategy: a server knows no replicas."""
@@ -115,6 +153,7 @@ class Exportable:
         return {"condition": self._condition_spec.tensor_spec()} if self._condition_spec else {}
 
     def _call_endpoint(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        self._require_call()
         arguments = {} if condition is None else {"condition": condition}
         return {"output": self(x, training=False, **arguments)}
 

@@ -29,6 +29,7 @@ from keras_genmod.core.noise import (
 from keras_genmod.core.replicas import sum_over_replicas
 from keras_genmod.core.rows import GraphCache
 from keras_genmod.metrics.means import TermMeans
+from keras_genmod.training.arguments import ExplainsCalls, explained
 from keras_genmod.training.compiling import Compilable
 from keras_genmod.training.exporting import Exportable
 from keras_genmod.training.fitting import Fittable
@@ -47,15 +48,20 @@ from keras_genmod.training.step import (
 __all__ = ["GenerativeModel"]
 
 
-class GenerativeModel(Compilable, Fittable, RowWise, Saveable, Exportable, keras.Model):
+class GenerativeModel(Compilable, Fittable, RowWise, Saveable, Exportable, ExplainsCalls, keras.Model):
     """Base of all families: a `keras.Model` whose objective is a sum of named terms.
 
     A family with one objective writes `loss_terms` (and `term_weights` if not all weights are 1); the
     step, noise, replicas, logs, data checks, saving and export are here.
 
+    A condition stands second, behind the rows that it belongs to: `fit(x, condition)`,
+    `log_prob(x, condition)`, `decode(z, condition)`, `model([x, condition])`. `sample` takes it by name,
+    `sample(10, condition=3)`, since a bare number there could be a seed.
+
     Args:
         event_shape: shape of one example, such as `(784,)` or `(28, 28, 1)`.
-        num_classes: for a model conditioned on classes: how many; conditions are int `[B]`.
+        num_classes: for a model conditioned on classes: how many; conditions are int `[B]` or one-hot
+            `[B, num_classes]`.
         condition_shape: for a model conditioned on arrays: the shape of one; conditions are float
             `[B, *condition_shape]`.
         seed: of initial weights of default networks, of all noise and of the order of the data. None
@@ -69,6 +75,7 @@ class GenerativeModel(Compilable, Fittable, RowWise, Saveable, Exportable, keras
     # batch is left out of their means; if every batch is, they and the objective are NaN.
     batch_statistics: Mapping[str, int] = {}
 
+    @explained
     def __init__(
         self,
         event_shape: Sequence[int],
@@ -144,6 +151,14 @@ class GenerativeModel(Compilable, Fittable, RowWise, Saveable, Exportable, keras
             "seed": None if self.seed is None else self.seed + number,
         }
 
+    def _require_call(self) -> None:
+        """Refuses to answer by `call` where a subclass has written none."""
+        if type(self).call is keras.Model.call:
+            raise TypeError(
+                f"{type(self).__name__} must define `call(self, x, condition=None, training=False)`: "
+                "`predict` and `export` give what it computes, such as a reconstruction or a log-density."
+            )
+
     # ---- players --------------------------------------------------------------------------------
 
     def players(self) -> Sequence[Player]:
@@ -189,7 +204,7 @@ class GenerativeModel(Compilable, Fittable, RowWise, Saveable, Exportable, keras
 
     def _unpack(self, data: Any) -> Batch:
         batch = unpack(data)
-        # Bytes and booleans become floats here, a batch at a time, and one-hot vectors become classes.
+        # Bytes and booleans become floats here and one-hot classes numbers, a batch at a time.
         x = keras.tree.map_structure(lambda x: tf.cast(x, self.real_dtype), batch.x)
         return batch._replace(x=x, condition=self._condition_spec.standardize(batch.condition))
 
@@ -254,6 +269,7 @@ class GenerativeModel(Compilable, Fittable, RowWise, Saveable, Exportable, keras
 
     def predict_step(self, data: Any) -> Any:
         """What `call` gives; unlike Keras' own, it passes the condition on."""
+        self._require_call()
         batch = self._unpack(data)
         if self._condition_spec:
             self._condition_spec.check_presence(batch.condition)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -12,6 +13,7 @@ from keras_genmod.core.checks import ValueRange, check_integer, check_rows
 from keras_genmod.core.noise import row_seeds
 from keras_genmod.core.precision import real_dtype
 from keras_genmod.core.rows import map_rows
+from keras_genmod.networks.conditions import network_condition, network_inputs
 from keras_genmod.serving.endpoints import Endpoint
 
 __all__ = ["ROWS_PER_PASS", "RowWise", "SamplesByRow"]
@@ -44,22 +46,93 @@ class RowWise:
         """The values of latent variables."""
         return ValueRange()
 
-    def _with_condition(self, x: tf.Tensor, condition: Any) -> Any:
-        """The argument of a network: `x`, or `[x, condition]` with one condition a row."""
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """What `call` gives; `model([x, condition])` is `model(x, condition)`, as for any Keras network."""
+        if args and isinstance(args[0], (list, tuple)):
+            x, *others = self._taken_apart(args[0], len(args) > 1 or kwargs.get("condition") is not None)
+            args = (x, *others, *args[1:])
+        if len(args) > 1 and args[1] is not None and not hasattr(args[1], "shape"):
+            # A number or a list: Keras takes only tensors by position.
+            args = (args[0], np.asarray(args[1]), *args[2:])
+        return super().__call__(*args, **kwargs)
+
+    def _taken_apart(self, inputs: Any, has_condition: bool) -> list:
+        """`x`, or `x` and the condition, of a list."""
+        if not any(hasattr(part, "shape") for part in inputs):
+            return [np.asarray(inputs)]
+        most = 2 if self._condition_spec and not has_condition else 1
+        if len(inputs) > most:
+            name = type(self).__name__
+            if has_condition:
+                wanted = "is given a condition beside `x`"
+            elif self._condition_spec:
+                wanted = "is conditional and takes `[x, condition]`"
+            else:
+                wanted = "is unconditional and takes `x` alone"
+            raise ValueError(
+                f"This {name} {wanted}; received a list of {len(inputs)}. Stack the rows of one array with "
+                "`np.stack`; for conditions build the model with `num_classes=` or `condition_shape=`."
+            )
+        return list(inputs)
+
+    def _with_condition(self, network: Any, x: tf.Tensor, condition: Any) -> Any:
+        """The argument of a network: `x`, or `[x, condition]` with one condition a row as it takes them."""
         condition = self._condition_spec.rows(condition, x.shape[0] or tf.shape(x)[0])
-        return x if condition is None else [x, condition]
+        if condition is None:
+            return x
+        return [x, network_condition(network, condition, self._condition_spec)]
+
+    def _inputs_of(self, name: str, network: Any, shape: Sequence[int]) -> list[keras.KerasTensor]:
+        """What a network of the model is called on, symbolically: rows of a shape, and the condition."""
+        return network_inputs(name, network, keras.Input(shape), self._condition_spec)
 
     def _map_rows(
-        self, key: Any, function: Callable, x: Any, condition: Any, *, latent: bool = False
+        self,
+        key: Any,
+        function: Callable,
+        x: Any,
+        condition: Any,
+        *,
+        latent: bool = False,
+        batch_size: int | None = None,
     ) -> tf.Tensor:
         """A row-wise function of data and conditions over many rows in bounded memory."""
+        rows_per_pass = self._batch_size(batch_size)
         x = self._as_rows(x, latent)
         condition = self._condition_spec.rows(condition, x.shape[0] or tf.shape(x)[0])
         graph = self._graphs.get(key, lambda rows: function(*rows))
-        return map_rows(graph, (x, condition), batch_size=self._rows_per_pass)
+        return map_rows(graph, (x, condition), batch_size=rows_per_pass)
+
+    def _batch_size(self, batch_size: int | None, otherwise: int | None = None) -> int:
+        """Rows in one pass: the caller's number, or the model's own."""
+        if batch_size is None:
+            return self._rows_per_pass if otherwise is None else otherwise
+        return check_integer("batch_size", batch_size)
+
+    def _network_for(self, latent: bool) -> str | None:
+        """Name of the network that takes latent vectors or data, where the model has one."""
+        return None
+
+    def _refuse_symbolic(self, name: str, value: Any, latent: bool = False) -> None:
+        """Refuses the symbolic input of another Keras model, and says what to call in its place."""
+        if not isinstance(value, keras.KerasTensor):
+            return
+        network = self._network_for(latent)
+        inputs = f"[{name}, condition]" if self._condition_spec else name
+        part = f"model({inputs})"
+        advice = f"Inside another Keras model call the model itself, `{part}`"
+        if network is not None:
+            part = f"model.{network}({inputs})"
+            shape = tuple(getattr(self, network).output_shape)
+            advice += f", or its network `{part}`, which gives raw outputs of shape {shape}"
+        raise TypeError(
+            f"`{name}` must be an array or tensor; received a KerasTensor, which has no values. {advice}:\n"
+            f"    h = {part}\n    keras.Model({inputs}, keras.layers.Dense(1)(h))"
+        )
 
     def _as_rows(self, x: Any, latent: bool = False) -> tf.Tensor:
         """Data or latent variables as a checked tensor."""
+        self._refuse_symbolic("z" if latent else "x", x, latent)
         symbolic = tf.is_tensor(x) and not hasattr(x, "numpy")
         x = x if tf.is_tensor(x) else np.asarray(x)
         name, shape = ("z", self._latent_shape()) if latent else ("x", self.event_shape)
@@ -82,14 +155,17 @@ class SamplesByRow:
         """One sample a row, from its own seed `[2]`: what a family writes."""
         raise TypeError(f"{type(self).__name__} must define `_sample_rows`.")
 
-    def _sample(self, num_samples: int, condition: Any, seed: Any, **options: Any) -> tf.Tensor:
+    def _sample(
+        self, num_samples: int, condition: Any, seed: Any, batch_size: int | None, **options: Any
+    ) -> tf.Tensor:
         """`num_samples` samples; `options` are those of `_sample_rows`."""
         num_samples = check_integer("num_samples", num_samples)
+        rows_per_pass = self._batch_size(batch_size, ROWS_PER_PASS)
         seeds = row_seeds(self._sampling_seed(seed), 0, num_samples)
         condition = self._condition_spec.rows(condition, num_samples)
         key = ("sample", *sorted(options.items()))
         graph = self._graphs.get(key, lambda rows: self._sample_rows(*rows, **options))
-        return map_rows(graph, (seeds, condition), batch_size=ROWS_PER_PASS)
+        return map_rows(graph, (seeds, condition), batch_size=rows_per_pass)
 
     def _sample_endpoints(self, max_samples: int) -> dict[str, Endpoint]:
         """`sample`, of a number of samples and one seed, and `sample_rows`, of one seed a row."""

@@ -82,13 +82,15 @@ class Saveable:
         if path.startswith("hf://"):
             super().save(path, overwrite=overwrite, zipped=zipped, **kwargs)
             return
+        is_folder = zipped is False and not path.endswith((".h5", ".hdf5"))
+        if not path.endswith(".keras") and not is_folder:
+            raise ValueError(
+                f"`filepath` must end in '.keras'; received {path!r}. HDF5 files cannot hold these models. "
+                "For the weights alone use `save_weights('name.weights.h5')`, for a server `export`."
+            )
         _check_overwrite(path, overwrite)
         if zipped is False:
             self._save_folder(path, **kwargs)
-            return
-        if not path.endswith(".keras"):
-            # Keras' error says which endings there are.
-            super().save(path, overwrite=True, zipped=zipped, **kwargs)
             return
         with replacing_file(path) as temporary:
             super().save(temporary, overwrite=True, zipped=zipped, **kwargs)

@@ -41,7 +41,7 @@ class NoiselessGAN(kg.GAN):
 
     def shared_forward(self, x, *, condition=None, training=False, seed=None):
         z = tf.reshape(x, [tf.shape(x)[0], -1])[:, : self.latent_dim]
-        generated = self.generator(self._with_condition(z, condition), training=training)
+        generated = self.generator(self._with_condition(self.generator, z, condition), training=training)
         return tf.cast(generated, self.real_dtype)
 
 

@@ -221,8 +221,14 @@ def test_paths_of_exports_and_files(tmp_path):
     vae.export(tmp_path / "vae" / "1", overwrite=True)
     with pytest.raises(ValueError):
         vae.save(file / "model.keras")
-    with pytest.raises(ValueError, match="keras"):
-        vae.save(tmp_path / "model.h6")
+    for name in ("model.h5", "model.hdf5", "model.h6", "model"):
+        with pytest.raises(
+            ValueError, match=rf"must end in '.keras'; received '.*{name}'.*save_weights.*export"
+        ):
+            vae.save(tmp_path / name)
+    for name in ("model.h5", "model.keras", "model"):
+        with pytest.raises(ValueError, match=r"must end in `\.weights\.h5`"):
+            vae.save_weights(tmp_path / name)
     vae.save(tmp_path / "model.keras")
     with pytest.raises(ValueError, match="overwrite=True"):
         vae.save(tmp_path / "model.keras", overwrite=False)
@@ -310,3 +316,91 @@ def test_a_served_sample_is_bounded(tmp_path):
     assert len(kg.serving.call(tmp_path / "1", "sample", request)["x"]) == 5
     with pytest.raises(RuntimeError, match="num_samples must be from 1 to 5"):
         kg.serving.call(tmp_path / "1", "sample", {**request, "num_samples": np.int32(6)})
+
+
+def decoder_of_classes(shape, encode, dtype=None):
+    z, label = keras.Input((2,)), keras.Input(shape, dtype=dtype)
+    h = keras.layers.Concatenate()([z, encode(label)])
+    return keras.Model([z, label], keras.layers.Dense(6)(h))
+
+
+def test_classes_are_the_same_however_they_are_written_and_embedded():
+    labels = np.arange(12) % 3
+    one_hot = np.eye(3, dtype="float32")[labels]
+    plain = decoder_of_classes((3,), lambda c: c)
+    encoding = keras.layers.CategoryEncoding(3, output_mode="one_hot")
+    encoded = decoder_of_classes((), encoding, "int32")
+    encoded.set_weights(plain.get_weights())
+    vae = model(num_classes=3, decoder=plain)
+    same = kg.VAE((6,), latent_dim=2, num_classes=3, encoder=vae.encoder, decoder=encoded, seed=0)
+    expected = vae.reconstruct(X, condition=labels)
+    np.testing.assert_array_equal(same.reconstruct(X, condition=one_hot), expected)
+    history = {}
+    for name, condition in {"numbers": labels, "one-hot": one_hot, "column": labels[:, None]}.items():
+        np.testing.assert_array_equal(vae.reconstruct(X, condition=condition), expected)
+        np.testing.assert_array_equal(vae.predict((X, condition), verbose=0), expected)
+        draws = vae.sample(12, condition=condition, seed=1)
+        np.testing.assert_array_equal(draws, vae.sample(12, condition=labels, seed=1))
+        fresh = model(num_classes=3, decoder=keras.models.clone_model(plain))
+        fresh.decoder.set_weights(plain.get_weights())
+        batches = tf.data.Dataset.from_tensor_slices((X, condition)).batch(5)
+        history[name] = [
+            fresh.fit(X, condition, batch_size=5, class_weight={0: 2.0}, verbose=0).history["loss"],
+            fresh.fit(batches, verbose=0).history["loss"],
+            fresh.evaluate(X, condition, verbose=0),
+        ]
+    assert history["one-hot"] == history["column"] == history["numbers"]
+    with pytest.raises(ValueError, match="one-hot rows"):
+        vae.fit(X, one_hot / 2, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (lambda: kg.VAE((6,), latent_dim=2, decoder=ending("sigmoid", 6)), "`decoder` ends in sigmoid"),
+        (lambda: kg.IWAE((6,), latent_dim=2, encoder=ending("relu", 4)), "`encoder` ends in relu"),
+        (
+            lambda: kg.Autoencoder(
+                (6,), likelihood=kg.distributions.CategoricalHead(2), decoder=ending("softmax", 12)
+            ),
+            "CategoricalHead",
+        ),
+        (lambda: kg.WGAN_GP((6,), discriminator=ending("tanh", 1)), "`discriminator` ends in tanh"),
+        (lambda: kg.FactorVAE((6,), discriminator=ending("sigmoid", 1)), "`discriminator` ends in sigmoid"),
+    ],
+)
+def test_networks_that_end_in_the_wrong_activation(build, words):
+    with pytest.raises(ValueError, match=words):
+        build()
+
+
+def ending(activation, units):
+    return keras.Sequential([keras.layers.Dense(units), keras.layers.Activation(activation)])
+
+
+def test_data_beyond_the_bounds_of_the_means_is_warned_of():
+    def bounded():
+        network = ending("sigmoid", 6)
+        autoencoder = kg.Autoencoder((6,), latent_dim=3, decoder=network, likelihood="gaussian", seed=0)
+        autoencoder.compile()
+        return autoencoder
+
+    autoencoder = bounded()
+    with pytest.warns(
+        UserWarning, match=r"`decoder` ends in sigmoid.*from 0 to 1.*from 0 to 100.*Scale the data"
+    ):
+        autoencoder.fit(X * 100, verbose=0)
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        autoencoder.fit(X * 100, verbose=0)
+        bounded().fit(X, verbose=0)
+
+
+def test_activations_that_are_right_where_they_stand():
+    kg.Autoencoder(
+        (6,), latent_dim=3, encoder=ending("relu", 3), decoder=ending("sigmoid", 6), likelihood="gaussian"
+    )
+    kg.GAN((6,), generator=ending("tanh", 6), discriminator=ending("leaky_relu", 1))
+    kg.GAN((6,), generator=ending("sigmoid", 6), discriminator=ending("sigmoid", 1), loss="least_squares")

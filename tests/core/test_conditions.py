@@ -30,7 +30,7 @@ def test_shape_of_a_condition_is_a_shape():
 
 def test_truth_and_description():
     assert CLASSES and ARRAYS and not NONE
-    assert str(CLASSES) == "whole numbers [batch] from 0 to 9"
+    assert str(CLASSES) == "whole numbers [batch] from 0 to 9 or one-hot vectors [batch, 10]"
     assert str(ARRAYS) == "floats [batch, 2, 3]"
     assert str(ConditionSpec.of(None, ())) == "floats [batch]"
 
@@ -97,7 +97,7 @@ def test_conditional_model_needs_one(spec):
         ([0, 1, 10, 2], "from 0 to 10"),
         ([0, 1, 1.5, 2], "received fractions"),
         ([0, 1, np.nan, 2], "finite"),
-        (np.zeros((4, 10)), r"must have shape \[batch\]; received \(4, 10\)"),
+        (np.zeros((4, 2, 1)), r"must have shape \[batch\]; received \(4, 2, 1\)"),
     ],
 )
 def test_what_is_no_class_is_refused(value, words):
@@ -135,3 +135,77 @@ def test_symbolic_conditions_follow_the_same_rule(spec, one):
 def test_symbolic_conditions_of_another_shape_are_refused_when_the_graph_is_made(shape):
     with pytest.raises(ValueError, match=r"must have shape \[batch, 2, 3\]"):
         tf.function(lambda c: ARRAYS.rows(c, 5)).get_concrete_function(tf.TensorSpec(shape))
+
+
+LABELS = np.array([3, 0, 9, 3])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.eye(10, dtype="float32")[LABELS],
+        np.eye(10, dtype=int)[LABELS],
+        np.eye(10, dtype=bool)[LABELS],
+        tf.one_hot(LABELS, 10),
+        np.eye(10)[LABELS].tolist(),
+        LABELS[:, None],
+        LABELS[:, None].astype("float32"),
+    ],
+    ids=["floats", "integers", "booleans", "tensor", "list", "column", "column of floats"],
+)
+def test_one_hot_vectors_and_columns_are_classes(value):
+    CLASSES.check_values(value)
+    rows = CLASSES.rows(value, 4)
+    assert rows.dtype == tf.int32
+    np.testing.assert_array_equal(rows, LABELS)
+    np.testing.assert_array_equal(CLASSES.standardize(np.asarray(value)), LABELS)
+
+
+@pytest.mark.parametrize("width", [10, 1, None])
+def test_graphs_take_them_too_where_the_width_is_known_late(width):
+    graph = tf.function(CLASSES.standardize).get_concrete_function(tf.TensorSpec([None, width]))
+    if width != 1:
+        np.testing.assert_array_equal(graph(tf.one_hot(LABELS, 10)), LABELS)
+    if width != 10:
+        np.testing.assert_array_equal(graph(tf.constant(LABELS[:, None], tf.float32)), LABELS)
+
+
+def test_one_graph_takes_numbers_and_vectors():
+    graph = tf.function(lambda c: CLASSES.rows(CLASSES.standardize(c), 4))
+    graph = graph.get_concrete_function(tf.TensorSpec(None))
+    for value in (LABELS, LABELS[:, None], np.eye(10)[LABELS]):
+        np.testing.assert_array_equal(graph(tf.constant(value, tf.float32)), LABELS)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (
+            np.full((2, 10), 0.1),
+            r"one-hot rows.*0\.1.*in row 0 \(2 such rows\).*argmax.*condition_shape=\(10,\)",
+        ),
+        (np.eye(10)[:2] + np.eye(10)[1:3], r"one-hot rows.*1\., 1\..*in row 0"),
+        (np.zeros((2, 10)), r"one-hot rows.*in row 0"),
+        (np.array([[11], [3]]), r"\[0, 9\]; received values from 3 to 11"),
+        (np.zeros((2, 5)), r"must have shape \[batch\]; received \(2, 5\)"),
+    ],
+)
+def test_rows_that_are_not_one_hot_are_refused(value, words):
+    for check in (CLASSES.check_values, lambda c: CLASSES.rows(c, 2)):
+        with pytest.raises(ValueError, match=words):
+            check(value)
+
+
+def test_one_one_hot_vector_does_not_pass_for_class_numbers():
+    three = ConditionSpec.of(3, None)
+    vector = np.array([0.0, 1.0, 0.0])
+    for num_rows in (3, 5):
+        with pytest.raises(ValueError, match=r"one one-hot vector.*`condition=1`"):
+            three.rows(vector, num_rows)
+    np.testing.assert_array_equal(three.rows(vector.astype(int), 3), [0, 1, 0])
+    np.testing.assert_array_equal(three.rows(np.array([0.0, 1.0, 1.0]), 3), [0, 1, 1])
+
+
+def test_a_keras_tensor_is_refused_with_the_way_out():
+    with pytest.raises(TypeError, match=r"KerasTensor.*`model\(x, condition=condition\)`"):
+        CLASSES.rows(keras.Input((), dtype="int32"), 4)

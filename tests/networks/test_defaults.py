@@ -78,3 +78,41 @@ def test_check_builds_a_network_that_was_never_called():
     check(network)
     kernel, bias = network.get_weights()
     assert kernel.shape == (1, 2) and np.all(bias == 0)
+
+
+class Subclassed(keras.Model):
+    """A network that declares no inputs and takes one-hot vectors."""
+
+    def call(self, inputs):
+        x, c = inputs
+        return keras.ops.concatenate([x, c], axis=-1)
+
+
+def test_a_subclassed_network_is_told_what_classes_look_like():
+    with pytest.raises(
+        ValueError, match=r"(?s)`decoder` could not be called.*gets the numbers of classes.*functional"
+    ):
+        check(Subclassed(), (keras.Input((2,)), CONDITION), (5,))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        ((keras.Input((5,)),), r"called on x of shape \(None, 5\): it takes \(None, 4\)"),
+        (
+            (keras.Input((4,)), CONDITION),
+            r"it takes 1, of shape \(None, 4\).*`keras.Model\(\[x, condition\], network\(x\)\)`",
+        ),
+    ],
+)
+def test_declared_inputs_that_differ_are_named(inputs, words):
+    h = keras.Input((4,))
+    # Flattened, which hides the difference from a symbolic call.
+    network = keras.Model(h, keras.layers.Lambda(lambda x: x[:, :2], output_shape=(2,))(h))
+    with pytest.raises(ValueError, match=words):
+        check(network, inputs, (2,))
+
+
+def test_a_last_axis_of_one_is_added_as_keras_does():
+    h = keras.Input((4, 1))
+    check(keras.Model(h, keras.layers.Flatten()(h)), (keras.Input((4,)),), (4,))

@@ -31,7 +31,8 @@ from keras_genmod.core.registration import register
 from keras_genmod.distributions.priors import standard_normal
 from keras_genmod.losses.adversarial import get_adversarial_loss
 from keras_genmod.models.adversarial.objective import TwoPlayerObjective
-from keras_genmod.networks.defaults import check_network, check_rank, output_range
+from keras_genmod.networks.activations import check_reach, output_range
+from keras_genmod.networks.defaults import check_network, check_rank
 from keras_genmod.networks.discriminators import conv_discriminator, dense_discriminator
 from keras_genmod.networks.generators import conv_generator, dense_generator
 from keras_genmod.serving.endpoints import Endpoint
@@ -170,16 +171,13 @@ class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
             _refuse_options(
                 "discriminator", ("spectral_norm", "minibatch_stddev", "discriminator_conditioning")
             )
-        condition = [self._condition_spec.keras_input()] if self._condition_spec else []
-        z, x = keras.Input((self.latent_dim,)), keras.Input(self.event_shape)
+        z = self._inputs_of("generator", generator, (self.latent_dim,))
+        x = self._inputs_of("discriminator", discriminator, self.event_shape)
         dtype = self.real_dtype
         example = "one example"
-        check_network(
-            "generator", generator, [z, *condition], self.event_shape, example, raw=False, dtype=dtype
-        )
-        check_network(
-            "discriminator", discriminator, [x, *condition], (1,), "the logit of 'real'", dtype=dtype
-        )
+        check_network("generator", generator, z, self.event_shape, example, raw=False, dtype=dtype)
+        check_network("discriminator", discriminator, x, (1,), "the logit of 'real'", dtype=dtype)
+        check_reach("discriminator", discriminator, self._adversarial_loss.bounds_problem)
         self.generator = generator
         self.discriminator = discriminator
         self._check_discriminator()
@@ -255,10 +253,18 @@ class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
     ) -> tf.Tensor:
         averaged = use_ema and self.averaged_generator is not None
         network = self.averaged_generator if averaged else self.generator
-        return tf.cast(network(self._with_condition(z, condition), training=training), self.real_dtype)
+        return tf.cast(
+            network(self._with_condition(network, z, condition), training=training), self.real_dtype
+        )
 
     def sample(
-        self, num_samples: int, *, condition: Any = None, seed: Any = None, use_ema: bool = True
+        self,
+        num_samples: int,
+        *,
+        condition: Any = None,
+        seed: Any = None,
+        use_ema: bool = True,
+        batch_size: int | None = None,
     ) -> tf.Tensor:
         """New examples, `[num_samples, *event_shape]`.
 
@@ -267,14 +273,15 @@ class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
             condition: one for all or one per sample.
             seed: integer or two integers; None draws anew at every call.
             use_ema: whether the averaged generator draws, if the model has one; else the one in training.
+            batch_size: samples in one pass, which bounds the memory; None takes the model's own number.
         """
-        return self._sample(num_samples, condition, seed, use_ema=use_ema)
+        return self._sample(num_samples, condition, seed, batch_size, use_ema=use_ema)
 
     def _sample_rows(self, seeds: tf.Tensor, condition: Any = None, use_ema: bool = True) -> tf.Tensor:
         z = sample_rows(self.prior(), 1, seeds)[:, 0]
         return self._generate(z, condition, use_ema=use_ema)
 
-    def features(self, x: Any, *, condition: Any = None) -> tf.Tensor:
+    def features(self, x: Any, condition: Any = None, *, batch_size: int | None = None) -> tf.Tensor:
         """The discriminator's last features, `[B, F]`: what its logit is linear in.
 
         They are the output of the layer named "features", or else what goes into the last layer.
@@ -282,6 +289,7 @@ class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
         Args:
             x: data `[B, *event_shape]`.
             condition: one for all or one per row.
+            batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
 
         Raises:
             TypeError: for a discriminator that is no functional or sequential network.
@@ -289,7 +297,7 @@ class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
         Reference: Unsupervised Representation Learning with Deep Convolutional Generative Adversarial
         Networks, Radford, Metz and Chintala, 2016 (features for classification).
         """
-        return self._map_rows("features", self._feature_function(), x, condition)
+        return self._map_rows("features", self._feature_function(), x, condition, batch_size=batch_size)
 
     def _feature_function(self) -> Callable:
         network = self.discriminator
@@ -303,10 +311,13 @@ class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
         to_features = keras.Model(network.inputs if self._condition_spec else network.inputs[0], last)
 
         def features(x: tf.Tensor, condition: Any = None) -> tf.Tensor:
-            h = to_features(self._with_condition(x, condition), training=False)
+            h = to_features(self._with_condition(network, x, condition), training=False)
             return tf.cast(tf.reshape(h, [tf.shape(h)[0], -1]), self.real_dtype)
 
         return features
+
+    def _network_for(self, latent: bool) -> str:
+        return "generator" if latent else "discriminator"
 
     # ---- data, endpoints, configuration ---------------------------------------------------------
 

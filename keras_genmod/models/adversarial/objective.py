@@ -43,7 +43,7 @@ class TwoPlayerObjective:
     ) -> tf.Tensor:
         """One generated example beside each real one, with its condition, `[B, *event_shape]`."""
         z = self.prior().sample(tf.shape(x)[0], seed=seed)
-        generated = self.generator(self._with_condition(z, condition), training=training)
+        generated = self.generator(self._with_condition(self.generator, z, condition), training=training)
         return tf.cast(generated, self.real_dtype)
 
     def _discriminator_terms(
@@ -87,7 +87,7 @@ class TwoPlayerObjective:
 
     def _logits(self, x: tf.Tensor, condition: Any, training: bool = False) -> tf.Tensor:
         """The discriminator's logits `[B]`."""
-        logits = self.discriminator(self._with_condition(x, condition), training=training)
+        logits = self.discriminator(self._with_condition(self.discriminator, x, condition), training=training)
         return tf.cast(logits, self.real_dtype)[:, 0]
 
     def _with_noise(self, x: tf.Tensor, training: bool, seed: tf.Tensor, number: int) -> tf.Tensor:

@@ -28,6 +28,7 @@ class AncestralSampling(SamplesByRow):
         seed: Any = None,
         temperature: float = 1.0,
         jit_compile: bool = False,
+        batch_size: int | None = None,
     ) -> tf.Tensor:
         """New examples, `[num_samples, *event_shape]`, drawn exactly from the model.
 
@@ -39,6 +40,7 @@ class AncestralSampling(SamplesByRow):
                 mode; see the head for what that means for mixtures).
             jit_compile: whether XLA compiles the loop, once for each number of samples: some seconds, and
                 several times faster from then on.
+            batch_size: samples in one pass, which bounds the memory; None takes the model's own number.
 
         Cost: about one pass through the network, cut into as many steps as there are variables (`H * W` for
         images); for each of the network's orders where it holds several.
@@ -47,18 +49,20 @@ class AncestralSampling(SamplesByRow):
         temperature = check_number("temperature", temperature, above=0.0)
         seeds = row_seeds(self._sampling_seed(seed), 0, num_samples)
         condition = self._condition_spec.rows(condition, num_samples)
-        return self._generated((seeds, condition, None, None), temperature, jit_compile)
+        rows = (seeds, condition, None, None)
+        return self._generated(rows, temperature, jit_compile, self._batch_size(batch_size, ROWS_PER_PASS))
 
     def inpaint(
         self,
         x: Any,
         mask: Any,
-        *,
         condition: Any = None,
+        *,
         seed: Any = None,
         temperature: float = 1.0,
         num_particles: int = 1,
         jit_compile: bool = False,
+        batch_size: int | None = None,
     ) -> tf.Tensor:
         r"""Examples with the given values, and the others drawn, `[B, *event_shape]`.
 
@@ -88,6 +92,7 @@ class AncestralSampling(SamplesByRow):
             temperature: as in `sample`.
             num_particles: candidates for each row.
             jit_compile: as in `sample`.
+            batch_size: candidates in one pass, which bounds the memory; None takes the model's own number.
 
         Raises:
             ValueError: for a mask of another shape, or with values other than 0 and 1.
@@ -97,6 +102,8 @@ class AncestralSampling(SamplesByRow):
         """
         temperature = check_number("temperature", temperature, above=0.0)
         num_particles = check_integer("num_particles", num_particles)
+        rows_per_pass = self._batch_size(batch_size, ROWS_PER_PASS)
+        self._refuse_symbolic("x", x)
         x = x if tf.is_tensor(x) else np.asarray(x)
         check_rows("x", x, self.event_shape)
         num_rows = x.shape[0]
@@ -109,12 +116,14 @@ class AncestralSampling(SamplesByRow):
         many = [
             None if rows is None else tf.repeat(rows, num_particles, axis=0) for rows in (condition, x, mask)
         ]
-        drawn = self._generated((seeds, *many), temperature, jit_compile, order)
+        drawn = self._generated((seeds, *many), temperature, jit_compile, rows_per_pass, order)
         if num_particles == 1:
             return drawn
         graph = self._graphs.get("log_weights", lambda rows, order: self._log_weights(*rows, order))
         weights = map_rows(
-            lambda rows: graph(rows, order), (drawn, many[2], many[0]), batch_size=self._rows_per_pass
+            lambda rows: graph(rows, order),
+            (drawn, many[2], many[0]),
+            batch_size=self._batch_size(batch_size),
         )
         choices = self._graphs.get("choices", _choices)(
             tf.reshape(weights, [num_rows, num_particles]), seeds[::num_particles]
@@ -168,7 +177,12 @@ class AncestralSampling(SamplesByRow):
         return head.distribution(params).distribution.log_prob(x)
 
     def _generated(
-        self, rows: tuple, temperature: float, jit_compile: bool, order: tf.Tensor | None = None
+        self,
+        rows: tuple,
+        temperature: float,
+        jit_compile: bool,
+        rows_per_pass: int,
+        order: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Examples from `(seeds, condition, given x, mask)`, in bounded memory."""
         uniforms = self._graphs.get("uniforms", self._uniforms)
@@ -183,7 +197,7 @@ class AncestralSampling(SamplesByRow):
             # Outside of the compiled loop: XLA has other generators.
             return loop(uniforms(seeds), *others, order)
 
-        return map_rows(draw, rows, batch_size=ROWS_PER_PASS)
+        return map_rows(draw, rows, batch_size=rows_per_pass)
 
     def _uniforms(self, seeds: tf.Tensor) -> tf.Tensor:
         """Numbers in [0, 1) for each row from its own seed, `[D, B, U]`; the last chooses the order."""

@@ -118,6 +118,7 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
             training: whether layers act as in training.
         """
         self._condition_spec.check_presence(condition)
+        condition = self._condition_spec.standardize(condition)
         base = self.base.distribution(None)
         if condition is not None:
             base = tfd.BatchBroadcast(base, [tf.shape(condition)[0]])
@@ -164,7 +165,15 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
         """The negative log-likelihood, of whole numbers with one draw of the dequantisation's noise."""
         return {"nll": -self._log_prob(x, condition, training, seed)}
 
-    def log_prob(self, x: Any, *, condition: Any = None, num_samples: int = 1, seed: Any = None) -> tf.Tensor:
+    def log_prob(
+        self,
+        x: Any,
+        condition: Any = None,
+        *,
+        num_samples: int = 1,
+        batch_size: int | None = None,
+        seed: Any = None,
+    ) -> tf.Tensor:
         """The log-density log p(x), `[B]` nats; of whole numbers a lower bound on their log-probability.
 
         Args:
@@ -172,6 +181,7 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
             condition: one for all or one per row.
             num_samples: draws of the dequantisation's noise, whose mean density the bound is: it rises with
                 their number. Without a dequantisation the density is exact and has no noise.
+            batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
             seed: of that noise, an integer or two integers; None takes the same at every call.
         """
         num_samples = check_integer("num_samples", num_samples)
@@ -182,41 +192,49 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
         graph = self._graphs.get(
             ("log_prob", num_samples), lambda rows: self._bound(*rows, num_samples=num_samples)
         )
-        return map_rows(graph, (x, condition, seeds), batch_size=self._rows_per_pass)
+        return map_rows(graph, (x, condition, seeds), batch_size=self._batch_size(batch_size))
 
     def bits_per_dim(
-        self, x: Any, *, condition: Any = None, num_samples: int = 1, seed: Any = None
+        self,
+        x: Any,
+        condition: Any = None,
+        *,
+        num_samples: int = 1,
+        batch_size: int | None = None,
+        seed: Any = None,
     ) -> tf.Tensor:
         r"""$-\log_2 p(x) / D$, `[B]` bits.
 
         Args:
-            x, condition, num_samples, seed: as in `log_prob`.
+            x, condition, num_samples, batch_size, seed: as in `log_prob`.
         """
-        log_prob = self.log_prob(x, condition=condition, num_samples=num_samples, seed=seed)
+        log_prob = self.log_prob(x, condition, num_samples=num_samples, batch_size=batch_size, seed=seed)
         return -log_prob / (math.prod(self.event_shape) * math.log(2.0))
 
     # ---- noise and data -------------------------------------------------------------------------
 
-    def encode(self, x: Any, *, condition: Any = None) -> tf.Tensor:
+    def encode(self, x: Any, condition: Any = None, *, batch_size: int | None = None) -> tf.Tensor:
         """The noise z of data, `[B, latent_dim]`; whole numbers are taken at the middle of their interval.
 
         Args:
             x: data `[B, *event_shape]`.
             condition: one for all or one per row.
+            batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
         """
-        return self._map_rows("encode", self._encode, x, condition)
+        return self._map_rows("encode", self._encode, x, condition, batch_size=batch_size)
 
     def _encode(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
         return self._bijector(condition).inverse(x if self._dequantization is None else x + 0.5)
 
-    def decode(self, z: Any, *, condition: Any = None) -> tf.Tensor:
+    def decode(self, z: Any, condition: Any = None, *, batch_size: int | None = None) -> tf.Tensor:
         """The data of noise z, `[B, *event_shape]`.
 
         Args:
             z: noise `[B, latent_dim]`.
             condition: one for all or one per row.
+            batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
         """
-        return self._map_rows("decode", self._decode, z, condition, latent=True)
+        return self._map_rows("decode", self._decode, z, condition, latent=True, batch_size=batch_size)
 
     def _decode(self, z: tf.Tensor, condition: Any = None) -> tf.Tensor:
         x = self._bijector(condition).forward(z)
@@ -227,7 +245,13 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
         return tf.clip_by_value(x, accepted.low, accepted.high) if math.isfinite(accepted.low) else x
 
     def sample(
-        self, num_samples: int, *, condition: Any = None, seed: Any = None, temperature: float = 1.0
+        self,
+        num_samples: int,
+        *,
+        condition: Any = None,
+        seed: Any = None,
+        temperature: float = 1.0,
+        batch_size: int | None = None,
     ) -> tf.Tensor:
         """New examples, `[num_samples, *event_shape]`, drawn exactly from the model.
 
@@ -236,6 +260,7 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
             condition: one for all or one per sample.
             seed: integer or two integers; None draws anew at every call.
             temperature: factor of the standard deviation of the noise, for a standard normal base.
+            batch_size: samples in one pass, which bounds the memory; None takes the model's own number.
 
         Raises:
             ValueError: for a temperature other than 1 with another base.
@@ -246,7 +271,7 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
                 f"`temperature` needs a standard normal base; received {temperature} with a "
                 f"{type(self.base).__name__}. Leave it at 1."
             )
-        return self._sample(num_samples, condition, seed, temperature=temperature)
+        return self._sample(num_samples, condition, seed, batch_size, temperature=temperature)
 
     def _sample_rows(self, seeds: tf.Tensor, condition: Any = None, temperature: float = 1.0) -> tf.Tensor:
         z = sample_rows(self.base.distribution(None), 1, seeds)[:, 0]
@@ -265,7 +290,7 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
         """The values that the first bijection takes."""
         return self.bijections[0].value_range() if self.bijections else ValueRange()
 
-    def initialize(self, x: Any, *, condition: Any = None) -> None:
+    def initialize(self, x: Any, condition: Any = None) -> None:
         """Sets the weights that start from data, such as those of `ActNorm`; `fit` does it with its first.
 
         Args:

@@ -252,15 +252,23 @@ class KernelDensity(SamplesByRow, ExactDensity, GenerativeModel):
         normalizer = tf.reduce_sum(tf.math.log(bandwidths)) + 0.5 * self._size * math.log(2.0 * math.pi)
         return tf.cast(total - normalizer, self.real_dtype)
 
-    def sample(self, num_samples: int, *, condition: Any = None, seed: Any = None) -> tf.Tensor:
+    def sample(
+        self,
+        num_samples: int,
+        *,
+        condition: Any = None,
+        seed: Any = None,
+        batch_size: int | None = None,
+    ) -> tf.Tensor:
         """New examples, `[num_samples, *event_shape]`: training examples with noise.
 
         Args:
             num_samples: how many.
             condition: None; the model takes none.
             seed: integer or two integers; None draws anew at every call.
+            batch_size: samples in one pass, which bounds the memory; None takes the model's own number.
         """
-        return self._sample(num_samples, condition, seed)
+        return self._sample(num_samples, condition, seed, batch_size)
 
     def _sample_rows(self, seeds: tf.Tensor, condition: Any = None) -> tf.Tensor:
         self._check_fitted()

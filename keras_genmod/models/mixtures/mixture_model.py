@@ -134,12 +134,13 @@ class MixtureModel(ExpectationMaximization, _Density):
     def _log_prob(self, x: tf.Tensor, condition: Any = None, training: bool = False) -> tf.Tensor:
         return tf.cast(tf.reduce_logsumexp(self._joint(x), axis=1), self.real_dtype)
 
-    def responsibilities(self, x: Any, *, condition: Any = None) -> tf.Tensor:
+    def responsibilities(self, x: Any, condition: Any = None, *, batch_size: int | None = None) -> tf.Tensor:
         """The probabilities p(k | x) that an example is of each component, `[B, K]`.
 
         Args:
             x: data `[B, *event_shape]`.
             condition: None; mixtures take none.
+            batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
 
         Example:
             >>> import numpy as np
@@ -151,22 +152,30 @@ class MixtureModel(ExpectationMaximization, _Density):
             >>> mixture.responsibilities(np.zeros((1, 1))).numpy()
             array([[0.5, 0.5]], dtype=float32)
         """
-        return self._map_rows("responsibilities", self._responsibilities, x, condition)
+        return self._map_rows("responsibilities", self._responsibilities, x, condition, batch_size=batch_size)
 
     def _responsibilities(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
         return tf.cast(tf.nn.softmax(self._joint(x), axis=1), self.real_dtype)
 
     # ---- samples ----------------------------------------------------------------------------------
 
-    def sample(self, num_samples: int, *, condition: Any = None, seed: Any = None) -> tf.Tensor:
+    def sample(
+        self,
+        num_samples: int,
+        *,
+        condition: Any = None,
+        seed: Any = None,
+        batch_size: int | None = None,
+    ) -> tf.Tensor:
         """New examples, `[num_samples, *event_shape]`.
 
         Args:
             num_samples: how many.
             condition: None; mixtures take none.
             seed: integer or two integers; None draws anew at every call.
+            batch_size: samples in one pass, which bounds the memory; None takes the model's own number.
         """
-        return self._sample(num_samples, condition, seed)
+        return self._sample(num_samples, condition, seed, batch_size)
 
     def _sample_rows(self, seeds: tf.Tensor, condition: Any = None) -> tf.Tensor:
         choice, uniform, noise = uniform_and_noise(seeds, self._size, self.real_dtype)

@@ -23,6 +23,7 @@ from keras_genmod.core.registration import register
 from keras_genmod.losses.adversarial import get_adversarial_loss
 from keras_genmod.losses.aggregate_posterior import permute_latents
 from keras_genmod.models.variational.latent_variable_model import LatentVariableModel
+from keras_genmod.networks.activations import check_reach
 from keras_genmod.networks.defaults import check_network
 from keras_genmod.networks.dense import dense_network
 from keras_genmod.training.adversarial_model import AdversarialModel
@@ -80,6 +81,7 @@ class FactorVAE(LatentVariableModel, AdversarialModel):
         )
         self.discriminator = discriminator
         self._adversarial_loss = get_adversarial_loss("non_saturating")
+        check_reach("discriminator", discriminator, self._adversarial_loss.bounds_problem)
 
     def default_optimizers(self) -> dict[str, keras.optimizers.Optimizer]:
         """Adam: 1e-3 for the VAE, the paper's 1e-4 with less memory for the discriminator."""

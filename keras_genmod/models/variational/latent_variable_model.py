@@ -28,6 +28,7 @@ from keras_genmod.distributions.posteriors import centre, get_posterior_head
 from keras_genmod.distributions.priors import get_prior
 from keras_genmod.distributions.real_heads import GaussianHead
 from keras_genmod.metrics.latent_usage import LatentUsage
+from keras_genmod.networks.activations import check_reach
 from keras_genmod.serving.endpoints import Endpoint
 from keras_genmod.training.encoder_decoder import EncoderDecoder
 from keras_genmod.training.row_wise import ROWS_PER_PASS, SamplesByRow
@@ -82,6 +83,7 @@ class LatentVariableModel(SamplesByRow, EncoderDecoder):
         self._posterior_head = get_posterior_head(posterior, latent_dim, real_dtype(kwargs.get("dtype")))
         own_prior = get_prior(prior)
         super().__init__(event_shape, encoder=encoder, decoder=decoder, likelihood=likelihood, **kwargs)
+        check_reach("encoder", self.encoder, self._posterior_head.bounds_problem)
         if own_prior.needs_posterior and self._condition_spec:
             raise ValueError(
                 f"A {type(own_prior).__name__} encodes examples of its own and has no conditions for them; "
@@ -101,7 +103,7 @@ class LatentVariableModel(SamplesByRow, EncoderDecoder):
     # ---- distributions --------------------------------------------------------------------------
 
     def posterior(
-        self, x: Any, *, condition: Any = None, training: bool = False
+        self, x: Any, condition: Any = None, *, training: bool = False
     ) -> tfp.distributions.Distribution:
         """The approximate posterior q(z|x).
 
@@ -160,7 +162,7 @@ class LatentVariableModel(SamplesByRow, EncoderDecoder):
         if condition is not None:
             condition = self._condition_spec.rows(condition, num_rows)
             condition = tf.tile(condition, [num_samples] + [1] * (condition.shape.rank - 1))
-        inputs = self._with_condition(tf.reshape(z, [-1, self.latent_dim]), condition)
+        inputs = self._with_condition(self.decoder, tf.reshape(z, [-1, self.latent_dim]), condition)
         params = tf.cast(self.decoder(inputs, training=training), self.real_dtype)
         params = tf.reshape(params, [num_samples, num_rows, *self._likelihood_head.params_shape])
         return self._likelihood_head.distribution(params).log_prob(x)
@@ -182,6 +184,7 @@ class LatentVariableModel(SamplesByRow, EncoderDecoder):
         condition: Any = None,
         seed: Any = None,
         from_likelihood: bool = False,
+        batch_size: int | None = None,
     ) -> tf.Tensor:
         """New examples, `[num_samples, *event_shape]`: z from the prior, then p(x|z).
 
@@ -191,8 +194,9 @@ class LatentVariableModel(SamplesByRow, EncoderDecoder):
             seed: integer or two integers; None draws anew at every call.
             from_likelihood: whether to draw x from p(x|z); else its mean is returned, as is the custom
                 for images.
+            batch_size: samples in one pass, which bounds the memory; None takes the model's own number.
         """
-        return self._sample(num_samples, condition, seed, from_likelihood=from_likelihood)
+        return self._sample(num_samples, condition, seed, batch_size, from_likelihood=from_likelihood)
 
     def _sample_rows(
         self, seeds: tf.Tensor, condition: Any = None, from_likelihood: bool = False
@@ -205,8 +209,8 @@ class LatentVariableModel(SamplesByRow, EncoderDecoder):
     def log_prob(
         self,
         x: Any,
-        *,
         condition: Any = None,
+        *,
         num_samples: int = 16,
         batch_size: int = ROWS_PER_PASS,
         seed: Any = None,
@@ -269,25 +273,36 @@ class LatentVariableModel(SamplesByRow, EncoderDecoder):
         log_weights = tf.reshape(results.concat(), [-1, num_samples]) - tf.transpose(log_posterior)
         return tf.reduce_logsumexp(log_weights, axis=1) - math.log(num_samples)
 
-    def anomaly_score(self, x: Any, *, condition: Any = None, num_samples: int = 16) -> tf.Tensor:
+    def anomaly_score(
+        self,
+        x: Any,
+        condition: Any = None,
+        *,
+        num_samples: int = 16,
+        batch_size: int = ROWS_PER_PASS,
+    ) -> tf.Tensor:
         """The negative importance-weighted bound, `[B]` nats, with the same noise for every example.
 
         Args:
             x: data `[B, *event_shape]`.
             condition: one for all or one per row.
             num_samples: importance samples of each example.
+            batch_size: as in `log_prob`.
         """
         num_samples = check_integer("num_samples", num_samples)
+        batch_size = check_integer("batch_size", batch_size)
         return self._map_rows(
-            ("anomaly_score", num_samples),
-            lambda x, condition: self._score(x, condition, num_samples),
+            ("anomaly_score", num_samples, batch_size),
+            lambda x, condition: self._score(x, condition, num_samples, batch_size),
             x,
             condition,
         )
 
-    def _score(self, x: tf.Tensor, condition: Any, num_samples: int) -> tf.Tensor:
+    def _score(
+        self, x: tf.Tensor, condition: Any, num_samples: int, batch_size: int = ROWS_PER_PASS
+    ) -> tf.Tensor:
         seeds = tf.tile(self._fixed_seed()[None], [tf.shape(x)[0], 1])
-        return -self._importance_bound(x, condition, seeds, num_samples, ROWS_PER_PASS)
+        return -self._importance_bound(x, condition, seeds, num_samples, batch_size)
 
     # ---- endpoints and configuration ------------------------------------------------------------
 

@@ -117,9 +117,8 @@ class VQVAE(EncoderDecoder):
 
     def _expected_code(self, encoder: keras.layers.Layer) -> tuple[tuple[int, ...], str]:
         """As many vectors as the encoder gives, each of `code_dim`."""
-        condition = [self._condition_spec.keras_input()] if self._condition_spec else []
-        x = keras.Input(self.event_shape)
-        shape = tuple(encoder([x, *condition] if condition else x).shape[1:])
+        inputs = self._inputs_of("encoder", encoder, self.event_shape)
+        shape = tuple(encoder(inputs if len(inputs) > 1 else inputs[0]).shape[1:])
         leading = shape[:-1] if len(shape) > 1 else (self.num_latents,)
         return (*leading, self.code_dim), f"vectors of code_dim={self.code_dim}"
 
@@ -146,7 +145,7 @@ class VQVAE(EncoderDecoder):
         return self._quantizer(self._vectors(x, condition, training))
 
     def likelihood(
-        self, z: Any, *, condition: Any = None, training: bool = False
+        self, z: Any, condition: Any = None, *, training: bool = False
     ) -> tfp.distributions.Distribution:
         """The distribution p(x|z) of codes.
 
@@ -155,6 +154,7 @@ class VQVAE(EncoderDecoder):
             condition: one for all or one per row.
             training: whether layers act as in training.
         """
+        self._refuse_symbolic("z", z, latent=True)
         return super().likelihood(
             self._quantizer.lookup(tf.cast(z, tf.int32)), condition=condition, training=training
         )

@@ -1,0 +1,179 @@
+"""Misspelt and misplaced arguments: the error names the model that was called and the nearest argument.
+
+Python names the class that defines a method or the last constructor of a chain, which the caller has never
+heard of.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+import types
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import keras
+
+__all__ = ["ExplainsCalls", "explained", "unexpected_argument"]
+
+# What other libraries and tutorials call it -> what may be meant, the first that is an argument.
+_OTHER_NAMES = {
+    **dict.fromkeys(("c", "classes", "cond", "label", "labels", "target", "targets", "y"), ("condition",)),
+    **dict.fromkeys(("n", "n_samples", "num", "size"), ("num_samples",)),
+    **dict.fromkeys(("code_size", "encoding_dim", "latent_size", "z_dim"), ("latent_dim", "code_dim")),
+    **dict.fromkeys(("data_shape", "image_shape", "img_shape", "input_dim", "shape"), ("event_shape",)),
+    **dict.fromkeys(("hidden", "hidden_sizes", "hidden_units", "units"), ("hidden_dims", "hidden_dim")),
+    **dict.fromkeys(("random_seed", "random_state", "rng"), ("seed",)),
+    **dict.fromkeys(("learning_rate", "lr"), ("optimizer", "generator_optimizer")),
+    **dict.fromkeys(("g_optimizer", "gen_optimizer", "optimizer"), ("generator_optimizer",)),
+    **dict.fromkeys(("c_optimizer", "critic_optimizer", "d_optimizer"), ("discriminator_optimizer",)),
+    **dict.fromkeys(("n_critic", "critic_steps"), ("discriminator_steps",)),
+    "critic": ("discriminator",),
+    "input_shape": ("event_shape",),
+}
+# Methods that Keras has too and that people call; the others of Keras are called by Keras.
+_CALLED_BY_PEOPLE = {
+    "compile",
+    "evaluate",
+    "export",
+    "fit",
+    "load_weights",
+    "predict",
+    "save",
+    "save_weights",
+}
+
+
+class ExplainsCalls:
+    """The part of `GenerativeModel` that answers calls which fit no signature.
+
+    Signatures, docstrings and `help` stay as they are.
+    """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Checks the arguments against the constructor; without any, as a copy is made, it checks nothing."""
+        if args or kwargs:
+            accepted = constructor_arguments(cls)
+            message = misfit(f"{cls.__name__}", cls.__init__, (None, *args), kwargs, accepted)
+            if message is not None:
+                raise TypeError(message)
+        return super().__new__(cls, *args, **kwargs)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        package = __name__.partition(".")[0]
+        for base in cls.__mro__:
+            if base.__module__.partition(".")[0] != package or base is ExplainsCalls:
+                continue
+            for name, function in list(vars(base).items()):
+                keras_own = hasattr(keras.Model, name) and name not in _CALLED_BY_PEOPLE
+                if inspect.isfunction(function) and not name.startswith("_") and not keras_own:
+                    setattr(base, name, explained(function))
+
+
+def explained(function: Callable) -> Callable:
+    """The method, with our words for a call that does not fit its signature."""
+    if getattr(function, "is_explained", False):
+        return function
+    describe = misfit
+    is_constructor = function.__name__ == "__init__"
+    accepted_by = constructor_arguments
+
+    def call(self, *args, **kwargs):
+        try:
+            return function(self, *args, **kwargs)
+        except TypeError:
+            cls = type(self)
+            owner = cls.__name__ if is_constructor else f"{cls.__name__}.{function.__name__}"
+            accepted = accepted_by(cls) if is_constructor else None
+            message = describe(owner, function, (self, *args), kwargs, accepted)
+            if message is None:
+                raise
+        raise TypeError(message)
+
+    # Of the method's own module, where doctests are looked for; `call` uses nothing of this one.
+    call = types.FunctionType(call.__code__, function.__globals__, closure=call.__closure__)
+    call.is_explained = True
+    return functools.update_wrapper(call, function)
+
+
+def misfit(
+    owner: str,
+    function: Callable,
+    args: tuple,
+    kwargs: Mapping[str, Any],
+    accepted: Iterable[str] | None = None,
+) -> str | None:
+    """What is wrong with a call of a method; None if it fits the signature.
+
+    Args:
+        owner: what was called, in the caller's words.
+        function: the method.
+        args: positional arguments, `self` first.
+        kwargs: arguments by name.
+        accepted: names that the method takes, if it passes some on.
+    """
+    signature = inspect.signature(function)
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError:
+        pass
+    else:
+        return None
+    _, *parameters = signature.parameters.values()
+    kinds = inspect.Parameter
+    names = [each.name for each in parameters if each.kind not in (kinds.VAR_POSITIONAL, kinds.VAR_KEYWORD)]
+    accepted = names if accepted is None else list(accepted)
+    passes_on = any(each.kind is kinds.VAR_KEYWORD for each in parameters) and accepted == names
+    unknown = [] if passes_on else [name for name in kwargs if name not in {*accepted, *names}]
+    if unknown:
+        return _unexpected(owner, unknown[0], accepted)
+    positional = [each.name for each in parameters if each.kind is kinds.POSITIONAL_OR_KEYWORD]
+    if len(args) - 1 > len(positional):
+        listed = ", ".join(f"`{name}`" for name in positional) or "none"
+        others = ", ".join(name for name in accepted if name not in positional)
+        return (
+            f"{owner}() takes {len(positional)} positional argument{'' if len(positional) == 1 else 's'} "
+            f"({listed}); received {len(args) - 1}. Pass the others by name: {others}."
+        )
+    given = {*positional[: len(args) - 1], *kwargs}
+    missing = [
+        each.name
+        for each in parameters
+        if each.name in names and each.default is kinds.empty and each.name not in given
+    ]
+    return f"{owner}() needs the argument `{missing[0]}`." if missing else None
+
+
+def unexpected_argument(method: Callable, name: str) -> str:
+    """The message for an unknown argument of a bound method that takes any."""
+    parameters = inspect.signature(method).parameters.values()
+    accepted = [each.name for each in parameters if each.kind is not each.VAR_KEYWORD]
+    return _unexpected(f"{type(method.__self__).__name__}.{method.__name__}", name, accepted)
+
+
+def _unexpected(owner: str, name: str, accepted: list[str]) -> str:
+    """The message for an unknown argument, with the one that may be meant or all that there are."""
+    meant = [other for other in _OTHER_NAMES.get(name, ()) if other in accepted]
+    meant += difflib.get_close_matches(name, accepted, n=1)
+    advice = f"Did you mean `{meant[0]}`?" if meant else f"It takes: {', '.join(accepted)}."
+    return f"{owner}() got an unexpected argument {name!r}. {advice}"
+
+
+def constructor_arguments(cls: type) -> list[str]:
+    """Names of the arguments of a constructor and of those that it passes others on to."""
+    names: dict[str, None] = {}
+    for base in cls.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        parameters = list(inspect.signature(base.__init__).parameters.values())[1:]
+        takes_others = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters)
+        named = [each for each in parameters if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)]
+        if names:
+            # What a base needs and the class does not take, the class gives it.
+            named = [each for each in named if each.default is not each.empty]
+        names.update((each.name, None) for each in named)
+        if not takes_others:
+            break
+    return list(names)

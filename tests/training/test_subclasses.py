@@ -1,0 +1,73 @@
+"""What a subclass has forgotten is said where it can be seen first: in `compile`, `predict`, `export`."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_genmod.training import GenerativeModel
+
+X = np.eye(4, dtype="float32")
+
+
+class Own(GenerativeModel):
+    """A model of squared errors of a network that it is given."""
+
+    def __init__(self, network, **kwargs):
+        super().__init__((4,), **kwargs)
+        self.network = network
+        # Without weights, and not built before they are called.
+        self.add, self.flatten = keras.layers.Add(), keras.Sequential([keras.layers.Flatten()])
+
+    def loss_terms(self, x, *, condition=None, training=False, seed=None):
+        output = self.add([self.flatten(self.network(x)), x])
+        return {"error": tf.reduce_sum(tf.square(output), axis=-1)}
+
+
+class Inner(keras.Model):
+    """A subclassed network, whose layers get weights when it is called."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(4, name="inner_dense")
+
+    def call(self, x):
+        return self.dense(x)
+
+
+@pytest.mark.parametrize(
+    ("network", "name"),
+    [
+        (lambda: keras.layers.Dense(4, name="dense_a"), "dense_a"),
+        (lambda: keras.Sequential([keras.layers.Dense(4, name="dense_b")]), "dense_b"),
+        (Inner, "inner_dense"),
+    ],
+)
+def test_compile_names_the_layers_without_weights(network, name):
+    model = Own(network())
+    with pytest.raises(
+        ValueError, match=rf"Own must have their weights.*not built yet: {name}\..*keras.Input"
+    ):
+        model.compile()
+    model.network(keras.Input((4,)))
+    model.compile()
+    before = model.network.get_weights()[0]
+    model.fit(X, verbose=0)
+    assert np.any(model.network.get_weights()[0] != before)
+
+
+def test_a_model_without_call_says_so(tmp_path):
+    model = Own(keras.Sequential([keras.Input((4,)), keras.layers.Dense(4)]))
+    model.compile()
+    model.fit(X, verbose=0)
+    calls = (
+        lambda: model.predict(X, verbose=0),
+        lambda: model.export(tmp_path / "1"),
+        lambda: model.export(tmp_path / "1.onnx", format="onnx"),
+    )
+    for call in calls:
+        with pytest.raises(
+            TypeError, match=r"^Own must define `call\(self, x, condition=None, training=False\)`"
+        ):
+            call()
+    assert not any(tmp_path.iterdir())
