@@ -168,11 +168,17 @@ class GaussianMixture(MixtureModel):
 
     def means(self) -> tf.Tensor:
         r"""The means $\mu_k$, float64 `[K, *event_shape]`."""
+        self._check_fitted()
         return tf.reshape(self._parameters()[0], [-1, *self.event_shape])
 
     def covariances(self) -> tf.Tensor:
         r"""The covariances: `[K, D, D]` ("full"), `[D, D]` ("tied"), `[K, D]` or `[K]`, float64."""
+        self._check_fitted()
         return self._kind().covariances_of(self._parameters()[1])
+
+    def num_parameters(self) -> int:
+        """Number of free parameters: K - 1 weights, K D means, D (D + 1) / 2 of each matrix."""
+        return self.num_components - 1 + self.num_components * self._size + math.prod(self._kind().free_shape)
 
     def set_parameters(self, *, mixing_weights: Any, means: Any, covariances: Any) -> None:
         """Sets all parameters; `fit` goes on from them and does not start by k-means++.
@@ -190,7 +196,9 @@ class GaussianMixture(MixtureModel):
         means = as_means("means", means, self.num_components, self.event_shape)
         covariances = self._checked("covariances", covariances, self._kind().scale_shape)
         if self._is_triangular:
-            symmetric = np.allclose(covariances, np.swapaxes(covariances, -1, -2))
+            # Those of other packages may be sums of float32 products, symmetric to rounding alone.
+            rounding = 1e-6 * np.max(np.abs(covariances))
+            symmetric = np.allclose(covariances, np.swapaxes(covariances, -1, -2), atol=rounding)
             valid = symmetric and np.all(np.linalg.eigvalsh(covariances) > 0.0)
         else:
             valid = np.all(covariances > 0.0)
@@ -233,7 +241,7 @@ class GaussianMixture(MixtureModel):
         ]
 
     def _expected_statistics(self) -> list[tf.Tensor]:
-        shares = self.mixing_weights()
+        shares = tf.exp(self._log_weights())
         means, scale = self._parameters()
         second = self._kind().moments_of(shares, self._kind().covariances_of(scale))
         return [shares, tf.zeros_like(means), second]
@@ -293,6 +301,7 @@ class GaussianMixture(MixtureModel):
 
         `log_prob` of the model computes in float64, which tells more of very narrow components.
         """
+        self._check_fitted()
         log_weights, means, scale = (
             tf.cast(value, self.real_dtype) for value in (self._log_weights(), *self._parameters())
         )
