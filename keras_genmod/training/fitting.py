@@ -15,7 +15,12 @@ from keras_genmod.core.checks import ValueRange, check_number, describe
 from keras_genmod.core.replicas import is_chief
 from keras_genmod.core.rows import as_graph
 from keras_genmod.data.pipeline import array_batches, endless_batches, num_rows, without_nones
-from keras_genmod.training.progress import EpochPosition, StreamStart, with_callback
+from keras_genmod.training.progress import (
+    EpochPosition,
+    StreamStart,
+    figures_before_readers,
+    with_callback,
+)
 
 __all__ = ["Fittable"]
 
@@ -120,7 +125,7 @@ class Fittable:
             shuffle = shuffle if isinstance(x, keras.utils.PyDataset) else False
         if validation_data is not None:
             validation_data = self._evaluation_batches(validation_data, validation_batch_size or batch_size)
-        callbacks = self._without_writers(callbacks)
+        callbacks = self._without_writers(figures_before_readers(callbacks))
         whole_passes = batches_per_pass > 0 and steps_per_epoch % batches_per_pass == 0
         callbacks = with_callback(callbacks, StreamStart(batches_per_pass, whole_passes), self)
         self._epoch_position = None

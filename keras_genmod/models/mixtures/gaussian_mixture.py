@@ -14,7 +14,6 @@ Reference: Maximum Likelihood from Incomplete Data via the EM Algorithm, Dempste
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,6 +24,7 @@ import tensorflow_probability as tfp
 
 from keras_genmod.core.checks import check_choice, check_number
 from keras_genmod.core.registration import register
+from keras_genmod.core.user_warnings import warn_user
 from keras_genmod.distributions.real_heads import positive
 from keras_genmod.models.mixtures.covariances import ROUNDING, DiagonalCovariance, SphericalCovariance
 from keras_genmod.models.mixtures.mixture_model import MixtureModel, as_means
@@ -269,25 +269,23 @@ class GaussianMixture(MixtureModel):
         least = tf.maximum(1e-10 * variances, tf.square(0.1 * steps))
         least = tf.maximum(least, 10.0 * max(self.covariance_regularization, _LEAST_VARIANCE))
         if self.training != "gradient" and bool(tf.reduce_any(given_others <= least)):
-            warnings.warn(
+            warn_user(
                 f"A component of {self.name!r} has no extent of its own in some direction (variance "
                 f"{float(tf.reduce_min(given_others)):.1e}): values that never differ, or fewer different "
                 "examples than dimensions. There the density is what "
                 f"`covariance_regularization={self.covariance_regularization:g}` says. Raise it, take fewer "
                 "components, or a simpler `covariance`.",
-                stacklevel=2,
             )
         elif bool(tf.reduce_any(_LEAST_STEPS * steps > tf.sqrt(variances))):
             where = np.unravel_index(
                 int(tf.argmax(tf.reshape(steps / tf.sqrt(variances), [-1]))), steps.shape
             )
             deviation = np.broadcast_to(np.sqrt(variances), steps.shape)[where]
-            warnings.warn(
+            warn_user(
                 f"A component of {self.name!r} has the standard deviation {deviation:.1e} about "
                 f"{float(means[where]):.6g}, where {self.real_dtype.name} numbers lie "
                 f"{float(steps[where]):.1e} apart: the rounding of the data counts in its density. Subtract "
                 "a constant from the data in float64, or build the model with dtype='float64'.",
-                stacklevel=2,
             )
 
     # ---- samples and distributions ----------------------------------------------------------------

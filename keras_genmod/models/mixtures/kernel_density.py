@@ -11,7 +11,6 @@ from __future__ import annotations
 import inspect
 import math
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,6 +24,7 @@ from keras_genmod.core.checks import check_integer, check_number, describe
 from keras_genmod.core.distances import squared_distances
 from keras_genmod.core.registration import register
 from keras_genmod.core.rows import GraphCache, map_rows
+from keras_genmod.core.user_warnings import warn_user
 from keras_genmod.distributions.gaussian_mixture import DiagonalGaussianMixture
 from keras_genmod.models.mixtures.fitted import AnswersAfterFit
 from keras_genmod.models.mixtures.mixture_model import refuse_conditions, uniform_and_noise
@@ -230,11 +230,10 @@ class KernelDensity(AnswersAfterFit, SamplesByRow, ExactDensity, GenerativeModel
         differs = np.ptp(x, axis=0) > 0.0
         if not np.all(differs):
             rest = float(np.mean(scale[differs])) if np.any(differs) else 1.0
-            warnings.warn(
+            warn_user(
                 f"{np.sum(~differs)} of {self._size} dimensions never differ, so that "
                 f"`bandwidth={self.bandwidth!r}` has nothing to measure there; they get the mean of the "
                 f"others ({rest:.3g} in place of a standard deviation). Leave them out, or give a number.",
-                stacklevel=3,
             )
             scale = np.where(differs, scale, rest)
         count = number if self.bandwidth == "scott" else number * (self._size + 2) / 4.0
