@@ -174,8 +174,8 @@ class _Complaint(NamedTuple):
 
     def message(self) -> str:
         return (
-            f"{self.metric} from {self.num_real:,} real and {self.num_generated:,} generated samples: {self.why} "
-            f"Use at least {self.least:,} of each, and compare only figures of equal counts."
+            f"{self.metric} from {self.num_real:,} real and {self.num_generated:,} generated samples: "
+            f"{self.why} Use at least {self.least:,} of each, and compare only figures of equal counts."
         )
 
 

@@ -508,6 +508,8 @@ CASES = [
         lambda seed: _started(kg.BernoulliMixture((6,), num_components=2, training="gradient", seed=seed)),
         overfit_term="nll",
         overfit=(1e-1, 150, 0.8),
+        # Beside the same pseudo-counts the examples count twice as much where each is there twice.
+        exempt=frozenset({"identical_shards"}),
     ),
     Case(
         "unpaired translator",
