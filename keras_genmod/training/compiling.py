@@ -104,6 +104,10 @@ class Compilable:
         self._optimizer_arguments[main[0]] = "optimizer"
         self._compile_options = {**own, **keras_options, "auto_scale_loss": auto_scale_loss}
 
+    def _optimizers(self) -> list[keras.optimizers.Optimizer]:
+        """The optimizers of all players, `self.optimizer` first."""
+        return [getattr(self, attribute) for attribute in self._optimizer_arguments.values()]
+
     def get_compile_config(self) -> dict:
         """The arguments of `compile`, with the optimizers as they are now."""
         if not self.compiled:

@@ -21,6 +21,7 @@ from keras_genmod.training.progress import (
     figures_before_readers,
     with_callback,
 )
+from keras_genmod.training.rates import with_rates_together
 
 __all__ = ["Fittable"]
 
@@ -126,6 +127,7 @@ class Fittable:
         if validation_data is not None:
             validation_data = self._evaluation_batches(validation_data, validation_batch_size or batch_size)
         callbacks = self._without_writers(figures_before_readers(callbacks))
+        callbacks = with_rates_together(callbacks, self, self._optimizers())
         whole_passes = batches_per_pass > 0 and steps_per_epoch % batches_per_pass == 0
         callbacks = with_callback(callbacks, StreamStart(batches_per_pass, whole_passes), self)
         self._epoch_position = None
