@@ -2,6 +2,7 @@
 
 from keras_genmod.applications.arithmetic import latent_arithmetic
 from keras_genmod.applications.classifiers import ClassifierExtractor, classifier_extractor, predict_classes
+from keras_genmod.applications.estimators import Codes, DensityEstimator
 from keras_genmod.applications.extractors import inception_extractor
 from keras_genmod.applications.interpolation import interpolate, lerp, slerp
 from keras_genmod.applications.latent_sampler import LatentSampler
@@ -9,6 +10,8 @@ from keras_genmod.applications.traversal import traverse
 
 __all__ = [
     "ClassifierExtractor",
+    "Codes",
+    "DensityEstimator",
     "LatentSampler",
     "classifier_extractor",
     "inception_extractor",

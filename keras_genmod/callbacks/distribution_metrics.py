@@ -7,7 +7,6 @@ extractor that do not fit end the run before work is lost.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from keras_genmod.applications.latents import check_capability
 from keras_genmod.callbacks.collapse import CollapseWatch
 from keras_genmod.core.checks import check_choice, check_integer, check_rows, describe
 from keras_genmod.core.replicas import is_chief
+from keras_genmod.core.user_warnings import warn_user
 from keras_genmod.metrics import (
     FeatureExtractor,
     Measurement,
@@ -27,7 +27,7 @@ from keras_genmod.metrics import (
     mean_pairwise_distance,
     precision_recall,
 )
-from keras_genmod.metrics.measurement import check_extractor, check_features
+from keras_genmod.metrics.measurement import as_extractor, check_features, warned_of_few_samples_once
 
 __all__ = ["DistributionMetrics"]
 
@@ -55,8 +55,11 @@ _NAMES = (*(name for names in _FUNCTIONS for name in names), _DIVERSITY)
 class DistributionMetrics(keras.callbacks.Callback):
     r"""Measures samples against real data at the end of epochs and puts the figures into the logs.
 
-    Callbacks behind it in the list see `val_fid` and so on, as does `History`; an epoch without a
-    measurement has none of the keys. Figures of the functions in `keras_genmod.metrics`: "fid"
+    Other callbacks see `val_fid` and so on, as does `History`; an epoch without a measurement has none of
+    the keys. The order in the list does not matter: `fit` of the models of this library moves this callback
+    in front of those that monitor one of its figures or write all of them down (`TensorBoard`, `CSVLogger`).
+    In the `fit` of another model, and for callbacks of your own that read the logs, it must be in front.
+    Figures of the functions in `keras_genmod.metrics`: "fid"
     (`frechet_distance`), "kid" (`kernel_distance`, of all pairs), "precision" and "recall"
     (`precision_recall`), "density" and "coverage" (`density_coverage`), and "diversity", the mean distance
     between the features of two samples divided by that of two real examples, $E|f(y) - f(y')| / E|f(x) -
@@ -74,8 +77,8 @@ class DistributionMetrics(keras.callbacks.Callback):
 
     Args:
         x: real data `[N, *event_shape]`, best as many as `num_samples`, and not those of training.
-        extractor: what turns data into features; None takes the data themselves, flattened, which serves
-            for few dimensions.
+        extractor: what turns data into features: a `FeatureExtractor`, or a Keras model that takes data as
+            they are; None takes the data themselves, flattened, which serves for few dimensions.
         metrics: names of the figures in the logs.
         num_samples: samples per measurement. Figures of other counts do not compare.
         condition: of a conditional model: one for all, or an array of any number, such as the labels of
@@ -118,7 +121,7 @@ class DistributionMetrics(keras.callbacks.Callback):
     def __init__(
         self,
         x: Any,
-        extractor: FeatureExtractor | None = None,
+        extractor: FeatureExtractor | keras.layers.Layer | None = None,
         *,
         metrics: Sequence[str] = _NAMES,
         num_samples: int = 2_048,
@@ -136,9 +139,8 @@ class DistributionMetrics(keras.callbacks.Callback):
             )
         if not isinstance(prefix, str):
             raise ValueError(f"`prefix` must be a string, such as 'val_'; received {describe(prefix)}.")
-        check_extractor(extractor)
         self.x = x
-        self.extractor = extractor
+        self.extractor = as_extractor(extractor)
         self.metrics = tuple(check_choice("metrics", name, _NAMES) for name in metrics)
         self.num_samples = check_integer("num_samples", num_samples, minimum=2)
         self.condition = condition
@@ -150,6 +152,11 @@ class DistributionMetrics(keras.callbacks.Callback):
         self.measurements: dict[int, dict[str, Measurement]] = {}
         self._real: np.ndarray | None = None
         self._real_distance = np.nan
+
+    @property
+    def log_names(self) -> tuple[str, ...]:
+        """Names of the figures in the logs, such as "val_fid"; `fit` orders callbacks by them."""
+        return tuple(self.prefix + name for name in self.metrics)
 
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
@@ -166,16 +173,16 @@ class DistributionMetrics(keras.callbacks.Callback):
                 "data, or another extractor."
             )
         self._watch = CollapseWatch(adversarial=hasattr(self.model, "discriminator"))
-        self.measurements = {0: self._figures(self._draw())}
+        with warned_of_few_samples_once():
+            self.measurements = {0: self._figures(self._draw())}
 
     def on_epoch_end(self, epoch: int, logs: MutableMapping[str, Any] | None = None) -> None:
         if (epoch + 1) % self.every_n_epochs:
             return
         logs = {} if logs is None else logs
         generated = self._draw()
-        with warnings.catch_warnings():
-            # Too few samples were warned of before training.
-            warnings.simplefilter("ignore", UserWarning)
+        # Too few samples were warned of before training.
+        with warned_of_few_samples_once(False):
             figures = self._figures(generated) if np.isfinite(generated).all() else self._no_figures()
         self.measurements[epoch + 1] = figures
         logs.update({self.prefix + name: float(figure) for name, figure in figures.items()})
@@ -184,7 +191,7 @@ class DistributionMetrics(keras.callbacks.Callback):
         if self.warn_of_collapse:
             spread = self._diversity(generated)
             for message in self._watch.complaints(spread, logs.get("discriminator_accuracy")):
-                warnings.warn(message, UserWarning, stacklevel=2)
+                warn_user(message)
 
     def describe(self) -> str:
         """The last figures and their origin in one line.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ import keras
 import numpy as np
 
 from keras_genmod.applications.latents import check_capability
+from keras_genmod.core.user_warnings import warn_user
 
 __all__ = ["StopOnNonFinite"]
 
@@ -51,12 +51,11 @@ class StopOnNonFinite(keras.callbacks.Callback):
             return
         self.model.stop_training = True
         self.first_bad_terms = _first(self.model.bad_terms())
-        warnings.warn(
+        warn_user(
             f"Training was stopped, the loss is not finite ({loss}): {_describe(self.first_bad_terms)} "
             "Look at the data of that step, lower the learning rate, or clip gradients with the "
             "optimizer's `global_clipnorm`.",
             RuntimeWarning,
-            stacklevel=2,
         )
 
 

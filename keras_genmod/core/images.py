@@ -31,8 +31,8 @@ def as_images(x: Any) -> np.ndarray:
             x = x.reshape(-1, side, side, 1)
     if x.ndim != 4 or x.shape[-1] not in (1, 3) or 0 in x.shape:
         raise ValueError(
-            "Images must have shape [N, height, width, 1 or 3] or [N, side * side], with N at least 1; "
-            f"received {x.shape}. Reshape them, or choose three of their channels."
+            "Images must have shape [N, height, width, 1 or 3] or [N, side * side], with N at least 1 (or be "
+            f"groups of such); received {x.shape}. Reshape them, or choose three of their channels."
         )
     return x
 
@@ -48,8 +48,11 @@ def image_grid(
     """Puts images side by side, row after row, with white lines between and around them.
 
     Args:
-        images: `[N, height, width, 1 or 3]`, or flat `[N, side * side]`.
-        columns: images in a row; by default the grid is as square as it can be.
+        images: `[N, height, width, 1 or 3]`, or flat `[N, side * side]`; or groups of images, `[groups, n,
+            height, width, 1 or 3]` or a list of arrays of images, such as one for each class or each latent
+            dimension. Each group begins a row of its own.
+        columns: images in a row; by default those of the largest group, and without groups such that the
+            grid is as square as it can be.
         value_range: the values that become black and full brightness. What lies outside is clipped, and
             NaN becomes black: a picture of a model that went wrong is still a picture.
         padding: width of the lines, in pixels of the picture.
@@ -68,15 +71,24 @@ def image_grid(
                [255, 255, 255, 255],
                [255, 255, 255, 255]], dtype=uint8)
     """
-    pixels = _to_bytes(as_images(images), value_range)
-    count, _, _, channels = pixels.shape
-    columns = math.ceil(math.sqrt(count)) if columns is None else check_integer("columns", columns)
+    groups = _groups(images)
+    if groups is None:
+        groups = [as_images(images)]
+        square = math.ceil(math.sqrt(len(groups[0])))
+        columns = square if columns is None else columns
+    pixels = _to_bytes(np.concatenate(groups), value_range)
+    channels = pixels.shape[-1]
+    columns = check_integer("columns", max(map(len, groups)) if columns is None else columns)
     padding = check_integer("padding", padding, minimum=0)
     scale = check_integer("scale", scale)
-    rows = -(-count // columns)
+    rows_of_groups = [-(-len(group) // columns) for group in groups]
+    rows = sum(rows_of_groups)
+    # The place of each image: each group begins a row.
+    begins = np.cumsum([0, *rows_of_groups[:-1]]) * columns
+    places = np.concatenate([begin + np.arange(len(g)) for begin, g in zip(begins, groups, strict=True)])
     pixels = pixels.repeat(scale, axis=1).repeat(scale, axis=2)
     tiles = np.full((rows * columns, *pixels.shape[1:]), 255, np.uint8)
-    tiles[:count] = pixels
+    tiles[places] = pixels
     # Lines above and to the left of each tile, then the last ones below and to the right of all.
     lines = [(0, 0), (padding, 0), (padding, 0), (0, 0)]
     tiles = np.pad(tiles, lines, constant_values=255)
@@ -84,6 +96,20 @@ def image_grid(
     tiles = tiles.reshape(rows, columns, height, width, channels).transpose(0, 2, 1, 3, 4)
     grid = tiles.reshape(rows * height, columns * width, channels)
     return np.pad(grid, [(0, padding), (0, padding), (0, 0)], constant_values=255)
+
+
+def _groups(images: Any) -> list[np.ndarray] | None:
+    """Groups of images of one shape; None where the images are in no groups."""
+    ranks = {np.ndim(part) for part in images} if isinstance(images, (list, tuple)) else {np.ndim(images) - 1}
+    if ranks != {4} or not len(images):
+        return None
+    groups = [as_images(group) for group in images]
+    if len({group.shape[1:] for group in groups}) > 1:
+        raise ValueError(
+            "Groups of images must be images of one shape; received groups of shapes "
+            f"{', '.join(str(group.shape) for group in groups)}. Resize them, or make a picture of each."
+        )
+    return groups
 
 
 def _to_bytes(images: np.ndarray, value_range: tuple[float, float]) -> np.ndarray:

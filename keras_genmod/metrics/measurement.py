@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping
-from typing import Any
+import contextlib
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 
 from keras_genmod.core.checks import describe
+from keras_genmod.core.user_warnings import warn_user
 from keras_genmod.metrics.features import FeatureExtractor
 
-__all__ = ["Measurement", "check_features", "extract_pair", "warn_of_few_samples"]
+__all__ = [
+    "Measurement",
+    "check_features",
+    "as_extractor",
+    "extract_pair",
+    "warn_of_few_samples",
+    "warned_of_few_samples_once",
+]
 
 GIVEN_FEATURES = {"extractor": "given features", "resize": "none"}
 
@@ -113,7 +123,7 @@ def extract_pair(
     real: Any, generated: Any, extractor: FeatureExtractor | None, *, min_count: int = 2
 ) -> tuple[np.ndarray, np.ndarray, Mapping[str, Any]]:
     """Features of both sides, float64, and where they come from: what `Measurement` wants to know."""
-    check_extractor(extractor)
+    extractor = as_extractor(extractor)
     if extractor is not None:
         real, generated = np.asarray(extractor(real)), np.asarray(extractor(generated))
     real = check_features("real", real, min_count=min_count)
@@ -122,13 +132,16 @@ def extract_pair(
     return real, generated, {**origin(extractor), "num_real": len(real), "num_generated": len(generated)}
 
 
-def check_extractor(extractor: Any) -> None:
-    """Refuses what is neither None nor a `FeatureExtractor`."""
+def as_extractor(extractor: Any) -> FeatureExtractor | None:
+    """The extractor, or None; a Keras model or layer becomes one that takes data as they are."""
+    if isinstance(extractor, keras.layers.Layer):
+        return FeatureExtractor(extractor)
     if extractor is not None and not isinstance(extractor, FeatureExtractor):
         raise TypeError(
-            f"`extractor` must be a FeatureExtractor or None; received {describe(extractor)}. "
-            "Wrap a Keras model: `FeatureExtractor(model)`."
+            f"`extractor` must be a FeatureExtractor, a Keras model or None; received {describe(extractor)}. "
+            "Wrap a function in a subclass of `keras.layers.Layer`."
         )
+    return extractor
 
 
 def origin(extractor: FeatureExtractor | None) -> dict[str, str]:
@@ -139,11 +152,53 @@ def origin(extractor: FeatureExtractor | None) -> dict[str, str]:
 
 
 def warn_of_few_samples(metric: str, num_real: int, num_generated: int, *, least: int, why: str) -> None:
-    """Warns if either side has fewer than `least` samples."""
-    if min(num_real, num_generated) < least:
-        warnings.warn(
-            f"{metric} from {num_real:,} real and {num_generated:,} generated samples: {why} Use at least "
-            f"{least:,} of each, and compare only figures of equal counts.",
-            UserWarning,
-            stacklevel=4,
+    """Warns if either side has fewer than `least` samples, or leaves it to `warned_of_few_samples_once`."""
+    if min(num_real, num_generated) >= least:
+        return
+    complaint = _Complaint(metric, why, num_real, num_generated, least)
+    collected = _collected.get()
+    if collected is None:
+        warn_user(complaint.message())
+    else:
+        collected.append(complaint)
+
+
+class _Complaint(NamedTuple):
+    """A figure that has too few samples."""
+
+    metric: str
+    why: str
+    num_real: int
+    num_generated: int
+    least: int
+
+    def message(self) -> str:
+        return (
+            f"{self.metric} from {self.num_real:,} real and {self.num_generated:,} generated samples: "
+            f"{self.why} Use at least {self.least:,} of each, and compare only figures of equal counts."
         )
+
+
+_collected: ContextVar[list[_Complaint] | None] = ContextVar("few_samples", default=None)
+
+
+@contextlib.contextmanager
+def warned_of_few_samples_once(warns: bool = True) -> Iterator[None]:
+    """Figures computed inside that have too few samples are warned of together, in one warning.
+
+    Args:
+        warns: whether they are warned of at all.
+    """
+    token = _collected.set([])
+    try:
+        yield
+        complaints = _collected.get()
+    finally:
+        _collected.reset(token)
+    if complaints and warns:
+        first, *others = (complaint.metric for complaint in complaints)
+        names = "; ".join([first, *map(str.lower, others)])
+        # Figures that share a reason give it once.
+        reasons = dict.fromkeys(complaint.why.removesuffix(".") for complaint in complaints)
+        worst = max(complaints, key=lambda complaint: complaint.least)
+        warn_user(worst._replace(metric=names, why=f"{'; '.join(reasons)}.").message())

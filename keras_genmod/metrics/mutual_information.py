@@ -7,12 +7,12 @@ $I(z_j; v_k) = \sum_{z, v} p(z, v) \ln \frac{p(z, v)}{p(z) p(v)}$ with the share
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 
 from keras_genmod.core.checks import ValueRange, check_choice, check_integer, describe
+from keras_genmod.core.user_warnings import warn_user
 
 __all__ = [
     "check_codes",
@@ -189,16 +189,21 @@ def _equal_width_bins(codes: np.ndarray, num_bins: int) -> np.ndarray:
     width = np.where(codes.max(axis=0) > start, codes.max(axis=0) - start, 1.0)
     # The largest value belongs to the last bin, not to one of its own.
     bins = np.minimum(((codes - start) / width * num_bins).astype(np.int64), num_bins - 1)
+    crowded = []
     for j, (code, own) in enumerate(zip(codes.T, bins.T, strict=True)):
         counts = np.bincount(own)
         fullest = code[own == counts.argmax()]
         if len(fullest) > _LARGEST_SHARE * len(code) and np.ptp(fullest) > 0:
-            warnings.warn(
-                f"Dimension {j} of `codes` has {len(fullest)} of {len(code)} examples in one of {num_bins} "
-                f"bins of equal width, as its values reach from {code.min():.3g} to {code.max():.3g}; what "
-                'they tell is lost. Pass `binning="quantiles"`, or leave out the examples that lie far off.',
-                stacklevel=4,
-            )
+            crowded.append((j, len(fullest), code))
+    if crowded:
+        (j, count, code), *others = crowded
+        too = f" So it is with {', '.join(str(each) for each, _, _ in others)}." if others else ""
+        warn_user(
+            f"Dimension {j} of `codes` has {count} of {len(code)} examples in one of {num_bins} "
+            f"bins of equal width, as its values reach from {code.min():.3g} to {code.max():.3g}; what "
+            f"they tell is lost.{too} "
+            'Pass `binning="quantiles"`, or leave out the examples that lie far off.',
+        )
     return bins
 
 

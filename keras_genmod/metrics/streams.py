@@ -14,7 +14,7 @@ from keras_genmod.core.checks import check_integer
 from keras_genmod.core.replicas import assign_equally, sum_over_replicas
 from keras_genmod.metrics.features import FeatureExtractor
 from keras_genmod.metrics.means import TransientMetric
-from keras_genmod.metrics.measurement import Measurement, check_extractor, origin
+from keras_genmod.metrics.measurement import Measurement, as_extractor, origin
 
 __all__ = ["SIDES", "BufferedMetric", "SampleMetric"]
 
@@ -45,7 +45,7 @@ class SampleMetric(TransientMetric):
         super().__init__(name=name, **kwargs)
         if isinstance(extractor, dict):
             extractor = keras.saving.deserialize_keras_object(extractor)
-        check_extractor(extractor)
+        extractor = as_extractor(extractor)
         known = None if extractor is None else extractor.feature_dim
         if feature_dim is None:
             feature_dim = known

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
 from keras_genmod.core.checks import check_shape_tuple
+from keras_genmod.core.user_warnings import warn_user
 from keras_genmod.networks.convolutional import conv_decoder, conv_encoder
 from keras_genmod.networks.dense import dense_network
 
@@ -112,10 +112,9 @@ def check_network(
     dtypes = [tensor.dtype for tensor in getattr(network, "inputs", ())]
     narrow = [each for each in dtypes if "float" in each and each != "float64"]
     if dtype == tf.float64 and narrow:
-        warnings.warn(
+        warn_user(
             f"`{name}` has an input of dtype {narrow[0]} in a model of float64: what reaches it is rounded. "
             "Build it with `keras.Input(shape, dtype='float64')`.",
-            stacklevel=4,
         )
 
 

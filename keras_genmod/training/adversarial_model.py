@@ -71,7 +71,9 @@ class AdversarialModel(GenerativeModel):
 
         Args:
             generator_optimizer: name or instance; None takes the paper's settings. It becomes
-                `self.optimizer`, which Keras' learning-rate callbacks act on.
+                `self.optimizer`, which Keras' learning-rate callbacks act on. What a callback changes its
+                rate by in `fit`, the discriminator's rate is changed by too, unless that is a schedule or
+                the callback sets it as well; outside of `fit` each rate is set by itself.
             discriminator_optimizer: the same; None takes a copy of a given `generator_optimizer`.
             discriminator_steps: updates of the discriminator for each one of the generator, all on the
                 same batch and each with new noise; None takes the family's own number. A learning-rate

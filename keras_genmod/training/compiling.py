@@ -139,6 +139,10 @@ class Compilable:
             if value is not None:
                 raise ValueError(f"`compile` takes no `{name}`; received {value!r}. {_REFUSED[name]}")
 
+    def _optimizers(self) -> list[keras.optimizers.Optimizer]:
+        """The optimizers of all players, `self.optimizer` first."""
+        return [getattr(self, attribute) for attribute in self._optimizer_arguments.values()]
+
     def get_compile_config(self) -> dict:
         """The arguments of `compile`, with the optimizers as they are now."""
         if not self.compiled:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_genmod.core.checks import ValueRange
+from keras_genmod.core.user_warnings import warn_user
 from keras_genmod.distributions.heads import BernoulliHead, get_head
 from keras_genmod.distributions.real_heads import GaussianHead, StudentTHead
 from keras_genmod.networks.activations import check_reach, output_bounds
@@ -216,11 +216,10 @@ class EncoderDecoder(GenerativeModel):
         # A few rows tell: binary data has none between.
         if np.any((x[:256] > 0) & (x[:256] < 1)):
             self._warned_of_grey = True
-            warnings.warn(
+            warn_user(
                 "The data has values strictly between 0 and 1, so under the Bernoulli likelihood the "
                 "figures are cross-entropies, not log-densities. For densities use "
                 "likelihood='continuous_bernoulli', or binarise the data (`kg.data.binarize`).",
-                stacklevel=4,
             )
 
     def endpoints(self, *, max_samples: int = 1024, num_samples: int = 16) -> dict[str, Endpoint]:

@@ -16,7 +16,14 @@ from keras_genmod.core.rows import as_graph
 from keras_genmod.data.pipeline import feeding, num_rows
 from keras_genmod.training.feeding import Feeding, known_length, refuse_beside_batches
 from keras_genmod.training.inputs import array_batch, split
-from keras_genmod.training.progress import RunStart, ShortEpoch, robust_backups, with_callback
+from keras_genmod.training.progress import (
+    RunStart,
+    ShortEpoch,
+    figures_before_readers,
+    robust_backups,
+    with_callback,
+)
+from keras_genmod.training.rates import with_rates_together
 
 __all__ = ["Fittable"]
 
@@ -124,6 +131,7 @@ class Fittable(Feeding):
             # The steps ask it while `fit` lasts.
             self._run = run
             stack.callback(setattr, self, "_run", None)
+            callbacks = with_rates_together(figures_before_readers(callbacks), self, self._optimizers())
             callbacks = with_callback(callbacks, run, self)
             return super().fit(
                 x,

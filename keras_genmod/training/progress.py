@@ -33,9 +33,13 @@ __all__ = [
     "RunStart",
     "ShortEpoch",
     "add_data_position",
+    "figures_before_readers",
     "robust_backups",
     "with_callback",
 ]
+
+# Callbacks of Keras that write down all logs of an epoch.
+_WRITERS = (keras.callbacks.CSVLogger, keras.callbacks.RemoteMonitor, keras.callbacks.TensorBoard)
 
 
 class DataPosition(NamedTuple):
@@ -255,3 +259,32 @@ def with_callback(
         return callbacks
     others = [] if callbacks is None else keras.tree.flatten(callbacks)
     return [callback, *others] if first else [*others, callback]
+
+
+def figures_before_readers(callbacks: Any) -> Any:
+    """The callbacks, with those that put figures into the logs in front of those that read them.
+
+    Keras runs callbacks in the order of the list, so that a `ModelCheckpoint` in front of the callback that
+    computes what it monitors would never see it. A callback says in `log_names` what figures it gives; it
+    moves in front of the first one that monitors one of them or writes down all logs, and no further:
+    callbacks that change weights for those behind them, such as `SwapEMAWeights`, keep their place.
+
+    Args:
+        callbacks: what `fit` was given.
+    """
+    is_list = isinstance(callbacks, keras.callbacks.CallbackList)
+    given = callbacks.callbacks if is_list else [] if callbacks is None else keras.tree.flatten(callbacks)
+    ordered = list(given)
+    for callback in given:
+        names = getattr(callback, "log_names", ())
+        place = ordered.index(callback)
+        readers = (
+            number
+            for number, other in enumerate(ordered[:place])
+            if names and (getattr(other, "monitor", None) in names or isinstance(other, _WRITERS))
+        )
+        ordered.insert(next(readers, place), ordered.pop(place))
+    if not is_list:
+        return ordered
+    callbacks.callbacks[:] = ordered
+    return callbacks

@@ -110,6 +110,24 @@ class FeaturesTimesTwo(keras.layers.Layer):
         return 2.0 * x
 
 
+def test_a_keras_model_serves_as_extractor(gan):
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, keras.layers.Dense(3, name="features")(inputs), name="mine")
+    quality = DistributionMetrics(X, model, metrics=["kid"], num_samples=64)
+    history = fit(gan, quality, epochs=1)
+    features = [np.asarray(model(x)) for x in (X, gan.sample(64, seed=0))]
+    expected = metrics.kernel_distance(*features, subset_size=None)
+    assert history["val_kid"][0] == pytest.approx(float(expected), rel=1e-5)
+    assert quality.measurements[1]["kid"].extractor == "mine"
+    # The functions and the streaming metrics take it as well.
+    samples = gan.sample(64, seed=0)
+    distance = metrics.frechet_distance(X, samples, extractor=model)
+    assert float(distance) == pytest.approx(float(metrics.frechet_distance(*features)), rel=1e-4)
+    stream = metrics.FrechetDistance(model)
+    stream.update_state(X, samples)
+    assert float(stream.result()) == pytest.approx(float(distance), rel=1e-4)
+
+
 def test_features_of_real_data_are_computed_once(gan):
     double = FeaturesTimesTwo()
     quality = DistributionMetrics(X, metrics.FeatureExtractor(double), metrics=("fid",), num_samples=64)
@@ -127,13 +145,19 @@ def test_training_stays_as_it_is():
     np.testing.assert_array_equal(measured.sample(3), plain.sample(3))
 
 
-def test_a_checkpoint_keeps_the_epoch_of_the_best_figure(tmp_path):
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_checkpoint_keeps_the_epoch_of_the_best_figure(is_first, tmp_path):
     model = make_gan()
     path = tmp_path / "best.keras"
     quality = DistributionMetrics(X, metrics=("fid",), num_samples=64)
     best = keras.callbacks.ModelCheckpoint(path, monitor="val_fid", mode="min", save_best_only=True)
     stop = keras.callbacks.EarlyStopping(monitor="val_fid", mode="min", patience=2)
-    history = fit(model, quality, best, stop, epochs=5)
+    log = keras.callbacks.CSVLogger(tmp_path / "log.csv")
+    callbacks = [quality, log, best, stop] if is_first else [log, best, stop, quality]
+    history = fit(model, *callbacks, epochs=5)
+    rows = [line.split(",") for line in (tmp_path / "log.csv").read_text().splitlines()]
+    written = [float(row[rows[0].index("val_fid")]) for row in rows[1:]]
+    assert written == pytest.approx(history["val_fid"])
     loaded = keras.saving.load_model(path)
     received = metrics.frechet_distance(X, np.asarray(loaded.sample(64, seed=0)))
     assert float(received) == pytest.approx(min(history["val_fid"]), rel=1e-6)
@@ -210,7 +234,7 @@ def test_what_cannot_work_ends_the_run_before_the_first_step(gan, conditional_ga
     with pytest.raises(ValueError, match="`prefix` must be a string"):
         DistributionMetrics(X, prefix=None)
     with pytest.raises(TypeError, match="`extractor` must be a FeatureExtractor"):
-        DistributionMetrics(X, keras.layers.Flatten())
+        DistributionMetrics(X, np.sum)
     with pytest.raises(ValueError, match="There are no figures yet"):
         DistributionMetrics(X).describe()
 
@@ -222,8 +246,11 @@ def test_few_samples_are_warned_of_once_and_a_healthy_model_is_not():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         history = fit(identity, DistributionMetrics(X, num_samples=64), epochs=3)
-    few = [str(each.message) for each in caught if "generated samples" in str(each.message)]
-    assert len(few) == 3, "distance, precision and density, before training only"
+    (few,) = [each for each in caught if "generated samples" in str(each.message)]
+    names = "Fréchet distance; precision and recall; density and coverage from 96 real and 64 generated"
+    assert str(few.message).startswith(names)
+    assert "upwards; so few make manifolds" in str(few.message)
+    assert few.filename == __file__, "at the user's line"
     assert not [each for each in caught if "collapsing" in str(each.message)]
     np.testing.assert_allclose(history["val_diversity"], 1.0, atol=0.25)
 

@@ -92,6 +92,12 @@ class NoiselessFlowPosterior(kg.bijectors.FlowPosterior):
         return tfp.distributions.TransformedDistribution(base, flow.bijector)
 
 
+def _started(model):
+    """A mixture with a start of its own: before it has one it refuses to answer."""
+    model.initialize(np.random.default_rng(1).integers(0, 2, (20, *model.event_shape)).astype("float32"))
+    return model
+
+
 @dataclass(frozen=True)
 class Case:
     """A model, its data, and the promises that do not apply to it.
@@ -489,21 +495,20 @@ CASES = [
     ),
     Case(
         "gaussian mixture by gradients",
-        lambda seed: kg.GaussianMixture((6,), num_components=2, training="gradient", seed=seed),
+        lambda seed: _started(kg.GaussianMixture((6,), num_components=2, training="gradient", seed=seed)),
         (6,),
-        lambda seed: kg.GaussianMixture((6,), num_components=2, training="gradient", seed=seed),
+        lambda seed: _started(kg.GaussianMixture((6,), num_components=2, training="gradient", seed=seed)),
         overfit_term="nll",
-        # The start is drawn from the data, and is another where each example is there twice.
-        exempt=frozenset({"identical_shards"}),
         sibling=True,
     ),
     Case(
         "bernoulli mixture by em",
-        lambda seed: kg.BernoulliMixture((6,), num_components=2, seed=seed),
+        lambda seed: _started(kg.BernoulliMixture((6,), num_components=2, seed=seed)),
         (6,),
-        lambda seed: kg.BernoulliMixture((6,), num_components=2, training="gradient", seed=seed),
+        lambda seed: _started(kg.BernoulliMixture((6,), num_components=2, training="gradient", seed=seed)),
         overfit_term="nll",
         overfit=(1e-1, 150, 0.8),
+        # Beside the same pseudo-counts the examples count twice as much where each is there twice.
         exempt=frozenset({"identical_shards"}),
     ),
     Case(

@@ -50,6 +50,30 @@ def test_a_grid_is_as_square_as_it_can_be(count, rows, columns):
     assert image_grid(np.zeros((count, 1, 1, 1)), padding=0).shape == (rows, columns, 1)
 
 
+def test_groups_of_images_begin_rows():
+    """Two classes of three images of one pixel: a row each, though six images are not square."""
+    images = np.arange(0, 60, 10.0).reshape(2, 3, 1, 1, 1)
+    expected = [[W] * 7, [W, 0, W, 10, W, 20, W], [W] * 7, [W, 30, W, 40, W, 50, W], [W] * 7]
+    grid = image_grid(images, value_range=(0, 255))
+    np.testing.assert_array_equal(grid[..., 0], expected)
+    np.testing.assert_array_equal(image_grid(list(images), value_range=(0, 255)), grid)
+    # In two columns, and where groups differ in their numbers, places stay white.
+    grid = image_grid(images, 2, value_range=(0, 255), padding=0)
+    np.testing.assert_array_equal(grid[..., 0], [[0, 10], [20, W], [30, 40], [50, W]])
+    ragged = [images[0, :1], images[1]]
+    grid = image_grid(ragged, value_range=(0, 255), padding=0)
+    np.testing.assert_array_equal(grid[..., 0], [[0, W, W], [30, 40, 50]])
+    # One group is one row.
+    grid = image_grid(images[:1], value_range=(0, 255), padding=0)
+    np.testing.assert_array_equal(grid[..., 0], [[0, 10, 20]])
+    with pytest.raises(ValueError, match=r"images of one shape; received.*\(1, 2, 2, 1\), \(1, 4, 4, 1\)"):
+        image_grid([np.zeros((1, 2, 2, 1)), np.zeros((1, 4, 4, 1))])
+    with pytest.raises(ValueError, match=r"Images must have shape.*received \(0, 2, 2, 1\)"):
+        image_grid(np.zeros((2, 0, 2, 2, 1)))
+    with pytest.raises(ValueError, match=r"Images must have shape.*received \(0, 1, 2, 2, 1\)"):
+        image_grid(np.zeros((0, 1, 2, 2, 1)))
+
+
 def test_flat_vectors_fold_row_by_row():
     np.testing.assert_array_equal(as_images([[1, 2, 3, 4]])[0, ..., 0], [[1, 2], [3, 4]])
     assert as_images(np.zeros((2, 784))).shape == (2, 28, 28, 1)

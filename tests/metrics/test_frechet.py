@@ -163,7 +163,9 @@ def test_wrong_features_are_refused(real, generated, message):
 
 
 def test_wrong_extractors_are_refused():
-    with pytest.raises(TypeError, match="`extractor` must be a FeatureExtractor or None; received"):
+    with pytest.raises(
+        TypeError, match="`extractor` must be a FeatureExtractor, a Keras model or None; received"
+    ):
         frechet_distance(np.zeros((9, 3)), np.zeros((9, 3)), extractor=np.sum)
 
 

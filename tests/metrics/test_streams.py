@@ -242,8 +242,8 @@ def test_wrong_arguments_are_refused(case):
         cls(unknown)
     with pytest.raises(ValueError, match="`feature_dim` must be 3 for the extractor linear; received 5"):
         cls(FeatureExtractor(linear_model()), feature_dim=5)
-    with pytest.raises(TypeError, match="`extractor` must be a FeatureExtractor or None; received"):
-        cls(linear_model())
+    with pytest.raises(TypeError, match="`extractor` must be a FeatureExtractor, a Keras model or None; rec"):
+        cls(np.sum)
     with pytest.raises(ValueError, match=r"`real` must be features of shape \[batch, 4\]; received \(3, 5\)"):
         cls(feature_dim=4).update_state(np.zeros((3, 5)))
     with pytest.raises(ValueError, match=r"`generated` must be features .*; received \(3, 4, 1\). Flatten"):

@@ -17,7 +17,6 @@ The Unusual Effectiveness of Averaging in GAN Training, Yazici et al., 2019.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,6 +27,7 @@ import tensorflow_probability as tfp
 from keras_genmod.core.checks import ValueRange, check_integer, check_number, check_rows
 from keras_genmod.core.noise import sample_rows
 from keras_genmod.core.registration import register
+from keras_genmod.core.user_warnings import warn_user
 from keras_genmod.distributions.priors import standard_normal
 from keras_genmod.losses.adversarial import get_adversarial_loss
 from keras_genmod.models.adversarial.objective import TwoPlayerObjective
@@ -202,12 +202,11 @@ class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
     def _check_discriminator(self) -> None:
         layers = self.discriminator._flatten_layers()
         if any(isinstance(layer, keras.layers.SpectralNormalization) for layer in layers):
-            warnings.warn(
+            warn_user(
                 "`discriminator` has Keras' SpectralNormalization, which divides its weights in place in "
                 "each pass, so that the passes of one step see different weights. Use "
                 "`keras_genmod.layers.SpectralNormalization`, whose weights move once an update.",
                 UserWarning,
-                stacklevel=3,
             )
         penalties = {"r1": self.r1, "r2": self.r2, "gradient_penalty": self.gradient_penalty}
         used = [f"{name}={weight:g}" for name, weight in penalties.items() if weight]

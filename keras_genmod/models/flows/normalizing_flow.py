@@ -10,7 +10,6 @@ Probabilistic Modeling and Inference, Papamakarios et al., 2021.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,6 +24,7 @@ from keras_genmod.core.checks import ValueRange, check_integer, check_number
 from keras_genmod.core.noise import row_seeds, sample_rows
 from keras_genmod.core.registration import register
 from keras_genmod.core.rows import log_mean_exp, map_rows
+from keras_genmod.core.user_warnings import warn_user
 from keras_genmod.distributions.priors import StandardNormalPrior, get_prior
 from keras_genmod.serving.endpoints import Endpoint
 from keras_genmod.training.exact_density import ExactDensity
@@ -310,10 +310,9 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
         if not any(bijection.needs_data() for bijection in self.bijections):
             return
         if first_rows is None:
-            warnings.warn(
+            warn_user(
                 "This flow has weights that start from data, and a generator cannot be looked at before "
                 "training. Call `model.initialize(x)` with some examples first.",
-                stacklevel=3,
             )
             return
         batch = first_rows(_START_ROWS)

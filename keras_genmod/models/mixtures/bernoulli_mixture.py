@@ -108,8 +108,13 @@ class BernoulliMixture(MixtureModel):
 
     def probs(self) -> tf.Tensor:
         r"""The probabilities $p_{kd}$ of ones, `[K, *event_shape]`."""
+        self._check_fitted()
         probs = tf.sigmoid(tf.convert_to_tensor(self._value_logits))
         return tf.reshape(probs, [-1, *self.event_shape])
+
+    def num_parameters(self) -> int:
+        """Number of free parameters: K D probabilities and K - 1 weights."""
+        return self.num_components - 1 + self.num_components * self._size
 
     def set_parameters(self, *, mixing_weights: Any, probs: Any) -> None:
         """Sets all parameters; `fit` goes on from them and does not start by k-means++.
@@ -157,7 +162,7 @@ class BernoulliMixture(MixtureModel):
         ]
 
     def _expected_statistics(self) -> list[tf.Tensor]:
-        shares = tf.cast(self.mixing_weights(), tf.float64)
+        shares = tf.exp(tf.cast(self._log_weights(), tf.float64))
         probs = tf.sigmoid(tf.cast(tf.convert_to_tensor(self._value_logits), tf.float64))
         return [shares, shares[:, None] * probs]
 
@@ -177,6 +182,7 @@ class BernoulliMixture(MixtureModel):
 
     def distribution(self) -> tfd.Distribution:
         """The mixture at the present parameters as a distribution over `[*event_shape]`."""
+        self._check_fitted()
         logits = tf.reshape(tf.convert_to_tensor(self._value_logits), [-1, *self.event_shape])
         components = tfd.Independent(tfd.Bernoulli(logits=logits, dtype=logits.dtype), len(self.event_shape))
         return tfd.MixtureSameFamily(tfd.Categorical(logits=self._log_weights()), components)

@@ -209,12 +209,12 @@ class ExpectationMaximization:
         given["callbacks"] = with_callback(given.get("callbacks"), EpochCallback(), self, first=True)
         return super().fit(**given)
 
-    def _is_started(self) -> bool:
-        return bool(self._started.numpy())
+    def _is_fitted(self) -> bool:
+        return not tf.executing_eagerly() or bool(self._started.numpy())
 
     def _start_from(self, first_rows: Callable[[int], Batch] | None) -> None:
         """The start from the training data, where there was none before."""
-        if self._is_started():
+        if self._is_fitted():
             return
         if first_rows is None:
             raise ValueError(

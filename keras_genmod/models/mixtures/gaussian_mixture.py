@@ -14,7 +14,6 @@ Reference: Maximum Likelihood from Incomplete Data via the EM Algorithm, Dempste
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,6 +24,7 @@ import tensorflow_probability as tfp
 
 from keras_genmod.core.checks import check_choice, check_number
 from keras_genmod.core.registration import register
+from keras_genmod.core.user_warnings import warn_user
 from keras_genmod.distributions.real_heads import positive
 from keras_genmod.models.mixtures.covariances import ROUNDING, DiagonalCovariance, SphericalCovariance
 from keras_genmod.models.mixtures.mixture_model import MixtureModel, as_means
@@ -168,11 +168,17 @@ class GaussianMixture(MixtureModel):
 
     def means(self) -> tf.Tensor:
         r"""The means $\mu_k$, float64 `[K, *event_shape]`."""
+        self._check_fitted()
         return tf.reshape(self._parameters()[0], [-1, *self.event_shape])
 
     def covariances(self) -> tf.Tensor:
         r"""The covariances: `[K, D, D]` ("full"), `[D, D]` ("tied"), `[K, D]` or `[K]`, float64."""
+        self._check_fitted()
         return self._kind().covariances_of(self._parameters()[1])
+
+    def num_parameters(self) -> int:
+        """Number of free parameters: K - 1 weights, K D means, D (D + 1) / 2 of each matrix."""
+        return self.num_components - 1 + self.num_components * self._size + math.prod(self._kind().free_shape)
 
     def set_parameters(self, *, mixing_weights: Any, means: Any, covariances: Any) -> None:
         """Sets all parameters; `fit` goes on from them and does not start by k-means++.
@@ -190,7 +196,9 @@ class GaussianMixture(MixtureModel):
         means = as_means("means", means, self.num_components, self.event_shape)
         covariances = self._checked("covariances", covariances, self._kind().scale_shape)
         if self._is_triangular:
-            symmetric = np.allclose(covariances, np.swapaxes(covariances, -1, -2))
+            # Those of other packages may be sums of float32 products, symmetric to rounding alone.
+            rounding = 1e-6 * np.max(np.abs(covariances))
+            symmetric = np.allclose(covariances, np.swapaxes(covariances, -1, -2), atol=rounding)
             valid = symmetric and np.all(np.linalg.eigvalsh(covariances) > 0.0)
         else:
             valid = np.all(covariances > 0.0)
@@ -233,7 +241,7 @@ class GaussianMixture(MixtureModel):
         ]
 
     def _expected_statistics(self) -> list[tf.Tensor]:
-        shares = self.mixing_weights()
+        shares = tf.exp(self._log_weights())
         means, scale = self._parameters()
         second = self._kind().moments_of(shares, self._kind().covariances_of(scale))
         return [shares, tf.zeros_like(means), second]
@@ -261,25 +269,23 @@ class GaussianMixture(MixtureModel):
         least = tf.maximum(1e-10 * variances, tf.square(0.1 * steps))
         least = tf.maximum(least, 10.0 * max(self.covariance_regularization, _LEAST_VARIANCE))
         if self.training != "gradient" and bool(tf.reduce_any(given_others <= least)):
-            warnings.warn(
+            warn_user(
                 f"A component of {self.name!r} has no extent of its own in some direction (variance "
                 f"{float(tf.reduce_min(given_others)):.1e}): values that never differ, or fewer different "
                 "examples than dimensions. There the density is what "
                 f"`covariance_regularization={self.covariance_regularization:g}` says. Raise it, take fewer "
                 "components, or a simpler `covariance`.",
-                stacklevel=2,
             )
         elif bool(tf.reduce_any(_LEAST_STEPS * steps > tf.sqrt(variances))):
             where = np.unravel_index(
                 int(tf.argmax(tf.reshape(steps / tf.sqrt(variances), [-1]))), steps.shape
             )
             deviation = np.broadcast_to(np.sqrt(variances), steps.shape)[where]
-            warnings.warn(
+            warn_user(
                 f"A component of {self.name!r} has the standard deviation {deviation:.1e} about "
                 f"{float(means[where]):.6g}, where {self.real_dtype.name} numbers lie "
                 f"{float(steps[where]):.1e} apart: the rounding of the data counts in its density. Subtract "
                 "a constant from the data in float64, or build the model with dtype='float64'.",
-                stacklevel=2,
             )
 
     # ---- samples and distributions ----------------------------------------------------------------
@@ -293,6 +299,7 @@ class GaussianMixture(MixtureModel):
 
         `log_prob` of the model computes in float64, which tells more of very narrow components.
         """
+        self._check_fitted()
         log_weights, means, scale = (
             tf.cast(value, self.real_dtype) for value in (self._log_weights(), *self._parameters())
         )

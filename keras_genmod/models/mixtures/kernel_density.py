@@ -11,7 +11,6 @@ from __future__ import annotations
 import inspect
 import math
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,13 +23,16 @@ from keras_genmod.core.batches import Batch
 from keras_genmod.core.checks import check_integer, check_number, describe
 from keras_genmod.core.distances import squared_distances
 from keras_genmod.core.registration import register
-from keras_genmod.core.rows import GraphCache
+from keras_genmod.core.rows import GraphCache, map_rows
+from keras_genmod.core.user_warnings import warn_user
 from keras_genmod.distributions.gaussian_mixture import DiagonalGaussianMixture
+from keras_genmod.models.mixtures.fitted import AnswersAfterFit
 from keras_genmod.models.mixtures.mixture_model import refuse_conditions, uniform_and_noise
 from keras_genmod.serving.endpoints import Endpoint
 from keras_genmod.training.exact_density import ExactDensity
 from keras_genmod.training.generative_model import GenerativeModel
-from keras_genmod.training.row_wise import SamplesByRow
+from keras_genmod.training.progress import with_callback
+from keras_genmod.training.row_wise import ROWS_PER_PASS, SamplesByRow
 
 __all__ = ["KernelDensity"]
 
@@ -43,6 +45,8 @@ _POINTS_PER_PASS = 2048
 _TOLERANCE = 2.0**-12
 # Rows of a step of `fit`, which has nothing to compute.
 _BATCH_SIZE = 4096
+# Training examples whose leave-one-out density is logged.
+_MOST_LEFT_OUT = 1000
 
 _ADVICE = (
     "`KernelDensity` stores all examples before the first step, so `x` must be an array, or batches that end "
@@ -50,8 +54,19 @@ _ADVICE = (
 )
 
 
+class _LeaveOneOut(keras.callbacks.Callback):
+    """Puts the training figures into the logs of every epoch, before other callbacks read them."""
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self._figures = self.model._leave_one_out()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if logs is not None:
+            logs.update(self._figures)
+
+
 @register
-class KernelDensity(SamplesByRow, ExactDensity, GenerativeModel):
+class KernelDensity(AnswersAfterFit, SamplesByRow, ExactDensity, GenerativeModel):
     r"""A normal kernel on every training example; `fit` stores them.
 
     There is nothing to optimise: `fit` takes one look at all the data, sets the bandwidths, and replaces what
@@ -70,10 +85,13 @@ class KernelDensity(SamplesByRow, ExactDensity, GenerativeModel):
         ValueError: for other arguments, or conditions.
         RuntimeError: from questions before `fit`.
 
-    Logs: `val_loss`, the negative log-likelihood in nats per validation example (`val_nll` too). Nothing for
-    the training data, each of which lies on a kernel of its own.
+    Logs: `loss`, the leave-one-out negative log-likelihood in nats per training example (under the name
+    `nll` too): that of an example under the kernels of all others, since it lies on a kernel of its own. Of
+    more than 1,000 examples it is the mean over 1,000, drawn by the seed; of a single one there is none.
+    `val_loss` and `val_nll` are those of validation examples.
 
-    Cost: n D for a density, in float64 and blocks of 2048 points; D for a sample. Densities are right to
+    Cost: n D for a density, in float64 and blocks of 2048 points, and 1,000 n D for `fit`; D for a sample.
+    Densities are right to
     2e-4 nats or to the rounding of float32, wherever the points lie and however far one is from the others.
 
     Reference: On Estimation of a Probability Density Function and Mode, Parzen, 1962; Multivariate Density
@@ -108,7 +126,8 @@ class KernelDensity(SamplesByRow, ExactDensity, GenerativeModel):
         else:
             self.bandwidth = check_number("bandwidth", bandwidth, above=0.0)
         self._size = math.prod(self.event_shape)
-        self._bandwidths = self._add_state("bandwidths", (self._size,), "ones")
+        # 0 until `fit`: room for points, as a configuration makes it, is not yet points.
+        self._bandwidths = self._add_state("bandwidths", (self._size,), "zeros")
         self.num_points, self._points, self._log_weights = None, None, None
         if num_points is not None:
             self._make_room(check_integer("num_points", num_points))
@@ -161,6 +180,7 @@ class KernelDensity(SamplesByRow, ExactDensity, GenerativeModel):
         given = inspect.signature(super().fit).bind(x, *args, **kwargs).arguments
         if given.get("steps_per_epoch") is None and given.get("batch_size") is None:
             given["batch_size"] = _BATCH_SIZE
+        given["callbacks"] = with_callback(given.get("callbacks"), _LeaveOneOut(), self, first=True)
         return super().fit(**given)
 
     def _start_from(self, first_rows: Callable[[int], Batch] | None) -> None:
@@ -180,6 +200,21 @@ class KernelDensity(SamplesByRow, ExactDensity, GenerativeModel):
         self._log_weights.assign(np.log(weight / weight.sum()))
         self._bandwidths.assign(bandwidths)
 
+    def _leave_one_out(self) -> dict[str, float]:
+        """The logs of an epoch: the mean leave-one-out negative log-likelihood."""
+        if self.num_points == 1:
+            return {}
+        number = min(self.num_points, _MOST_LEFT_OUT)
+        generator = np.random.default_rng(self._data_seed())
+        left_out = np.sort(generator.choice(self.num_points, number, replace=False)).astype(np.int32)
+        weight = np.exp(self._log_weights.numpy()[left_out].astype(np.float64))
+        graph = self._graphs.get(
+            "leave_one_out",
+            lambda rows: self._log_density(tf.gather(tf.convert_to_tensor(self._points), rows), rows),
+        )
+        nll = float(np.average(-map_rows(graph, left_out, batch_size=ROWS_PER_PASS).numpy(), weights=weight))
+        return {"loss": nll, "nll": nll}
+
     def _choose_bandwidths(self, x: np.ndarray, weight: np.ndarray) -> np.ndarray:
         if not isinstance(self.bandwidth, str):
             return np.full(self._size, self.bandwidth)
@@ -195,11 +230,10 @@ class KernelDensity(SamplesByRow, ExactDensity, GenerativeModel):
         differs = np.ptp(x, axis=0) > 0.0
         if not np.all(differs):
             rest = float(np.mean(scale[differs])) if np.any(differs) else 1.0
-            warnings.warn(
+            warn_user(
                 f"{np.sum(~differs)} of {self._size} dimensions never differ, so that "
                 f"`bandwidth={self.bandwidth!r}` has nothing to measure there; they get the mean of the "
                 f"others ({rest:.3g} in place of a standard deviation). Leave them out, or give a number.",
-                stacklevel=3,
             )
             scale = np.where(differs, scale, rest)
         count = number if self.bandwidth == "scott" else number * (self._size + 2) / 4.0
@@ -216,14 +250,14 @@ class KernelDensity(SamplesByRow, ExactDensity, GenerativeModel):
 
     # ---- densities and samples --------------------------------------------------------------------
 
-    def _check_fitted(self) -> None:
-        if self._points is None:
-            raise RuntimeError(
-                "This `KernelDensity` has no points yet. Call `fit` with the training data first."
-            )
+    def _is_fitted(self) -> bool:
+        if self._points is None or not tf.executing_eagerly():
+            return self._points is not None
+        return bool(np.all(self._bandwidths.numpy() > 0.0))
 
     def bandwidths(self) -> tf.Tensor:
-        """The standard deviations $h_d$ of the kernels, `event_shape`; 1 before `fit`."""
+        """The standard deviations $h_d$ of the kernels, `event_shape`."""
+        self._check_fitted()
         return tf.reshape(tf.convert_to_tensor(self._bandwidths), self.event_shape)
 
     def points(self) -> tf.Tensor:
@@ -233,23 +267,34 @@ class KernelDensity(SamplesByRow, ExactDensity, GenerativeModel):
 
     def _log_prob(self, x: tf.Tensor, condition: Any = None, training: bool = False) -> tf.Tensor:
         self._check_fitted()
+        return self._log_density(x, None)
+
+    def _log_density(self, x: tf.Tensor, left_out: tf.Tensor | None) -> tf.Tensor:
+        """Log-densities `[B]` of rows; those of `left_out` without the kernel on the point of that number."""
         points, log_weights = (tf.convert_to_tensor(w) for w in (self._points, self._log_weights))
         bandwidths = tf.cast(tf.convert_to_tensor(self._bandwidths), tf.float64)
         rows = tf.cast(tf.reshape(x, [-1, self._size]), tf.float64) / bandwidths
+        no_density = tf.constant(-math.inf, tf.float64)
 
         def body(start: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             part = slice(start, start + _POINTS_PER_PASS)
             block = tf.cast(points[part], tf.float64) / bandwidths
             squares = squared_distances(rows, block, tolerance=_TOLERANCE)
             log_kernels = tf.cast(log_weights[part], tf.float64) - 0.5 * squares
+            if left_out is not None:
+                numbers = start + tf.range(tf.shape(block)[0])
+                log_kernels = tf.where(numbers == left_out[:, None], no_density, log_kernels)
             log_sum = tf.reduce_logsumexp(log_kernels, axis=1)
             return start + _POINTS_PER_PASS, tf.reduce_logsumexp(tf.stack([total, log_sum]), axis=0)
 
-        nothing = tf.fill([tf.shape(rows)[0]], tf.constant(-math.inf, tf.float64))
+        nothing = tf.fill([tf.shape(rows)[0]], no_density)
         _, total = tf.while_loop(
             lambda start, _: start < self.num_points, body, (tf.constant(0), nothing), parallel_iterations=1
         )
         normalizer = tf.reduce_sum(tf.math.log(bandwidths)) + 0.5 * self._size * math.log(2.0 * math.pi)
+        if left_out is not None:
+            # The weights of the other points sum to 1.
+            normalizer += tf.math.log1p(-tf.exp(tf.cast(tf.gather(log_weights, left_out), tf.float64)))
         return tf.cast(total - normalizer, self.real_dtype)
 
     def sample(
@@ -271,7 +316,6 @@ class KernelDensity(SamplesByRow, ExactDensity, GenerativeModel):
         return self._sample(num_samples, condition, seed, batch_size)
 
     def _sample_rows(self, seeds: tf.Tensor, condition: Any = None) -> tf.Tensor:
-        self._check_fitted()
         choice, _, noise = uniform_and_noise(seeds, self._size, self.real_dtype)
         bounds = tf.cumsum(tf.exp(tf.cast(tf.convert_to_tensor(self._log_weights), tf.float64)))
         choice = tf.cast(choice, tf.float64) * bounds[-1]

@@ -16,6 +16,7 @@ import tensorflow as tf
 from keras_genmod.core.checks import ValueRange, check_integer, check_rows, describe
 from keras_genmod.core.noise import fold_in
 from keras_genmod.models.mixtures.expectation_maximization import ExpectationMaximization
+from keras_genmod.models.mixtures.fitted import AnswersAfterFit
 from keras_genmod.models.mixtures.starts import k_means_plus_plus
 from keras_genmod.serving.endpoints import Endpoint
 from keras_genmod.training.exact_density import ExactDensity
@@ -28,7 +29,7 @@ __all__ = ["MixtureModel", "as_means", "refuse_conditions", "uniform_and_noise"]
 _LEAST_SHARE = 1e-30
 
 
-class _Density(SamplesByRow, ExactDensity, GenerativeModel):
+class _Density(AnswersAfterFit, SamplesByRow, ExactDensity, GenerativeModel):
     """The bases of `MixtureModel` below its training."""
 
 
@@ -47,6 +48,7 @@ class MixtureModel(ExpectationMaximization, _Density):
 
     # In which densities and statistics of a chunk of rows are computed.
     _real = tf.float64
+    _instead_of_fit = ", or `initialize(x)`, or `set_parameters`"
 
     def __init__(self, event_shape: Sequence[int], *, num_components: int, **kwargs: Any) -> None:
         refuse_conditions(type(self).__name__, kwargs)
@@ -91,6 +93,7 @@ class MixtureModel(ExpectationMaximization, _Density):
 
     def mixing_weights(self) -> tf.Tensor:
         r"""The weights $\pi_k$ of the components, `[K]`."""
+        self._check_fitted()
         return tf.exp(self._log_weights())
 
     def _checked_weights(self, mixing_weights: Any) -> tf.Tensor:
@@ -157,6 +160,50 @@ class MixtureModel(ExpectationMaximization, _Density):
     def _responsibilities(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
         return tf.cast(tf.nn.softmax(self._joint(x), axis=1), self.real_dtype)
 
+    def predict_component(self, x: Any, *, condition: Any = None) -> tf.Tensor:
+        """The most probable component of each example (hard assignments), int32 `[B]`.
+
+        `predict` gives log-densities, as it gives what `call` computes for every model.
+
+        Args:
+            x: data `[B, *event_shape]`.
+            condition: None; mixtures take none.
+        """
+        return self._map_rows("predict_component", self._predict_component, x, condition)
+
+    def _predict_component(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
+        return tf.argmax(self._joint(x), axis=1, output_type=tf.int32)
+
+    # ---- information criteria -----------------------------------------------------------------------
+
+    def num_parameters(self) -> int:
+        """Number of free parameters: the weights count K - 1, since they sum to 1."""
+        raise TypeError(f"{type(self).__name__} must define `num_parameters`.")
+
+    def bic(self, x: Any) -> float:
+        r"""Bayesian information criterion, $-2 \sum_i \log p(x_i) + P \log N$; smaller is better.
+
+        Compares numbers of components and covariance structures: fit one model for each, and take the one
+        with the smallest criterion on the training data. P is `num_parameters()`.
+
+        Args:
+            x: data `[N, *event_shape]`.
+
+        Reference: Estimating the Dimension of a Model, Schwarz, 1978.
+        """
+        log_prob = np.asarray(self.log_prob(x), np.float64)
+        return float(self.num_parameters() * math.log(len(log_prob)) - 2.0 * log_prob.sum())
+
+    def aic(self, x: Any) -> float:
+        r"""Akaike information criterion, $-2 \sum_i \log p(x_i) + 2 P$; smaller is better.
+
+        Args:
+            x: data `[N, *event_shape]`; P is `num_parameters()`.
+
+        Reference: A New Look at the Statistical Model Identification, Akaike, 1974.
+        """
+        return float(2.0 * self.num_parameters() - 2.0 * np.asarray(self.log_prob(x), np.float64).sum())
+
     # ---- samples ----------------------------------------------------------------------------------
 
     def sample(
@@ -179,7 +226,7 @@ class MixtureModel(ExpectationMaximization, _Density):
 
     def _sample_rows(self, seeds: tf.Tensor, condition: Any = None) -> tf.Tensor:
         choice, uniform, noise = uniform_and_noise(seeds, self._size, self.real_dtype)
-        bounds = tf.cast(tf.cumsum(self.mixing_weights())[:-1], self.real_dtype)
+        bounds = tf.cast(tf.cumsum(tf.exp(self._log_weights()))[:-1], self.real_dtype)
         which = tf.reduce_sum(tf.cast(choice[:, None] >= bounds, tf.int32), axis=1)
         drawn = tf.cast(self._drawn(which, uniform, noise), self.real_dtype)
         return tf.reshape(drawn, [-1, *self.event_shape])
@@ -192,7 +239,11 @@ class MixtureModel(ExpectationMaximization, _Density):
         Args:
             max_samples: the most that one request of `sample` may ask for.
             num_samples: not used: densities are exact.
+
+        Raises:
+            RuntimeError: before `fit`.
         """
+        self._check_fitted()
         return {
             **self._density_endpoints(),
             "responsibilities": Endpoint(

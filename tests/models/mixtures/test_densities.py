@@ -3,6 +3,7 @@
 import itertools
 import warnings
 
+import keras
 import numpy as np
 import pytest
 import scipy.stats
@@ -14,6 +15,8 @@ from sklearn.datasets import load_digits
 from keras_genmod.models.mixtures import BernoulliMixture, GaussianMixture, KernelDensity
 from tests.models.mixtures.tiny import COVARIANCES, bits, blobs, covariances_of, full_covariances
 
+# Kind -> scikit-learn's name for it.
+THEIRS = {"full": "full", "tied": "tied", "diagonal": "diag", "spherical": "spherical"}
 WEIGHTS = np.array([0.2, 0.5, 0.3])
 
 
@@ -46,6 +49,7 @@ def test_the_gaussian_mixture_integrates_to_one(covariance):
 def test_the_bernoulli_mixture_sums_to_one():
     model = BernoulliMixture((2, 3), num_components=3, seed=0)
     model.compile()
+    model.initialize(bits().reshape(-1, 2, 3))
     x = np.array(list(itertools.product([0.0, 1.0], repeat=6)), "float32").reshape(-1, 2, 3)
     for _ in range(2):
         assert np.exp(np.asarray(model.log_prob(x), "float64")).sum() == pytest.approx(1.0, abs=1e-6)
@@ -139,10 +143,7 @@ def test_samples_have_the_moments_of_the_kernel_density():
     check_moments(model.sample(4000, seed=0).numpy().astype("float64"), mean, covariance)
 
 
-@pytest.mark.parametrize(
-    ("covariance", "theirs"),
-    [("full", "full"), ("tied", "tied"), ("diagonal", "diag"), ("spherical", "spherical")],
-)
+@pytest.mark.parametrize(("covariance", "theirs"), THEIRS.items())
 @pytest.mark.filterwarnings("ignore:A component of")
 def test_em_on_digits_is_that_of_scikit_learn(covariance, theirs):
     x = load_digits().data
@@ -179,6 +180,59 @@ def test_em_on_digits_is_that_of_scikit_learn(covariance, theirs):
     ours = np.asarray(model.log_prob(images), "float64")
     np.testing.assert_allclose(ours, reference.score_samples(x), atol=1e-3)
     np.testing.assert_allclose(model.responsibilities(images), reference.predict_proba(x), atol=1e-4)
+
+
+@pytest.mark.parametrize(("covariance", "theirs"), THEIRS.items())
+def test_information_criteria_and_hard_assignments_are_those_of_scikit_learn(covariance, theirs):
+    x = blobs(200, size=3)
+    reference = sklearn.mixture.GaussianMixture(3, covariance_type=theirs, random_state=0)
+    reference.fit(x.astype("float64"))
+    model = GaussianMixture((3,), num_components=3, covariance=covariance)
+    model.set_parameters(
+        mixing_weights=reference.weights_, means=reference.means_, covariances=reference.covariances_
+    )
+    assert model.num_parameters() == reference._n_parameters()
+    double = x.astype("float64")
+    assert model.bic(x) == pytest.approx(reference.bic(double), rel=1e-6)
+    assert model.aic(x) == pytest.approx(reference.aic(double), rel=1e-6)
+    np.testing.assert_array_equal(model.predict_component(x), reference.predict(double))
+    np.testing.assert_allclose(model.responsibilities(x), reference.predict_proba(double), atol=1e-5)
+
+
+def test_information_criteria_of_a_bernoulli_mixture_by_hand():
+    model = BernoulliMixture((2,), num_components=2)
+    model.set_parameters(mixing_weights=[0.25, 0.75], probs=[[0.5, 0.5], [0.8, 0.1]])
+    x = np.array([[1.0, 0.0], [0.0, 1.0]], "float32")
+    likelihoods = 0.25 * 0.25 + 0.75 * np.array([0.8 * 0.9, 0.2 * 0.1])
+    # A weight and four probabilities are free.
+    assert model.aic(x) == pytest.approx(2 * 5 - 2 * np.log(likelihoods).sum(), rel=1e-6)
+    assert model.bic(x) == pytest.approx(5 * np.log(2) - 2 * np.log(likelihoods).sum(), rel=1e-6)
+    np.testing.assert_array_equal(model.predict_component(x), [1, 0])
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_history_of_a_kernel_density_is_its_leave_one_out_likelihood(weighted, monkeypatch):
+    monkeypatch.setattr("keras_genmod.models.mixtures.kernel_density._POINTS_PER_PASS", 7)
+    x = blobs(20)
+    weight = (1.0 + np.arange(20) % 3).astype("float32") if weighted else None
+    model = KernelDensity((2,), bandwidth=0.7)
+    model.compile()
+    seen = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: epochs.append(dict(logs)))
+    epochs = []
+    history = model.fit(
+        x, sample_weight=weight, validation_data=x, epochs=2, verbose=0, callbacks=[seen]
+    ).history
+    expected = []
+    for left_out in range(20):
+        rest = np.arange(20) != left_out
+        others = sklearn.neighbors.KernelDensity(bandwidth=0.7)
+        others.fit(x[rest], sample_weight=None if weight is None else weight[rest])
+        expected.append(-others.score(x[left_out : left_out + 1]))
+    expected = np.average(expected, weights=weight)
+    assert history["loss"] == pytest.approx([expected] * 2, rel=1e-4)
+    assert history["nll"] == history["loss"]
+    assert [logs["loss"] for logs in epochs] == history["loss"]
+    assert history["val_loss"][0] == pytest.approx(-float(np.mean(model.log_prob(x))), rel=1e-5)
 
 
 def test_the_kernel_density_is_that_of_scikit_learn():

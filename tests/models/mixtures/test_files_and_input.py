@@ -266,22 +266,58 @@ def test_weights_and_conditions():
         kernel().fit(blobs(), sample_weight=np.zeros(60, "float32"), verbose=0)
     with pytest.raises(ValueError, match="unconditional"):
         gaussian().fit(blobs(), np.zeros(60, int), verbose=0)
+    model = gaussian()
+    model.initialize(blobs())
     with pytest.raises(ValueError, match="unconditional"):
-        gaussian().responsibilities(blobs(), condition=1)
+        model.responsibilities(blobs(), condition=1)
 
 
-def test_a_kernel_density_without_points():
-    model = kernel(bandwidth=1.0)
-    for question in (
-        lambda: model.log_prob(blobs()),
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (lambda: kernel(bandwidth=1.0), "KernelDensity.*Call `fit`"),
+        # Room for points, without the points.
+        (lambda: kernel(bandwidth=1.0, num_points=3), "KernelDensity.*Call `fit`"),
+        (gaussian, "GaussianMixture.*Call `fit`.*initialize"),
+        (lambda: gaussian(training="online_em"), "GaussianMixture.*Call `fit`"),
+        (lambda: gaussian(training="gradient"), "GaussianMixture.*Call `fit`"),
+        (bernoulli, "BernoulliMixture.*Call `fit`"),
+    ],
+)
+def test_questions_before_fit_are_refused(build, words, tmp_path):
+    model = build()
+    x = data_of(model)
+    questions = [
+        lambda: model.log_prob(x),
+        lambda: model(x),
+        lambda: model.bits_per_dim(x),
+        lambda: model.anomaly_score(x),
         lambda: model.sample(2),
+        lambda: model.predict(x, verbose=0),
+        lambda: model.evaluate(x, verbose=0),
+        lambda: model.export(tmp_path / "1"),
         model.distribution,
         model.endpoints,
-        model.points,
-        lambda: model.evaluate(blobs(), verbose=0),
-    ):
-        with pytest.raises(RuntimeError, match="no points yet.*fit"):
+    ]
+    names = ("means", "covariances", "probs", "mixing_weights", "points", "bandwidths")
+    questions += [getattr(model, name) for name in names if hasattr(model, name)]
+    if hasattr(model, "responsibilities"):
+        questions += [lambda: model.responsibilities(x), lambda: model.predict_component(x)]
+        questions += [lambda: model.bic(x), lambda: model.aic(x)]
+    for question in questions:
+        with pytest.raises(RuntimeError, match=words):
             question()
+    # An unfitted model is saved as such; weights that are loaded or set are those of a fitted one.
+    if getattr(model, "num_points", 1) is None:
+        return
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    with pytest.raises(RuntimeError, match=words):
+        loaded.log_prob(x)
+    model.fit(x[:3], verbose=0)
+    model.save_weights(tmp_path / "model.weights.h5")
+    loaded.load_weights(tmp_path / "model.weights.h5")
+    np.testing.assert_array_equal(loaded.log_prob(x), model.log_prob(x))
 
 
 def test_parameters():
@@ -291,6 +327,9 @@ def test_parameters():
         model.set_parameters(**{**values, **changed})
 
     set_gaussian()
+    # Symmetric as float32 products are: to the rounding of what was added up.
+    almost = np.array([[4.0, 1e-9], [3e-8, 2.0]])
+    set_gaussian(covariances=[almost, almost])
     for changed, words in [
         ({"mixing_weights": [0.5, 0.6]}, "sum to 1.*1.1"),
         ({"mixing_weights": [1.5, -0.5]}, "at least 0"),

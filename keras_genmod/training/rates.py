@@ -1,0 +1,127 @@
+"""Learning rates of several players: what a callback does to the main one's, it does to all.
+
+Keras' callbacks know one optimizer, `model.optimizer`. If `ReduceLROnPlateau` lowered its rate alone, the
+balance between the players would change for a reason that has nothing to do with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+__all__ = ["with_rates_together"]
+
+Optimizer = keras.optimizers.Optimizer
+
+
+class _Rates:
+    """The main optimizer's rate and those that follow it by the same factor.
+
+    Args:
+        main: `model.optimizer`.
+        others: the optimizers of the other players.
+    """
+
+    def __init__(self, main: Optimizer, others: Sequence[Optimizer]) -> None:
+        self._main, self._others = main, others
+        self._ratios: list[float | None] = [None] * len(others)
+        self._look()
+
+    def _look(self) -> None:
+        self._rate = _rate(self._main)
+        self._rates = [_rate(other) for other in self._others]
+        if self._rate:
+            self._ratios = [rate / self._rate for rate in self._rates]
+
+    def follow(self) -> None:
+        """Moves the other rates, if the main one was changed; one that was changed too is left alone."""
+        rate = _rate(self._main)
+        if rate == self._rate:
+            return
+        for other, before, ratio in zip(self._others, self._rates, self._ratios, strict=True):
+            # A file that was loaded, or a callback that knows all optimizers, sets every rate by itself.
+            if ratio is not None and _rate(other) == before:
+                other.learning_rate = ratio * rate
+        self._look()
+
+
+class _Follow(keras.callbacks.Callback):
+    """Stands behind a callback that may have changed the main rate, before the next one looks."""
+
+    def __init__(self, rates: _Rates) -> None:
+        super().__init__()
+        self._rates = rates
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self._rates.follow()
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._rates.follow()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._rates.follow()
+
+
+class _FollowInSteps(_Follow):
+    """The same behind a callback that acts in steps."""
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self._rates.follow()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._rates.follow()
+
+
+def with_rates_together(callbacks: Any, model: keras.Model, optimizers: Sequence[Optimizer]) -> Any:
+    """The callbacks that `fit` was given, such that all optimizers' rates move by the main one's factor.
+
+    The rates themselves are changed, right behind the callback that changed the main one, so that a file that
+    the next callback writes holds rates that belong together.
+
+    Args:
+        callbacks: what `fit` was given.
+        model: the model.
+        optimizers: of the players, the main one first. One with a schedule follows that.
+    """
+    main = optimizers[0]
+    others = [other for other in optimizers[1:] if other is not main and _is_number(other)]
+    if not others or not _is_number(main):
+        return callbacks
+    rates = _Rates(main, others)
+    is_list = isinstance(callbacks, keras.callbacks.CallbackList)
+    given = callbacks.callbacks if is_list else [] if callbacks is None else keras.tree.flatten(callbacks)
+    together = []
+    for callback in given:
+        follow = (_FollowInSteps if _acts_in_steps(callback) else _Follow)(rates)
+        if is_list:
+            follow.set_model(model)
+        together += [callback, follow]
+    if not is_list:
+        return together
+    callbacks.callbacks[:] = together
+    return callbacks
+
+
+def _acts_in_steps(callback: keras.callbacks.Callback) -> bool:
+    """Whether it is a user's callback that acts in each step; those of Keras set no rates there."""
+    kind = type(callback)
+    if kind.__module__.startswith("keras."):
+        return isinstance(callback, keras.callbacks.LambdaCallback)
+    names = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
+    return any(getattr(kind, name) is not getattr(keras.callbacks.Callback, name) for name in names)
+
+
+def _inner(optimizer: Optimizer) -> Optimizer:
+    """The optimizer without its scaling of the loss."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def _is_number(optimizer: Optimizer) -> bool:
+    """Whether the rate is a number, and not a schedule, which nobody may set."""
+    return isinstance(_inner(optimizer)._learning_rate, keras.Variable)
+
+
+def _rate(optimizer: Optimizer) -> float:
+    return float(keras.ops.convert_to_numpy(_inner(optimizer)._learning_rate))
