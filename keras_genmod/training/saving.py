@@ -176,7 +176,7 @@ class Saveable:
         path = check_path(filepath)
         if not exists(path):
             raise FileNotFoundError(f"There is no file {path!r}.")
-        before = [(variable, keras.ops.convert_to_numpy(variable)) for variable in self._state()]
+        before = [(variable, keras.ops.convert_to_numpy(variable)) for variable in self._saved_variables()]
         try:
             with _local_weights(path) as local:
                 _check_files(local)
@@ -195,7 +195,7 @@ class Saveable:
                 f"`keras.saving.load_model`. Keras says: {error}"
             ) from error
 
-    def _state(self) -> list[Any]:
+    def _saved_variables(self) -> list[Any]:
         """All variables whose values files hold: weights, optimizers' slots, states of noise."""
         optimizers = (getattr(self, name) for name in getattr(self, "_optimizer_arguments", {}).values())
         return [*self.variables, *(variable for one in optimizers for variable in one.variables)]
