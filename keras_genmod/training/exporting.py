@@ -13,6 +13,7 @@ from keras_genmod.core.files import check_path, is_remote
 from keras_genmod.core.replicas import is_chief
 from keras_genmod.serving.endpoints import Endpoint
 from keras_genmod.serving.export import export_saved_model
+from keras_genmod.training.quantizing import check_quantization
 
 __all__ = ["Exportable"]
 
@@ -64,7 +65,8 @@ class Exportable:
             **kwargs: for other formats.
 
         Raises:
-            ValueError: for an existing folder without `overwrite`, or a path that cannot be written.
+            ValueError: for an existing folder without `overwrite`, a path that cannot be written, or parts
+                that were quantised without the model.
         """
         if format != "tf_saved_model":
             if is_remote(check_path(filepath)):
@@ -80,6 +82,7 @@ class Exportable:
             return
         check_integer("max_samples", max_samples)
         check_integer("num_samples", num_samples)
+        check_quantization(self)
         model = self._on_one_device()
         endpoints = model.endpoints(max_samples=max_samples, num_samples=num_samples)
         export_saved_model(

@@ -35,6 +35,7 @@ from keras_genmod.core.files import (
 from keras_genmod.core.keras_noise import seed_generators
 from keras_genmod.core.replicas import is_chief
 from keras_genmod.core.version import __version__
+from keras_genmod.training.quantizing import Quantizable, check_quantization
 
 __all__ = ["Saveable"]
 
@@ -48,7 +49,7 @@ _GENERATORS = "seed_generators"
 _FOLDER_CONFIG, _FOLDER_WEIGHTS = "config.json", "model.weights.h5"
 
 
-class Saveable:
+class Saveable(Quantizable):
     """The part of `GenerativeModel` that deals with files."""
 
     def save(
@@ -72,12 +73,14 @@ class Saveable:
             **kwargs: as in `keras.Model.save`.
 
         Raises:
-            ValueError: for another ending, or a file that exists and is not to be replaced.
+            ValueError: for another ending, a file that exists and is not to be replaced, or quantised parts
+                that the file would not bring back.
             OSError: for a place that cannot be written to.
         """
         if not is_chief(self.distribute_strategy):
             return
         path = check_path(filepath)
+        check_quantization(self)
         if path.startswith("hf://"):
             super().save(path, overwrite=overwrite, zipped=zipped, **kwargs)
             return
@@ -123,12 +126,14 @@ class Saveable:
             max_shard_size: as in `keras.Model.save_weights`.
 
         Raises:
-            ValueError: for another ending, or a file that exists and is not to be replaced.
+            ValueError: for another ending, a file that exists and is not to be replaced, or quantised parts
+                that the file would not bring back.
             OSError: for a place that cannot be written to.
         """
         if not is_chief(self.distribute_strategy):
             return
         path = check_path(filepath)
+        check_quantization(self)
         _check_overwrite(path, overwrite)
         if max_shard_size is not None and path.endswith((".weights.h5", ".weights.json")):
             self._save_parts(path, max_shard_size)
