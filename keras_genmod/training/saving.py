@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 import shutil
@@ -324,5 +325,6 @@ def _check_files(path: Path) -> None:
 
 def _deserialize(value: Any, custom_objects: Any) -> Any:
     if isinstance(value, Mapping) and "class_name" in value and "config" in value:
-        return keras.saving.deserialize_keras_object(dict(value), custom_objects=custom_objects)
+        # Keras empties the configurations of functional networks while it reads them.
+        return keras.saving.deserialize_keras_object(copy.deepcopy(value), custom_objects=custom_objects)
     return value
