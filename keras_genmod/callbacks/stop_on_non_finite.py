@@ -108,8 +108,7 @@ class StopOnNonFinite(keras.callbacks.Callback):
 
     def _values(self) -> list[np.ndarray]:
         # A copy: on a CPU the array that TensorFlow gives may be the variable's own memory.
-        variables = self.model._saved_variables()
-        return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+        return [np.array(variable.numpy()) for variable in self.model._saved_variables()]
 
     def _copy(self) -> None:
         """Keeps the state as it is, if it is good: the last update may have spoilt it without a bad loss."""

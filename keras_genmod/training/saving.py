@@ -93,8 +93,11 @@ class Saveable(Quantizable):
             # Keras' error says which endings there are.
             super().save(path, overwrite=True, zipped=zipped, **kwargs)
             return
-        with replacing_file(path) as temporary:
-            super().save(temporary, overwrite=True, zipped=zipped, **kwargs)
+        name = os.path.basename(path)
+        # Where memory is scarce, Keras puts a file of its own beside the one that it writes.
+        with replacing_file(path) as temporary, working_directory(temporary.with_name(name)) as folder:
+            super().save(folder / name, overwrite=True, zipped=zipped, **kwargs)
+            os.replace(folder / name, temporary)
 
     def _save_folder(self, path: str, **kwargs: Any) -> None:
         if is_remote(path):
@@ -182,7 +185,7 @@ class Saveable(Quantizable):
         path = check_path(filepath)
         if not exists(path):
             raise FileNotFoundError(f"There is no file {path!r}.")
-        before = [(variable, keras.ops.convert_to_numpy(variable)) for variable in self._saved_variables()]
+        before = [(variable, variable.numpy()) for variable in self._saved_variables()]
         try:
             with _local_weights(path) as local:
                 _check_files(local)
@@ -214,7 +217,7 @@ class Saveable(Quantizable):
                 model, which Keras writes nowhere.
         """
         super().save_own_variables(store)
-        states = [keras.ops.convert_to_numpy(one.state) for one in seed_generators(self)]
+        states = [one.state.numpy() for one in seed_generators(self)]
         if states:
             store[_GENERATORS] = np.stack(states)
 

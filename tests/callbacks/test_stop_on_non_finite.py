@@ -50,7 +50,7 @@ def fit(model, x, callbacks=(), restore=False, every_n_steps=None, **options):
 def state(model):
     """Everything that a file holds."""
     variables = [*model.variables, *model.optimizer.variables]
-    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+    return [np.array(variable.numpy()) for variable in variables]
 
 
 @pytest.mark.parametrize(("steps_per_execution", "steps_done"), [(1, 8), (5, 10)])

@@ -219,7 +219,7 @@ def test_a_file_of_another_model_changes_no_optimizer_either(trained, tmp_path):
     other.compile(run_eagerly=True)
     other.fit(X, verbose=0)
     other.save_weights(tmp_path / "other.weights.h5")
-    before = [keras.ops.convert_to_numpy(variable) for variable in trained.optimizer.variables]
+    before = [variable.numpy() for variable in trained.optimizer.variables]
     with pytest.raises(ValueError, match="does not hold the weights of this MADE"):
         trained.load_weights(tmp_path / "other.weights.h5")
     for old, new in zip(before, trained.optimizer.variables, strict=True):
@@ -300,3 +300,21 @@ def test_layers_without_arguments_of_their_own_take_a_dtype_as_an_object(cls):
     layer = cls(dtype=keras.DTypePolicy("float64"), name="mine")
     again = cls.from_config(layer.get_config())
     assert again.name == "mine" and again.dtype_policy.name == "float64"
+
+
+def test_files_that_keras_writes_beside_its_own_are_hidden_with_it(trained, tmp_path, monkeypatch):
+    """So that the next writer clears them up too if this one is killed."""
+    library = keras.src.saving.saving_lib
+    places, make = [], library.tempfile.NamedTemporaryFile
+
+    def watched(**options):
+        places.append(options["dir"])
+        return make(**options)
+
+    monkeypatch.setattr(library, "is_memory_sufficient", lambda model: False)
+    monkeypatch.setattr(library.tempfile, "NamedTemporaryFile", watched)
+    trained.save(tmp_path / "model.keras")
+    (place,) = places
+    assert place.parent == tmp_path and place.name.startswith(".tmp-")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
+    assert largest_difference(keras.saving.load_model(tmp_path / "model.keras"), trained) == 0.0
