@@ -64,6 +64,12 @@ class ActNorm(Bijection):
         """Until scale and shift were set from data."""
         return not int(self.has_started.numpy())
 
+    def get_config(self) -> dict:
+        """The constructor arguments."""
+        # Those of every layer. Keras finds them by itself only where the dtype is a name, not an object as
+        # files bring it.
+        return super().get_config()
+
 
 @register
 class Permutation(Bijection):
@@ -170,6 +176,12 @@ class InvertibleConvolution(Bijection):
         upper = tf.linalg.set_diag(tf.linalg.band_part(self.upper, 0, -1), diagonal)
         places = tf.math.invert_permutation(tf.convert_to_tensor(self.permutation))
         return tfb.Invert(_Product(lower, upper, places, tf.reduce_sum(log_diagonal)))
+
+    def get_config(self) -> dict:
+        """The constructor arguments."""
+        # Those of every layer. Keras finds them by itself only where the dtype is a name, not an object as
+        # files bring it.
+        return super().get_config()
 
 
 class _Product(OwnBijector):

@@ -111,6 +111,12 @@ class StandardNormalPrior(Prior):
         """The standard normal distribution."""
         return standard_normal(self.latent_dim, self.real_dtype)
 
+    def get_config(self) -> dict:
+        """The constructor arguments."""
+        # Those of every layer. Keras finds them by itself only where the dtype is a name, not an object as
+        # files bring it.
+        return super().get_config()
+
 
 class _MixturePrior(Prior):
     """What mixtures share: the number of components and their learned weights."""

@@ -46,6 +46,12 @@ class PositionBias(RasterLayer):
         """The walker of this layer."""
         return _PositionWalker(self._weight(self.rows), self._weight(self.columns))
 
+    def get_config(self) -> dict:
+        """The constructor arguments."""
+        # Those of every layer. Keras finds them by itself only where the dtype is a name, not an object as
+        # files bring it.
+        return super().get_config()
+
 
 class _PositionWalker(Walker):
     def __init__(self, rows: tf.Tensor, columns: tf.Tensor) -> None:

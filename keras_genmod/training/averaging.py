@@ -17,8 +17,11 @@ __all__ = ["copy_network", "update_average"]
 
 
 def copy_network(network: keras.Model) -> keras.Model:
-    """A network of its own with the same layers and weights, which no gradient trains."""
-    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(network))
+    """A network of its own with the same layers and weights, which no gradient trains: `averaged_<name>`."""
+    description = keras.saving.serialize_keras_object(network)
+    if "name" in description["config"]:
+        description["config"]["name"] = f"averaged_{network.name}"
+    copy = keras.saving.deserialize_keras_object(description)
     if not copy.built:
         copy.build(network.input_shape)
     copy.set_weights(network.get_weights())

@@ -205,11 +205,10 @@ class EncoderDecoder(GenerativeModel):
         # Some values beyond may be noise about the ends.
         if np.mean((x[:256] < low) | (x[:256] > high)) > 0.05:
             self._warned_of_bounds = True
-            warnings.warn(
+            warn_user(
                 f"`decoder` ends in {activation}, so that the likelihood's locations are "
                 f"{self._location_bounds}, and the data has values from {x[:256].min():g} to "
                 f"{x[:256].max():g}. Scale the data, or leave the last layer linear.",
-                stacklevel=4,
             )
 
     def _warn_of_grey(self, x: np.ndarray) -> None:

@@ -16,6 +16,7 @@ from keras_genmod.serving.endpoints import Endpoint
 from keras_genmod.serving.export import export_saved_model
 from keras_genmod.training.arguments import unexpected_argument
 from keras_genmod.training.onnx import export_onnx
+from keras_genmod.training.quantizing import check_quantization
 
 __all__ = ["Exportable"]
 
@@ -69,8 +70,8 @@ class Exportable:
             **kwargs: for other formats.
 
         Raises:
-            ValueError: for an existing folder without `overwrite`, a path that cannot be written, or a `call`
-                that the format cannot hold.
+            ValueError: for an existing folder without `overwrite`, a path that cannot be written, a `call` that
+                the format cannot hold, or parts that were quantised without the model.
             ImportError: without the package that a format needs.
         """
         if format != "tf_saved_model" and is_remote(check_path(filepath)):
@@ -87,6 +88,7 @@ class Exportable:
             raise TypeError(unexpected_argument(self.export, next(iter(kwargs))))
         check_integer("max_samples", max_samples)
         check_integer("num_samples", num_samples)
+        check_quantization(self)
         model = self._on_one_device()
         endpoints = model.endpoints(max_samples=max_samples, num_samples=num_samples)
         export_saved_model(

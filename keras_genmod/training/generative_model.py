@@ -44,11 +44,14 @@ from keras_genmod.training.step import (
     gradients,
     objective,
 )
+from keras_genmod.training.summarizing import Summarizable
 
 __all__ = ["GenerativeModel"]
 
 
-class GenerativeModel(Compilable, Fittable, RowWise, Saveable, Exportable, ExplainsCalls, keras.Model):
+class GenerativeModel(
+    Compilable, Fittable, RowWise, Saveable, Exportable, Summarizable, ExplainsCalls, keras.Model
+):
     """Base of all families: a `keras.Model` whose objective is a sum of named terms.
 
     A family with one objective writes `loss_terms` (and `term_weights` if not all weights are 1); the

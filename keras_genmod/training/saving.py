@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 import shutil
@@ -36,6 +37,7 @@ from keras_genmod.core.keras_noise import seed_generators
 from keras_genmod.core.replicas import is_chief
 from keras_genmod.core.version import __version__
 from keras_genmod.training.progress import RunPosition
+from keras_genmod.training.quantizing import Quantizable, check_quantization
 
 __all__ = ["Saveable"]
 
@@ -49,7 +51,7 @@ _GENERATORS, _RUN = "seed_generators", "run_position"
 _FOLDER_CONFIG, _FOLDER_WEIGHTS = "config.json", "model.weights.h5"
 
 
-class Saveable:
+class Saveable(Quantizable):
     """The part of `GenerativeModel` that deals with files."""
 
     def save(
@@ -73,12 +75,14 @@ class Saveable:
             **kwargs: as in `keras.Model.save`.
 
         Raises:
-            ValueError: for another ending, or a file that exists and is not to be replaced.
+            ValueError: for another ending, a file that exists and is not to be replaced, or quantised parts
+                that the file would not bring back.
             OSError: for a place that cannot be written to.
         """
         if not is_chief(self.distribute_strategy):
             return
         path = check_path(filepath)
+        check_quantization(self)
         if path.startswith("hf://"):
             super().save(path, overwrite=overwrite, zipped=zipped, **kwargs)
             return
@@ -92,8 +96,11 @@ class Saveable:
         if zipped is False:
             self._save_folder(path, **kwargs)
             return
-        with replacing_file(path) as temporary:
-            super().save(temporary, overwrite=True, zipped=zipped, **kwargs)
+        name = os.path.basename(path)
+        # Where memory is scarce, Keras puts a file of its own beside the one that it writes.
+        with replacing_file(path) as temporary, working_directory(temporary.with_name(name)) as folder:
+            super().save(folder / name, overwrite=True, zipped=zipped, **kwargs)
+            os.replace(folder / name, temporary)
 
     def _save_folder(self, path: str, **kwargs: Any) -> None:
         if is_remote(path):
@@ -126,12 +133,14 @@ class Saveable:
             max_shard_size: as in `keras.Model.save_weights`.
 
         Raises:
-            ValueError: for another ending, or a file that exists and is not to be replaced.
+            ValueError: for another ending, a file that exists and is not to be replaced, or quantised parts
+                that the file would not bring back.
             OSError: for a place that cannot be written to.
         """
         if not is_chief(self.distribute_strategy):
             return
         path = check_path(filepath)
+        check_quantization(self)
         _check_overwrite(path, overwrite)
         if max_shard_size is not None and path.endswith((".weights.h5", ".weights.json")):
             self._save_parts(path, max_shard_size)
@@ -179,7 +188,7 @@ class Saveable:
         path = check_path(filepath)
         if not exists(path):
             raise FileNotFoundError(f"There is no file {path!r}.")
-        before = [(variable, keras.ops.convert_to_numpy(variable)) for variable in self._state()]
+        before = [(variable, variable.numpy()) for variable in self._saved_variables()]
         try:
             with _local_weights(path) as local:
                 _check_files(local)
@@ -198,7 +207,7 @@ class Saveable:
                 f"`keras.saving.load_model`. Keras says: {error}"
             ) from error
 
-    def _state(self) -> list[Any]:
+    def _saved_variables(self) -> list[Any]:
         """All variables whose values files hold: weights, optimizers' slots, states of noise."""
         optimizers = (getattr(self, name) for name in getattr(self, "_optimizer_arguments", {}).values())
         return [*self.variables, *(variable for one in optimizers for variable in one.variables)]
@@ -211,7 +220,7 @@ class Saveable:
                 model, which Keras writes nowhere.
         """
         super().save_own_variables(store)
-        states = [keras.ops.convert_to_numpy(one.state) for one in seed_generators(self)]
+        states = [one.state.numpy() for one in seed_generators(self)]
         if states:
             store[_GENERATORS] = np.stack(states)
         if self._run_position is not None:
@@ -326,5 +335,6 @@ def _check_files(path: Path) -> None:
 
 def _deserialize(value: Any, custom_objects: Any) -> Any:
     if isinstance(value, Mapping) and "class_name" in value and "config" in value:
-        return keras.saving.deserialize_keras_object(dict(value), custom_objects=custom_objects)
+        # Keras empties the configurations of functional networks while it reads them.
+        return keras.saving.deserialize_keras_object(copy.deepcopy(value), custom_objects=custom_objects)
     return value

@@ -41,10 +41,16 @@ def make_data(bad_row=None):
     return x
 
 
-def fit(model, x, **options):
-    callback = StopOnNonFinite()
-    model.fit(x, batch_size=2, shuffle=False, verbose=0, callbacks=[callback], **options)
+def fit(model, x, callbacks=(), restore=False, every_n_steps=None, **options):
+    callback = StopOnNonFinite(restore=restore, every_n_steps=every_n_steps)
+    model.fit(x, batch_size=2, shuffle=False, verbose=0, callbacks=[callback, *callbacks], **options)
     return callback
+
+
+def state(model):
+    """Everything that a file holds."""
+    variables = [*model.variables, *model.optimizer.variables]
+    return [np.array(variable.numpy()) for variable in variables]
 
 
 @pytest.mark.parametrize(("steps_per_execution", "steps_done"), [(1, 8), (5, 10)])
@@ -92,6 +98,89 @@ def test_a_weighted_sum_that_overflows_alone_is_said_to():
     model.encoder.set_weights([np.zeros((3, 4)), np.array([3.0, 3.0, 0.0, 0.0])])
     with pytest.warns(RuntimeWarning, match="their weighted sum was first not in training step 0"):
         assert fit(model, make_data()).first_bad_terms == {"loss": 0}
+
+
+class Poison(keras.callbacks.Callback):
+    """Spoils the weights before training step `step`, as an update after too large a gradient does."""
+
+    def __init__(self, step):
+        super().__init__()
+        self.step = step
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if int(self.model.training_steps) == self.step:
+            self.model.encoder.set_weights([np.full((3, 4), np.nan), np.zeros(4)])
+
+
+class StopAt(keras.callbacks.Callback):
+    """Stops training after `steps` steps."""
+
+    def __init__(self, steps):
+        super().__init__()
+        self.steps = steps
+
+    def on_train_batch_end(self, batch, logs=None):
+        if int(self.model.training_steps) == self.steps:
+            self.model.stop_training = True
+
+
+@pytest.mark.parametrize(("every_n_steps", "steps_kept"), [(None, 20), (4, 24), (7, 21)])
+def test_the_last_good_state_comes_back(every_n_steps, steps_kept, tmp_path):
+    """Twenty steps are an epoch; the weights go bad before step 26."""
+    path = tmp_path / "last.weights.h5"
+    model = make_model(seed=0)
+    model.compile("adam")
+    options = {"restore": True, "every_n_steps": every_n_steps, "epochs": 3}
+    checkpoint = keras.callbacks.ModelCheckpoint(path, save_weights_only=True)
+    with pytest.warns(RuntimeWarning, match=f"state after {steps_kept} training steps.*was put back"):
+        callback = fit(model, make_data(), [Poison(26), checkpoint], **options)
+    assert callback.restored_steps == steps_kept == int(model.training_steps)
+    stopped = make_model(seed=0)
+    stopped.compile("adam")
+    fit(stopped, make_data(), [StopAt(steps_kept)], epochs=3)
+    for received, wanted in zip(state(model), state(stopped), strict=True):
+        np.testing.assert_allclose(received, wanted, rtol=1e-5, atol=1e-7)
+    # A checkpoint at the end of the epoch that was stopped holds the state that was put back.
+    loaded = make_model()
+    loaded.compile("adam")
+    loaded.load_weights(path)
+    for received, wanted in zip(state(loaded), state(model), strict=True):
+        np.testing.assert_array_equal(received, wanted)
+
+
+def test_without_restoring_the_warning_says_that_the_weights_are_spoilt():
+    model = make_model()
+    with pytest.warns(RuntimeWarning, match="weights are spoilt: .* of .* arrays.*restore=True") as caught:
+        callback = fit(model, make_data(), [Poison(3)])
+    assert callback.restored_steps is None and np.isnan(model.encoder.get_weights()[0]).any()
+    # A loss scale skips the bad update.
+    model = make_model()
+    model.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(1e-3)))
+    with pytest.warns(RuntimeWarning, match="weights are still finite"):
+        fit(model, make_data(bad_row=15))
+    assert len(caught) >= 1
+
+
+def test_what_was_bad_from_the_beginning_is_not_put_back():
+    model = make_model()
+    model.encoder.set_weights([np.full((3, 4), np.nan), np.zeros(4)])
+    with pytest.warns(RuntimeWarning, match="not finite when training began"):
+        assert fit(model, make_data(), restore=True).restored_steps is None
+    with pytest.raises(ValueError, match="`every_n_steps`.*restore=True"):
+        StopOnNonFinite(every_n_steps=3)
+    with pytest.raises(ValueError, match="`every_n_steps` must be an integer"):
+        StopOnNonFinite(restore=True, every_n_steps=0)
+
+
+def test_on_replicas_the_last_good_state_comes_back(strategy):
+    with strategy.scope():
+        model = make_model()
+    with pytest.warns(RuntimeWarning, match="state after 6 training steps"):
+        fit(model, make_data(bad_row=15), restore=True, every_n_steps=3)
+    assert all(np.all(np.isfinite(value)) for value in state(model))
+    for variable in model.encoder.weights:
+        first, second = (value.numpy() for value in variable.value.values)
+        np.testing.assert_array_equal(first, second)
 
 
 @pytest.mark.parametrize("row", [12, 15])

@@ -6,7 +6,7 @@ import re
 import pytest
 import tensorflow as tf
 
-from keras_genmod.core import files
+from keras_genmod.core import files, remote_files
 from keras_genmod.core.files import (
     UnwritablePathError,
     check_path,
@@ -67,13 +67,13 @@ def test_what_dead_writers_left_is_cleared(bucket):
 
 
 def test_a_folder_arrives_with_its_last_file_last(bucket, monkeypatch):
-    order, copy = [], gfile.copy
+    order, copy = [], remote_files._copy
 
-    def watched(source, target, **options):
+    def watched(source, target):
         order.append(target.removeprefix(f"{bucket}/vae/1/"))
-        copy(source, target, **options)
+        copy(source, target)
 
-    monkeypatch.setattr(gfile, "copy", watched)
+    monkeypatch.setattr(remote_files, "_copy", watched)
     with replacing_directory(f"{bucket}/vae/1", last="saved_model.pb") as temporary:
         (temporary / "variables" / "deep").mkdir(parents=True)
         (temporary / "saved_model.pb").write_bytes(b"graph")

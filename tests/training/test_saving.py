@@ -219,7 +219,7 @@ def test_a_file_of_another_model_changes_no_optimizer_either(trained, tmp_path):
     other.compile(run_eagerly=True)
     other.fit(X, verbose=0)
     other.save_weights(tmp_path / "other.weights.h5")
-    before = [keras.ops.convert_to_numpy(variable) for variable in trained.optimizer.variables]
+    before = [variable.numpy() for variable in trained.optimizer.variables]
     with pytest.raises(ValueError, match="does not hold the weights of this MADE"):
         trained.load_weights(tmp_path / "other.weights.h5")
     for old, new in zip(before, trained.optimizer.variables, strict=True):
@@ -268,3 +268,53 @@ def test_a_file_without_the_noise_of_keras_layers_is_not_taken_for_one_with_it(t
         del file["vars/seed_generators"]
     with pytest.raises(ValueError, match="copy.weights.h5"):
         model.load_weights(tmp_path / "copy.weights.h5")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: kg.Glow((4, 4, 1), num_scales=1, num_steps=1, network_options={"filters": 4}, seed=0),
+        lambda: kg.RealNVP((2,), num_layers=1, network_options={"hidden_dims": (4,)}, seed=0),
+    ],
+)
+def test_a_loaded_model_is_saved_again(make, tmp_path):
+    """Files bring dtypes as objects."""
+    model = make()
+    model.save(tmp_path / "first.keras")
+    keras.saving.load_model(tmp_path / "first.keras").save(tmp_path / "second.keras")
+    loaded = keras.saving.load_model(tmp_path / "second.keras")
+    assert loaded.get_config()["event_shape"] == model.get_config()["event_shape"]
+    assert largest_difference(loaded, model) == 0.0
+
+
+@pytest.mark.parametrize(
+    "cls",
+    [
+        kg.bijectors.ActNorm,
+        kg.bijectors.InvertibleConvolution,
+        kg.distributions.StandardNormalPrior,
+        kg.layers.PositionBias,
+    ],
+)
+def test_layers_without_arguments_of_their_own_take_a_dtype_as_an_object(cls):
+    layer = cls(dtype=keras.DTypePolicy("float64"), name="mine")
+    again = cls.from_config(layer.get_config())
+    assert again.name == "mine" and again.dtype_policy.name == "float64"
+
+
+def test_files_that_keras_writes_beside_its_own_are_hidden_with_it(trained, tmp_path, monkeypatch):
+    """So that the next writer clears them up too if this one is killed."""
+    library = keras.src.saving.saving_lib
+    places, make = [], library.tempfile.NamedTemporaryFile
+
+    def watched(**options):
+        places.append(options["dir"])
+        return make(**options)
+
+    monkeypatch.setattr(library, "is_memory_sufficient", lambda model: False)
+    monkeypatch.setattr(library.tempfile, "NamedTemporaryFile", watched)
+    trained.save(tmp_path / "model.keras")
+    (place,) = places
+    assert place.parent == tmp_path and place.name.startswith(".tmp-")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
+    assert largest_difference(keras.saving.load_model(tmp_path / "model.keras"), trained) == 0.0
