@@ -134,16 +134,15 @@ class _DownloadError(Exception):
 
 def _folders() -> list[Path]:
     """Folders to search, in order; downloads go to the last."""
-    folders = [Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "datasets"]
-    own = os.environ.get("KERAS_GENMOD_DATA")
-    if own:
-        if is_remote(own):
+    own, home = (os.environ.get(variable) for variable in ("KERAS_GENMOD_DATA", "KERAS_HOME"))
+    for variable, folder in {"KERAS_GENMOD_DATA": own, "KERAS_HOME": home}.items():
+        if folder and is_remote(folder):
             raise ValueError(
-                f"The environment variable KERAS_GENMOD_DATA must name a local folder; received {own!r}. "
+                f"The environment variable {variable} must name a local folder; received {folder!r}. "
                 "Copy the data to a local folder first."
             )
-        folders.insert(0, Path(own).expanduser())
-    return folders
+    cache = Path(home or "~/.keras").expanduser() / "datasets"
+    return [Path(own).expanduser(), cache] if own else [cache]
 
 
 def _not_found(name: str, reason: str) -> str:

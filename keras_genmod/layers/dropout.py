@@ -18,9 +18,9 @@ __all__ = ["Dropout"]
 class Dropout(keras.layers.Layer):
     r"""Sets values to 0 with probability `rate` in training: $y = x \cdot m / (1 - r)$, $m \sim B(1 - r)$.
 
-    Keras' own layer draws the same mask on every replica, and its generator is not saved, but in networks of
-    this library's models, which see to both. Here the state is a weight, in networks of any model: files hold
-    it, and each replica draws its own mask.
+    Keras' own layer draws the same mask on every replica, and Keras saves no generator; the models of this
+    library see to both. Here it holds in any model: the state is a weight, so that files hold it, and each
+    replica draws its own mask.
 
     Args:
         rate: probability in [0, 1).

@@ -70,8 +70,8 @@ class Exportable:
             **kwargs: for other formats.
 
         Raises:
-            ValueError: for an existing folder without `overwrite`, a path that cannot be written, a `call` that
-                the format cannot hold, or parts that were quantised without the model.
+            ValueError: for an existing folder without `overwrite`, a path that cannot be written, a `call`
+                that the format cannot hold, or parts that were quantised without the model.
             ImportError: without the package that a format needs.
         """
         if format != "tf_saved_model" and is_remote(check_path(filepath)):

@@ -92,5 +92,26 @@ def check_quantization(model: keras.Model) -> None:
         )
 
 
+def check_slots(model: keras.Model) -> None:
+    """Refuses optimizers that were built for weights that quantisation has taken away since.
+
+    Their slots would not fit the model of a file, and Keras would leave them out.
+
+    Raises:
+        ValueError: for such an optimizer.
+    """
+    if not model.compiled or not quantized_layers(model):
+        return
+    present = {id(weight) for player in model.players() for weight in player.weights}
+    for name in model._optimizer_arguments.values():
+        optimizer = getattr(model, name)
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+        if any(id(weight) not in present for weight in optimizer._trainable_variables):
+            raise ValueError(
+                f"`{name}` was built for weights that are quantised now, so that its slots would not come "
+                "back from a file. Call `compile` again first."
+            )
+
+
 def _kinds(model: keras.Model) -> list[str]:
     return sorted({type(layer).__name__ for layer in model._flatten_layers(include_self=False)})

@@ -37,7 +37,7 @@ from keras_genmod.core.keras_noise import seed_generators
 from keras_genmod.core.replicas import is_chief
 from keras_genmod.core.version import __version__
 from keras_genmod.training.progress import RunPosition
-from keras_genmod.training.quantizing import Quantizable, check_quantization
+from keras_genmod.training.quantizing import Quantizable, check_quantization, check_slots
 
 __all__ = ["Saveable"]
 
@@ -83,6 +83,7 @@ class Saveable(Quantizable):
             return
         path = check_path(filepath)
         check_quantization(self)
+        check_slots(self)
         if path.startswith("hf://"):
             super().save(path, overwrite=overwrite, zipped=zipped, **kwargs)
             return
@@ -141,6 +142,7 @@ class Saveable(Quantizable):
             return
         path = check_path(filepath)
         check_quantization(self)
+        check_slots(self)
         _check_overwrite(path, overwrite)
         if max_shard_size is not None and path.endswith((".weights.h5", ".weights.json")):
             self._save_parts(path, max_shard_size)

@@ -146,6 +146,11 @@ def test_the_last_good_state_comes_back(every_n_steps, steps_kept, tmp_path):
     loaded.load_weights(path)
     for received, wanted in zip(state(loaded), state(model), strict=True):
         np.testing.assert_array_equal(received, wanted)
+    # Training goes on from there as from any other stop.
+    for one in (model, stopped):
+        one.fit(make_data(), batch_size=2, verbose=0)
+    for received, wanted in zip(state(model), state(stopped), strict=True):
+        np.testing.assert_allclose(received, wanted, rtol=1e-4, atol=1e-6)
 
 
 def test_without_restoring_the_warning_says_that_the_weights_are_spoilt():

@@ -260,3 +260,13 @@ def test_real_bits_have_the_checksums_of_the_download(name, data_folder, monkeyp
     monkeypatch.delenv("KERAS_GENMOD_DATA")
     for split, values in load(name).items():
         np.testing.assert_array_equal(values, data[split])
+
+
+@pytest.mark.parametrize("variable", ["KERAS_GENMOD_DATA", "KERAS_HOME"])
+def test_folders_of_data_are_local(variable, monkeypatch, tmp_path):
+    """A path with a scheme would name a local folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(variable, "ram://data")
+    with pytest.raises(ValueError, match=f"{variable} must name a local folder.*'ram://data'"):
+        load("mnist")
+    assert list(tmp_path.iterdir()) == []

@@ -11,6 +11,13 @@ import keras_genmod as kg
 X = (np.random.default_rng(0).random((5, 4)) < 0.5).astype("float32")
 LABELS = (np.arange(5) % 3).astype("int32")
 
+
+def fitted_mixture():
+    mixture = kg.BernoulliMixture((4,), num_components=2, seed=0)
+    mixture.initialize(X)
+    return mixture
+
+
 MODELS = {
     "vae": (lambda: kg.VAE((4,), latent_dim=2, num_classes=3, seed=0), (X, LABELS)),
     "gan": (lambda: kg.GAN((4,), latent_dim=4, seed=0), (X,)),
@@ -18,7 +25,7 @@ MODELS = {
     "made": (lambda: kg.MADE((4,), hidden_dims=(8,), num_classes=3, seed=0), (X, LABELS)),
     "pixel_cnn": (lambda: kg.PixelCNN((2, 2, 1), filters=4, num_blocks=1, seed=0), (X.reshape(5, 2, 2, 1),)),
     "real_nvp": (lambda: kg.RealNVP((4,), num_layers=2, seed=0), (X,)),
-    "mixture": (lambda: kg.BernoulliMixture((4,), num_components=2, seed=0), (X,)),
+    "mixture": (fitted_mixture, (X,)),
 }
 
 

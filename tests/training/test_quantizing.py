@@ -82,3 +82,18 @@ def test_a_part_that_was_quantised_alone_is_refused_before_anything_is_written(t
         with pytest.raises(ValueError, match="quantised weights of 2 layers.*Quantise the whole model"):
             write()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_optimizers_of_weights_that_are_gone_are_refused_and_new_ones_come_back(tmp_path):
+    """Keras leaves slots that do not fit out of what it loads."""
+    model = vae()
+    model.encoder.quantize("int8")
+    with pytest.raises(ValueError, match="`optimizer` was built for weights that are quantised.*compile"):
+        model.save(tmp_path / "model.keras")
+    assert list(tmp_path.iterdir()) == []
+    model.compile()
+    model.fit(X, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for one, two in zip(loaded.optimizer.variables, model.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(one.numpy(), two.numpy())
