@@ -51,8 +51,8 @@ class RowWise:
         if args and isinstance(args[0], (list, tuple)):
             x, *others = self._taken_apart(args[0], len(args) > 1 or kwargs.get("condition") is not None)
             args = (x, *others, *args[1:])
-        if len(args) > 1 and args[1] is not None and not hasattr(args[1], "shape"):
-            # A number or a list: Keras takes only tensors by position.
+        if len(args) > 1 and isinstance(args[1], (int, list, tuple)) and not isinstance(args[1], bool):
+            # Keras takes only tensors by position.
             args = (args[0], np.asarray(args[1]), *args[2:])
         return super().__call__(*args, **kwargs)
 
@@ -62,16 +62,16 @@ class RowWise:
             return [np.asarray(inputs)]
         most = 2 if self._condition_spec and not has_condition else 1
         if len(inputs) > most:
-            name = type(self).__name__
+            advice = "Stack the rows of one array with `np.stack`."
             if has_condition:
                 wanted = "is given a condition beside `x`"
             elif self._condition_spec:
                 wanted = "is conditional and takes `[x, condition]`"
             else:
                 wanted = "is unconditional and takes `x` alone"
+                advice += " For conditions build it with `num_classes=` or `condition_shape=`."
             raise ValueError(
-                f"This {name} {wanted}; received a list of {len(inputs)}. Stack the rows of one array with "
-                "`np.stack`; for conditions build the model with `num_classes=` or `condition_shape=`."
+                f"This {type(self).__name__} {wanted}; received a list of {len(inputs)}. {advice}"
             )
         return list(inputs)
 
@@ -123,11 +123,12 @@ class RowWise:
         advice = f"Inside another Keras model call the model itself, `{part}`"
         if network is not None:
             part = f"model.{network}({inputs})"
-            shape = tuple(getattr(self, network).output_shape)
-            advice += f", or its network `{part}`, which gives raw outputs of shape {shape}"
+            shape = getattr(getattr(self, network), "output_shape", None)
+            advice += f", or its network `{part}`, which gives raw outputs"
+            advice += "" if shape is None else f" of shape {tuple(shape)}"
         raise TypeError(
             f"`{name}` must be an array or tensor; received a KerasTensor, which has no values. {advice}:\n"
-            f"    h = {part}\n    keras.Model({inputs}, keras.layers.Dense(1)(h))"
+            f"    h = {part}\n    keras.Model({inputs}, h)"
         )
 
     def _as_rows(self, x: Any, latent: bool = False) -> tf.Tensor:
