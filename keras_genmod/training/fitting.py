@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from keras_genmod.core.batches import Batch, unpack
 from keras_genmod.core.checks import ValueRange, check_number, describe
-from keras_genmod.core.replicas import is_chief
+from keras_genmod.core.replicas import check_collectives, is_chief
 from keras_genmod.core.rows import as_graph
 from keras_genmod.data.pipeline import array_batches, endless_batches, num_rows, without_nones
 from keras_genmod.training.progress import (
@@ -218,6 +218,7 @@ class Fittable:
         would run into the next epoch.
         """
         strategy, steps = self.distribute_strategy, self.steps_per_execution
+        check_collectives(strategy)
         loops_in_graph = steps > 1 and strategy.num_replicas_in_sync == 1
         whole = super()._make_function(step_function) if loops_in_graph else None
         training = step_function == self.train_step
