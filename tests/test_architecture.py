@@ -108,7 +108,16 @@ def unsafe_to_load(trees):
                     yield f"{path}:{node.lineno} uses `{name}`."
 
 
-RULES = [forbidden_imports, busy_inits, missing_docstrings, unsafe_to_load]
+def warnings_at_other_lines(trees):
+    """Warnings that do not go through the helper that finds the user's line."""
+    for path, tree in trees.items():
+        for node in ast.walk(tree):
+            is_warn = isinstance(node, ast.Attribute) and ast.unparse(node) == "warnings.warn"
+            if is_warn and path != Path("core/user_warnings.py"):
+                yield f"{path}:{node.lineno} uses `warnings.warn`; use `core.user_warnings.warn_user`."
+
+
+RULES = [forbidden_imports, busy_inits, missing_docstrings, unsafe_to_load, warnings_at_other_lines]
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +150,7 @@ FAULTS = {
     "no docstring": (missing_docstrings, "core/a.py", "import numpy"),
     "lambda layer": (unsafe_to_load, "layers/a.py", "import keras\nkeras.layers.Lambda(abs)"),
     "lambda layer by name": (unsafe_to_load, "layers/a.py", "from keras.layers import Lambda"),
+    "warning at a line of its own": (warnings_at_other_lines, "core/a.py", "warnings.warn('x')"),
     "pickle": (unsafe_to_load, "data/a.py", "import pickle"),
     "from pickle": (unsafe_to_load, "data/a.py", "from pickle import loads"),
 }

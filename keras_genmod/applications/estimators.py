@@ -51,7 +51,7 @@ class _Estimator:
         self.callbacks = callbacks
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any = None) -> _Estimator:  # noqa: N803
+    def fit(self, X: Any, y: Any = None) -> _Estimator:
         """Trains a fresh model.
 
         Args:
@@ -116,6 +116,11 @@ class _Estimator:
         validation = self._sklearn("sklearn.utils.validation")
         if getattr(x, "ndim", 2) > 2:
             x = np.reshape(np.asarray(x), (len(x), -1))
+        if not hasattr(validation, "validate_data"):
+            raise ImportError(
+                f"`{type(self).__name__}` needs scikit-learn 1.6 or newer; installed is "
+                f"{self._sklearn('sklearn').__version__}. Run `pip install -U scikit-learn`."
+            )
         return validation.validate_data(self, x, dtype=[np.float64, np.float32, np.uint8], **options)
 
     def _fitted_data(self, x: Any) -> np.ndarray:
@@ -211,7 +216,7 @@ class DensityEstimator(_Estimator):
     _needs = "log_prob"
     _type = "density_estimator"
 
-    def score_samples(self, X: Any) -> np.ndarray:  # noqa: N803
+    def score_samples(self, X: Any) -> np.ndarray:
         """Log-densities of examples, float64 `[N]` nats; of some families bounds or estimates of them.
 
         Args:
@@ -220,7 +225,7 @@ class DensityEstimator(_Estimator):
         x = self._fitted_data(X)
         return np.asarray(self.model_.log_prob(x, **_fixed_seed(self.model_.log_prob)), np.float64)
 
-    def score(self, X: Any, y: Any = None) -> float:  # noqa: N803
+    def score(self, X: Any, y: Any = None) -> float:
         """The mean log-density of examples, in nats.
 
         Args:
@@ -275,7 +280,7 @@ class Codes(_Estimator):
 
     _needs = "encode"
 
-    def transform(self, X: Any) -> np.ndarray:  # noqa: N803
+    def transform(self, X: Any) -> np.ndarray:
         """Codes of examples, `[N, L]`; codes of more axes are flattened.
 
         Args:
@@ -284,7 +289,7 @@ class Codes(_Estimator):
         z = np.asarray(self.model_.encode(self._fitted_data(X)))
         return z.reshape(len(z), -1)
 
-    def fit_transform(self, X: Any, y: Any = None) -> np.ndarray:  # noqa: N803
+    def fit_transform(self, X: Any, y: Any = None) -> np.ndarray:
         """`fit`, and the codes of the same data.
 
         Args:

@@ -18,7 +18,7 @@ from keras_genmod.core.precision import as_real
 from keras_genmod.core.registration import register
 from keras_genmod.distributions.head import Head
 from keras_genmod.distributions.priors import Posterior, Prior, standard_normal
-from keras_genmod.distributions.real_heads import positive
+from keras_genmod.distributions.real_heads import positive, scales_problem
 
 __all__ = ["FlowPosterior", "FlowPrior"]
 
@@ -108,6 +108,10 @@ class FlowPosterior(Head):
     def params_shape(self) -> tuple[int, ...]:
         """`(2 * latent_dim + context_dim,)`."""
         return (2 * self.event_shape[-1] + self.context_dim,)
+
+    def bounds_problem(self, low: float, high: float) -> str:
+        """Raw scales and context share the output; raw scales must be able to take any value."""
+        return scales_problem(self, low, high)
 
     def build(self, input_shape: Any) -> None:
         """Creates the weights of the layers."""

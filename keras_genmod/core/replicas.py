@@ -11,6 +11,7 @@ import tensorflow as tf
 
 __all__ = [
     "assign_equally",
+    "check_collectives",
     "gather_rows",
     "in_multi_worker",
     "is_chief",
@@ -19,6 +20,45 @@ __all__ = [
     "rows_before",
     "sum_over_replicas",
 ]
+
+
+# The devices that TensorFlow's collective operations joined into a group, by the group's key: for good.
+_joined_devices: dict[int, frozenset[str]] = {}
+
+
+def check_collectives(strategy: tf.distribute.Strategy) -> None:
+    """Refuses a strategy over other devices than one that trained before in this process.
+
+    TensorFlow gives all `MirroredStrategy` objects of a process one group of devices for their collective
+    operations. The devices of the first one that runs join it for good; a strategy over others fails in its
+    first step ("joining a group that is already full"), and the first one with it from then on.
+
+    Args:
+        strategy: of the model that is about to train or to be evaluated.
+
+    Raises:
+        RuntimeError: if it would fail.
+    """
+    if not isinstance(strategy, tf.distribute.MirroredStrategy) or strategy.num_replicas_in_sync == 1:
+        return
+    extended = strategy.extended
+    # Another way of reducing, which the user chose, needs no group.
+    if getattr(extended, "_cross_device_ops", None) is not getattr(extended, "_collective_ops", None):
+        return
+    devices = frozenset(extended.worker_devices)
+    before = _joined_devices.setdefault(getattr(strategy, "_collective_key_base", 0), devices)
+    if before != devices:
+        raise RuntimeError(
+            "TensorFlow's collective operations work over one set of devices in a process. A model was "
+            f"trained on {_short(before)} before; this one is on {_short(devices)}. Use the same devices for "
+            "both, a process for each, or create both strategies with "
+            "`MirroredStrategy(..., cross_device_ops=tf.distribute.ReductionToOneDevice())`."
+        )
+
+
+def _short(devices: frozenset[str]) -> str:
+    """Devices as people call them, such as "CPU:0, CPU:1"."""
+    return ", ".join(sorted(device.rpartition("device:")[2] for device in devices))
 
 
 def _replica_context() -> tf.distribute.ReplicaContext | None:

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from keras_genmod.core.batches import Batch
 from keras_genmod.core.checks import describe
+from keras_genmod.core.replicas import check_collectives
 from keras_genmod.core.rows import as_graph
 from keras_genmod.data.pipeline import feeding, num_rows
 from keras_genmod.training.feeding import Feeding, known_length, refuse_beside_batches
@@ -251,6 +252,7 @@ class Fittable(Feeding):
         would run into the next epoch.
         """
         strategy, steps = self.distribute_strategy, self.steps_per_execution
+        check_collectives(strategy)
         loops_in_graph = steps > 1 and strategy.num_replicas_in_sync == 1
         whole = super()._make_function(step_function) if loops_in_graph else None
         training = step_function == self.train_step

@@ -28,6 +28,7 @@ from keras_genmod.core.noise import (
 )
 from keras_genmod.core.replicas import sum_over_replicas
 from keras_genmod.core.rows import GraphCache
+from keras_genmod.core.user_warnings import warn_user
 from keras_genmod.metrics.means import TermMeans
 from keras_genmod.training.arguments import ExplainsCalls, explained
 from keras_genmod.training.compiling import Compilable
@@ -107,6 +108,7 @@ class GenerativeModel(
         self._micro_batches = 1
         self._watch_terms = False
         self._run = None
+        self._warned_of_half = False
         # Its step cannot be divided: threads that draw at once get numbers of their own.
         self._sampling_numbers = itertools.count(1)
         self._graphs = GraphCache()
@@ -334,10 +336,24 @@ class GenerativeModel(
                 too few.
         """
         check_rows("x", x, self.event_shape)
-        self.value_range().check("x", np.asarray(x))
+        accepted = self.value_range()
+        accepted.check("x", np.asarray(x))
+        self._warn_of_half(accepted, np.asarray(x[:256]))
         self._condition_spec.check_presence(condition)
         if condition is not None:
             self._condition_spec.check_values(condition)
+
+    def _warn_of_half(self, accepted: ValueRange, x: np.ndarray) -> None:
+        """Warns once of data in the upper half of a range about 0, as of pixels that were scaled to [0, 1]."""
+        symmetric = np.isfinite(accepted.high) and accepted.low == -accepted.high
+        if self._warned_of_half or not symmetric or len(x) < 2 or x.min() < 0 or x.max() == x.min():
+            return
+        self._warned_of_half = True
+        warn_user(
+            f"`x` has values from {x.min():g} to {x.max():g} only, the upper half of the {accepted} that this "
+            f"{type(self).__name__} is made for. Scale pixels to the whole range, `2 * x - 1` of values in "
+            "[0, 1], or build the model with an output in [0, 1], such as a sigmoid."
+        )
 
     # ---- configuration --------------------------------------------------------------------------
 

@@ -38,8 +38,9 @@ __all__ = [
     "with_callback",
 ]
 
-# Callbacks of Keras that write down all logs of an epoch.
+# Callbacks that write down all logs of an epoch: those of Keras, and those of packages for tracking runs.
 _WRITERS = (keras.callbacks.CSVLogger, keras.callbacks.RemoteMonitor, keras.callbacks.TensorBoard)
+_TRACKERS = {"clearml", "comet_ml", "mlflow", "neptune", "wandb"}
 
 
 class DataPosition(NamedTuple):
@@ -278,13 +279,17 @@ def figures_before_readers(callbacks: Any) -> Any:
     for callback in given:
         names = getattr(callback, "log_names", ())
         place = ordered.index(callback)
-        readers = (
-            number
-            for number, other in enumerate(ordered[:place])
-            if names and (getattr(other, "monitor", None) in names or isinstance(other, _WRITERS))
-        )
+        readers = (number for number, other in enumerate(ordered[:place]) if _reads(other, names))
         ordered.insert(next(readers, place), ordered.pop(place))
     if not is_list:
         return ordered
     callbacks.callbacks[:] = ordered
     return callbacks
+
+
+def _reads(callback: keras.callbacks.Callback, names: Sequence[str]) -> bool:
+    """Whether a callback monitors one of the figures, or writes down all that there are."""
+    if not names:
+        return False
+    writes = isinstance(callback, _WRITERS) or type(callback).__module__.partition(".")[0] in _TRACKERS
+    return writes or getattr(callback, "monitor", None) in names

@@ -89,11 +89,14 @@ def with_rates_together(callbacks: Any, model: keras.Model, optimizers: Sequence
     others = [other for other in optimizers[1:] if other is not main and _is_number(other)]
     if not others or not _is_number(main):
         return callbacks
-    rates = _Rates(main, others)
     is_list = isinstance(callbacks, keras.callbacks.CallbackList)
     given = callbacks.callbacks if is_list else [] if callbacks is None else keras.tree.flatten(callbacks)
+    rates = _Rates(main, others)
     together = []
     for callback in given:
+        # A list that served in another `fit` has them already, with the rates of then.
+        if isinstance(callback, _Follow):
+            continue
         follow = (_FollowInSteps if _acts_in_steps(callback) else _Follow)(rates)
         if is_list:
             follow.set_model(model)
@@ -105,9 +108,9 @@ def with_rates_together(callbacks: Any, model: keras.Model, optimizers: Sequence
 
 
 def _acts_in_steps(callback: keras.callbacks.Callback) -> bool:
-    """Whether it is a user's callback that acts in each step; those of Keras set no rates there."""
+    """Whether it is a user's callback that acts in each step; those of the libraries set no rates there."""
     kind = type(callback)
-    if kind.__module__.startswith("keras."):
+    if kind.__module__.startswith(("keras.", "keras_genmod.")):
         return isinstance(callback, keras.callbacks.LambdaCallback)
     names = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
     return any(getattr(kind, name) is not getattr(keras.callbacks.Callback, name) for name in names)

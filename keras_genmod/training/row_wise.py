@@ -51,8 +51,8 @@ class RowWise:
         if args and isinstance(args[0], (list, tuple)):
             x, *others = self._taken_apart(args[0], len(args) > 1 or kwargs.get("condition") is not None)
             args = (x, *others, *args[1:])
-        if len(args) > 1 and args[1] is not None and not hasattr(args[1], "shape"):
-            # A number or a list: Keras takes only tensors by position.
+        if len(args) > 1 and isinstance(args[1], (int, list, tuple)) and not isinstance(args[1], bool):
+            # Keras takes only tensors by position.
             args = (args[0], np.asarray(args[1]), *args[2:])
         return super().__call__(*args, **kwargs)
 
@@ -62,16 +62,16 @@ class RowWise:
             return [np.asarray(inputs)]
         most = 2 if self._condition_spec and not has_condition else 1
         if len(inputs) > most:
-            name = type(self).__name__
+            advice = "Stack the rows of one array with `np.stack`."
             if has_condition:
                 wanted = "is given a condition beside `x`"
             elif self._condition_spec:
                 wanted = "is conditional and takes `[x, condition]`"
             else:
                 wanted = "is unconditional and takes `x` alone"
+                advice += " For conditions build it with `num_classes=` or `condition_shape=`."
             raise ValueError(
-                f"This {name} {wanted}; received a list of {len(inputs)}. Stack the rows of one array with "
-                "`np.stack`; for conditions build the model with `num_classes=` or `condition_shape=`."
+                f"This {type(self).__name__} {wanted}; received a list of {len(inputs)}. {advice}"
             )
         return list(inputs)
 
@@ -103,10 +103,10 @@ class RowWise:
         graph = self._graphs.get(key, lambda rows: function(*rows))
         return map_rows(graph, (x, condition), batch_size=rows_per_pass)
 
-    def _batch_size(self, batch_size: int | None, otherwise: int | None = None) -> int:
+    def _batch_size(self, batch_size: int | None) -> int:
         """Rows in one pass: the caller's number, or the model's own."""
         if batch_size is None:
-            return self._rows_per_pass if otherwise is None else otherwise
+            return self._rows_per_pass
         return check_integer("batch_size", batch_size)
 
     def _network_for(self, latent: bool) -> str | None:
@@ -123,11 +123,12 @@ class RowWise:
         advice = f"Inside another Keras model call the model itself, `{part}`"
         if network is not None:
             part = f"model.{network}({inputs})"
-            shape = tuple(getattr(self, network).output_shape)
-            advice += f", or its network `{part}`, which gives raw outputs of shape {shape}"
+            shape = getattr(getattr(self, network), "output_shape", None)
+            advice += f", or its network `{part}`, which gives raw outputs"
+            advice += "" if shape is None else f" of shape {tuple(shape)}"
         raise TypeError(
             f"`{name}` must be an array or tensor; received a KerasTensor, which has no values. {advice}:\n"
-            f"    h = {part}\n    keras.Model({inputs}, keras.layers.Dense(1)(h))"
+            f"    h = {part}\n    keras.Model({inputs}, h)"
         )
 
     def _as_rows(self, x: Any, latent: bool = False) -> tf.Tensor:
@@ -160,7 +161,7 @@ class SamplesByRow:
     ) -> tf.Tensor:
         """`num_samples` samples; `options` are those of `_sample_rows`."""
         num_samples = check_integer("num_samples", num_samples)
-        rows_per_pass = self._batch_size(batch_size, ROWS_PER_PASS)
+        rows_per_pass = self._batch_size(batch_size)
         seeds = row_seeds(self._sampling_seed(seed), 0, num_samples)
         condition = self._condition_spec.rows(condition, num_samples)
         key = ("sample", *sorted(options.items()))

@@ -1,6 +1,7 @@
 """Estimators keep scikit-learn's contract, and their figures are those of the models."""
 
 import functools
+import sys
 
 import keras
 import numpy as np
@@ -42,6 +43,17 @@ def two_codes(event_shape):
 @parametrize_with_checks([DensityEstimator(kernels, epochs=1), Codes(two_codes, epochs=1, batch_size=100)])
 def test_the_contract_of_scikit_learn(estimator, check):
     check(estimator)
+
+
+def test_without_scikit_learn_the_way_out_is_told(monkeypatch):
+    estimator = DensityEstimator(kernels)
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "sklearn.utils.validation", None)
+        with pytest.raises(ImportError, match="`DensityEstimator` needs scikit-learn: `pip install scikit-l"):
+            estimator.fit(blobs())
+    monkeypatch.delattr("sklearn.utils.validation.validate_data")
+    with pytest.raises(ImportError, match=r"needs scikit-learn 1\.6 or newer; installed is 1\."):
+        estimator.fit(blobs())
 
 
 def test_scores_and_samples_are_those_of_the_model():

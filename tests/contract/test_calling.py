@@ -104,10 +104,11 @@ def test_inputs_of_another_keras_model_are_refused_with_the_part_to_call(model):
             method(x, condition)
         network = {"encode": "encoder", "features": "discriminator"}.get(method.__name__)
         if network and hasattr(model, network):
-            # What the message shows runs.
-            names = {"keras": keras, "model": model, "x": x, "condition": c}
-            exec("\n".join(line.strip() for line in str(error.value).splitlines()[1:]), names)
             assert f"model.{network}([x, condition])" in str(error.value)
+    # What the last message shows runs.
+    names = {"keras": keras, "model": model, "x": x, "condition": c}
+    exec("\n".join(line.strip() for line in str(error.value).splitlines()[1:]), names)
+    assert names["h"].shape[0] is None
     for name in ("decode", "likelihood"):
         if hasattr(model, name):
             with pytest.raises(TypeError, match=r"`z` must be an array.*KerasTensor"):

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import keras_genmod as kg
 from keras_genmod.core.replicas import (
     assign_equally,
+    check_collectives,
     gather_rows,
     in_multi_worker,
     is_chief,
@@ -49,6 +51,28 @@ def test_sum_is_the_same_on_all_replicas(strategy):
 def test_sum_on_one_device_is_the_value():
     value = tf.constant([1.0])
     assert sum_over_replicas(value) is value
+
+
+def test_other_devices_than_those_of_an_earlier_training_are_refused(strategy, monkeypatch):
+    monkeypatch.setattr("keras_genmod.core.replicas._joined_devices", {})
+    other = tf.distribute.MirroredStrategy(["CPU:1", "CPU:2"])
+    check_collectives(other)
+    with pytest.raises(RuntimeError, match=r"on CPU:1, CPU:2 before; this one is on CPU:0, CPU:1.*same dev"):
+        check_collectives(strategy)
+    # `fit` sees it before the first step, and evaluation too.
+    with strategy.scope():
+        model = kg.VAE((3,), latent_dim=1, likelihood="gaussian", seed=0)
+        model.compile()
+    for train in (model.fit, model.evaluate):
+        with pytest.raises(RuntimeError, match="cross_device_ops"):
+            train(np.zeros((4, 3), "float32"), verbose=0)
+    assert int(model.training_steps) == 0
+    # What needs no group, or has the same devices, is not in the way.
+    reduction = tf.distribute.ReductionToOneDevice()
+    check_collectives(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"], cross_device_ops=reduction))
+    check_collectives(tf.distribute.MirroredStrategy(["CPU:0"]))
+    check_collectives(tf.distribute.MirroredStrategy(["CPU:2", "CPU:1"]))
+    check_collectives(tf.distribute.get_strategy())
 
 
 def append(old, rows):

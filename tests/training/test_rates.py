@@ -94,6 +94,16 @@ def test_a_callback_that_acts_in_steps_moves_both_rates():
     np.testing.assert_allclose(watch.seen, [[0.02 * step, 0.08 * step] for step in range(6)], rtol=1e-6)
 
 
+def test_a_list_of_callbacks_may_serve_again():
+    model = translator()
+    model.stop_training = False
+    scheduler = keras.callbacks.LearningRateScheduler(halving)
+    callbacks = keras.callbacks.CallbackList([scheduler], add_history=True, model=model)
+    for expected in ([0.05, 0.2], [0.025, 0.1]):
+        model.fit({"a": A, "b": A}, batch_size=4, verbose=0, callbacks=callbacks)
+        assert rates(model) == pytest.approx(expected)
+
+
 def test_rates_that_are_set_by_themselves_stay():
     class Both(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):

@@ -12,7 +12,7 @@ from keras_genmod.core.checks import check_integer, check_number, check_rows, de
 from keras_genmod.core.noise import row_seeds
 from keras_genmod.core.rows import log_mean_exp, map_rows
 from keras_genmod.networks.autoregressive import generate_naively
-from keras_genmod.training.row_wise import ROWS_PER_PASS, SamplesByRow
+from keras_genmod.training.row_wise import SamplesByRow
 
 __all__ = ["AncestralSampling"]
 
@@ -50,7 +50,7 @@ class AncestralSampling(SamplesByRow):
         seeds = row_seeds(self._sampling_seed(seed), 0, num_samples)
         condition = self._condition_spec.rows(condition, num_samples)
         rows = (seeds, condition, None, None)
-        return self._generated(rows, temperature, jit_compile, self._batch_size(batch_size, ROWS_PER_PASS))
+        return self._generated(rows, temperature, jit_compile, self._batch_size(batch_size))
 
     def inpaint(
         self,
@@ -102,7 +102,7 @@ class AncestralSampling(SamplesByRow):
         """
         temperature = check_number("temperature", temperature, above=0.0)
         num_particles = check_integer("num_particles", num_particles)
-        rows_per_pass = self._batch_size(batch_size, ROWS_PER_PASS)
+        rows_per_pass = self._batch_size(batch_size)
         self._refuse_symbolic("x", x)
         x = x if tf.is_tensor(x) else np.asarray(x)
         check_rows("x", x, self.event_shape)

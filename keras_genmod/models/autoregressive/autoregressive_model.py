@@ -90,7 +90,11 @@ class AutoregressiveModel(AncestralSampling, ExactDensity, GenerativeModel):
                 0,
                 1,
                 integer=True,
-                advice="Binarise the data (`kg.data.binarize`), or choose another `likelihood`.",
+                advice=(
+                    "Binarise the data (`kg.data.binarize`), or choose another `likelihood`: 'categorical' or "
+                    "'discretized_logistic_mixture' take grey levels from 0 to 255 as they are "
+                    "(`np.round(255 * x)` of values in [0, 1]), 'gaussian' real values."
+                ),
             )
         return self._likelihood_head.value_range
 

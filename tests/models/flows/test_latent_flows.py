@@ -1,5 +1,6 @@
 """Flows as prior and posterior of a VAE, and as the density of a latent sampler."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -135,3 +136,10 @@ def test_a_flow_and_a_made_in_the_latent_sampler():
             assert np.mean(np.abs(radius - 1.0) < 0.3) > 0.85  # a normal distribution: about 0.4
         # Two normal factors, the second given the first, are no ring, but have its moments.
         assert np.mean(radius**2) == pytest.approx(1.0, abs=0.25)
+
+
+def test_an_encoder_that_ends_in_a_bounded_activation_is_refused():
+    head = B.FlowPosterior(context_dim=2, num_layers=1, hidden_dims=(4,))
+    encoder = keras.Sequential([keras.layers.Dense(6, activation="relu")])
+    with pytest.raises(ValueError, match=r"`encoder` ends in relu.*FlowPosterior.*scales.*from 1\.00 to inf"):
+        kg.VAE((4,), latent_dim=2, posterior=head, encoder=encoder)
