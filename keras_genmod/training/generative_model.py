@@ -344,15 +344,15 @@ class GenerativeModel(
             self._condition_spec.check_values(condition)
 
     def _warn_of_half(self, accepted: ValueRange, x: np.ndarray) -> None:
-        """Warns once of data in the upper half of a range about 0, as of pixels that were scaled to [0, 1]."""
+        """Warns once of data in the upper half of a range about 0, such as pixels in [0, 1]."""
         symmetric = np.isfinite(accepted.high) and accepted.low == -accepted.high
         if self._warned_of_half or not symmetric or len(x) < 2 or x.min() < 0 or x.max() == x.min():
             return
         self._warned_of_half = True
         warn_user(
-            f"`x` has values from {x.min():g} to {x.max():g} only, the upper half of the {accepted} that this "
-            f"{type(self).__name__} is made for. Scale pixels to the whole range, `2 * x - 1` of values in "
-            "[0, 1], or build the model with an output in [0, 1], such as a sigmoid."
+            f"`x` has values from {x.min():g} to {x.max():g} only, the upper half of the {accepted} that "
+            f"this {type(self).__name__} is made for. Scale pixels to the whole range, `2 * x - 1` of values "
+            "in [0, 1], or build the model with an output in [0, 1], such as a sigmoid."
         )
 
     # ---- configuration --------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 import keras_genmod as kg
 from keras_genmod.core.batches import Batch
+from keras_genmod.networks import conv_discriminator, conv_generator
 from keras_genmod.training.inputs import split
 
 
@@ -292,3 +293,50 @@ def test_arrays_of_unpaired_data_are_split_each_at_its_own_end():
     assert [len(first.x["a"]), len(first.x["b"]), len(second.x["a"]), len(second.x["b"])] == [7, 3, 3, 1]
     with pytest.raises(ValueError, match="examples on both sides; received 0.95 for 10"):
         split(batch, 0.95)
+
+
+# ---- what is warned of ------------------------------------------------------------------------------
+
+
+def test_data_in_half_of_a_symmetric_range_is_warned_of_once(recwarn):
+    images = np.random.default_rng(0).random((8, 4, 4, 1)).astype("float32")
+    network = {"filters": (4,)}
+    model = kg.DCGAN(
+        (4, 4, 1),
+        latent_dim=2,
+        generator=conv_generator((2,), (4, 4, 1), **network),
+        discriminator=conv_discriminator((4, 4, 1), **network),
+        r1=0.0,
+    )
+    model.check_data(2 * images - 1)
+    model.check_data(np.zeros_like(images))
+    assert not [warning for warning in recwarn if "upper half" in str(warning.message)]
+    with pytest.warns(UserWarning, match=r"upper half of the values in \[-1, 1\].*`2 \* x - 1`"):
+        model.check_data(images)
+    recwarn.clear()
+    model.check_data(images)
+    assert not recwarn
+
+
+def test_pixels_that_a_likelihood_does_not_take_name_those_that_do():
+    model = kg.PixelCNN((4, 4, 1), filters=4, num_blocks=1)
+    for images in (np.full((2, 4, 4, 1), 200, "uint8"), np.full((2, 4, 4, 1), 0.5)):
+        with pytest.raises(
+            ValueError, match=r"'categorical' or 'discretized_logistic_mixture' take grey levels"
+        ):
+            model.check_data(images)
+
+
+def test_samplers_keep_to_the_rows_of_a_pass():
+    model = kg.GAN((3,), latent_dim=2, seed=0)
+    whole = model.sample(10, seed=1).numpy()
+    model._rows_per_pass = 4
+    passes = []
+    draw = model._sample_rows
+    model._sample_rows = lambda seeds, *rest, **options: (
+        passes.append(seeds.shape[0]) or draw(seeds, *rest, **options)
+    )
+    model._graphs = type(model._graphs)()
+    np.testing.assert_allclose(model.sample(10, seed=1), whole, rtol=1e-5, atol=1e-6)
+    # Traced for 4 rows, and once more for any number when the last 2 came.
+    assert passes == [4, None]

@@ -91,8 +91,8 @@ class AutoregressiveModel(AncestralSampling, ExactDensity, GenerativeModel):
                 1,
                 integer=True,
                 advice=(
-                    "Binarise the data (`kg.data.binarize`), or choose another `likelihood`: 'categorical' or "
-                    "'discretized_logistic_mixture' take grey levels from 0 to 255 as they are "
+                    "Binarise the data (`kg.data.binarize`), or choose another `likelihood`: 'categorical' "
+                    "or 'discretized_logistic_mixture' take grey levels from 0 to 255 as they are "
                     "(`np.round(255 * x)` of values in [0, 1]), 'gaussian' real values."
                 ),
             )
