@@ -211,7 +211,8 @@ def checked_dataset(
         batch = Batch(*checked) if table is None else weigh(Batch(*checked), table, condition)
         return tuple(() if part is None else part for part in batch)
 
-    return dataset.enumerate().map(prepare)
+    # Checked while the step before runs.
+    return dataset.enumerate().map(prepare).prefetch(1)
 
 
 def _condition_range(condition: ConditionSpec, first: Any) -> ValueRange | None:
@@ -249,12 +250,17 @@ def _assertions(name: str, value: tf.Tensor, accepted: ValueRange, number: tf.Te
         wanted.append(tf.reduce_all(value == tf.floor(value)))
     if not wanted:
         return []
-    message = tf.strings.format(
-        f"{_MARK}`{name}` must hold {accepted}; batch {{}} (counted from 0) holds values from {{}} to {{}}. "
-        f"{accepted.advice}{_MARK}",
-        [number, tf.reduce_min(value), tf.reduce_max(value)],
-    )
-    return [tf.debugging.Assert(tf.reduce_all(wanted), [message])]
+
+    def refuse() -> tf.Operation:
+        message = tf.strings.format(
+            f"{_MARK}`{name}` must hold {accepted}; batch {{}} (counted from 0) holds values from {{}} to "
+            f"{{}}. {accepted.advice}{_MARK}",
+            [number, tf.reduce_min(value), tf.reduce_max(value)],
+        )
+        with tf.control_dependencies([tf.Assert(False, [message])]):
+            return tf.constant(False)
+
+    return [tf.cond(tf.reduce_all(wanted), lambda: tf.constant(True), refuse)]
 
 
 class CheckedSequence(keras.utils.PyDataset):

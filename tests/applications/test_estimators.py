@@ -39,8 +39,27 @@ def two_codes(event_shape):
     return eager(kg.Autoencoder(event_shape, latent_dim=2, likelihood="gaussian", seed=0))
 
 
+class Recipe:
+    """A function of the shape whose representation, and with it a test's name, holds no address."""
+
+    def __init__(self, build):
+        self.build = build
+
+    def __call__(self, event_shape):
+        return self.build(event_shape)
+
+    def __repr__(self):
+        return self.build.__name__
+
+
+ESTIMATORS = [
+    DensityEstimator(Recipe(kernels), epochs=1),
+    Codes(Recipe(two_codes), epochs=1, batch_size=100),
+]
+
+
 @pytest.mark.filterwarnings("ignore")
-@parametrize_with_checks([DensityEstimator(kernels, epochs=1), Codes(two_codes, epochs=1, batch_size=100)])
+@parametrize_with_checks(ESTIMATORS)
 def test_the_contract_of_scikit_learn(estimator, check):
     check(estimator)
 
