@@ -24,8 +24,8 @@ from keras_genmod.core.checks import check_integer, check_number, describe
 from keras_genmod.core.distances import squared_distances
 from keras_genmod.core.registration import register
 from keras_genmod.core.rows import GraphCache, map_rows
-from keras_genmod.core.user_warnings import warn_user
 from keras_genmod.distributions.gaussian_mixture import DiagonalGaussianMixture
+from keras_genmod.models.mixtures.bandwidths import choose_bandwidths
 from keras_genmod.models.mixtures.fitted import AnswersAfterFit
 from keras_genmod.models.mixtures.mixture_model import refuse_conditions, uniform_and_noise
 from keras_genmod.serving.endpoints import Endpoint
@@ -194,7 +194,7 @@ class KernelDensity(AnswersAfterFit, SamplesByRow, ExactDensity, GenerativeModel
             raise ValueError(
                 "`sample_weight` must be above 0 for at least one example; received zeros alone."
             )
-        bandwidths = self._choose_bandwidths(x.astype(np.float64), weight)
+        bandwidths = choose_bandwidths(self.bandwidth, x.astype(np.float64), weight)
         self._make_room(len(x))
         self._points.assign(x)
         self._log_weights.assign(np.log(weight / weight.sum()))
@@ -214,30 +214,6 @@ class KernelDensity(AnswersAfterFit, SamplesByRow, ExactDensity, GenerativeModel
         )
         nll = float(np.average(-map_rows(graph, left_out, batch_size=ROWS_PER_PASS).numpy(), weights=weight))
         return {"loss": nll, "nll": nll}
-
-    def _choose_bandwidths(self, x: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        if not isinstance(self.bandwidth, str):
-            return np.full(self._size, self.bandwidth)
-        share = weight / weight.sum()
-        number = 1.0 / np.sum(share**2)
-        if number <= 1.0 + 1e-9:
-            raise ValueError(
-                f"`bandwidth={self.bandwidth!r}` needs two examples at least; received one. Give a number."
-            )
-        # Without bias, for weights that say how much an example counts.
-        variance = share @ np.square(x - share @ x) / (1.0 - 1.0 / number)
-        scale = np.sqrt(variance)
-        differs = np.ptp(x, axis=0) > 0.0
-        if not np.all(differs):
-            rest = float(np.mean(scale[differs])) if np.any(differs) else 1.0
-            warn_user(
-                f"{np.sum(~differs)} of {self._size} dimensions never differ, so that "
-                f"`bandwidth={self.bandwidth!r}` has nothing to measure there; they get the mean of the "
-                f"others ({rest:.3g} in place of a standard deviation). Leave them out, or give a number.",
-            )
-            scale = np.where(differs, scale, rest)
-        count = number if self.bandwidth == "scott" else number * (self._size + 2) / 4.0
-        return scale * count ** (-1.0 / (self._size + 4))
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Nothing to compute.
