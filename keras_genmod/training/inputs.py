@@ -240,12 +240,16 @@ def _assertions(name: str, value: tf.Tensor, accepted: ValueRange, number: tf.Te
     dtype = value.dtype
     if dtype == tf.bool or not (dtype.is_floating or dtype.is_integer):
         return []
-    # The ends of the dtype leave out infinities; NaN fails every comparison.
     low, high = max(accepted.low, dtype.min), min(accepted.high, dtype.max)
+    lowest, highest = tf.reduce_min(value), tf.reduce_max(value)
     wanted = []
-    if dtype.is_floating or low > dtype.min or high < dtype.max:
+    if low > dtype.min or high < dtype.max:
         low, high = (np.asarray(bound).astype(dtype.as_numpy_dtype) for bound in (low, high))
-        wanted.append(tf.reduce_all((value >= low) & (value <= high)))
+        wanted += [lowest >= low, highest <= high]
+    if dtype.is_floating:
+        # NaN need be neither the least nor the largest. Numbers within bounds have a finite sum.
+        bounded = np.isfinite(accepted.low) and np.isfinite(accepted.high)
+        wanted.append(tf.reduce_all(tf.math.is_finite(tf.reduce_sum(value) if bounded else value)))
     if accepted.integer and dtype.is_floating:
         wanted.append(tf.reduce_all(value == tf.floor(value)))
     if not wanted:
@@ -255,7 +259,7 @@ def _assertions(name: str, value: tf.Tensor, accepted: ValueRange, number: tf.Te
         message = tf.strings.format(
             f"{_MARK}`{name}` must hold {accepted}; batch {{}} (counted from 0) holds values from {{}} to "
             f"{{}}. {accepted.advice}{_MARK}",
-            [number, tf.reduce_min(value), tf.reduce_max(value)],
+            [number, lowest, highest],
         )
         with tf.control_dependencies([tf.Assert(False, [message])]):
             return tf.constant(False)

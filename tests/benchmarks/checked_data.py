@@ -1,7 +1,7 @@
 """Time of training steps on a data set whose batches are checked as they come, beside unchecked ones.
 
-The same VAE on the same `tf.data.Dataset` of images, through our `fit` and through Keras' own, which hands the
-batches to the same step unchecked; alternately in one run.
+The same VAE on the same `tf.data.Dataset` of images, through our `fit` and through Keras' own, which hands
+the batches to the same step unchecked; alternately in one run.
 
     python tests/benchmarks/checked_data.py
 """
