@@ -155,13 +155,17 @@ class BatchStream:
 
 @contextlib.contextmanager
 def feeding(
-    stream: BatchStream, *, first_step: Callable[[], int] | None = None, num_batches: int | None = None
+    stream: BatchStream,
+    *,
+    first_step: Callable[[], int | None] | None = None,
+    num_batches: int | None = None,
 ) -> Iterator[tf.data.Dataset]:
     """A data set of the batches of a stream, for as long as the context lasts.
 
     Args:
         stream: the batches.
-        first_step: asked, when an iteration begins, for the number of the first batch; 0 if None.
+        first_step: asked, when an iteration begins, for the number of the first batch; 0 if None. As long as
+            it answers None, an iteration is one pass: somebody looks at the data before training.
         num_batches: number of batches in an iteration; None takes one pass, whose length the data set knows.
 
     Yields:
@@ -204,7 +208,7 @@ class _Pipeline:
     def __init__(self, spec: tuple) -> None:
         self._spec = spec
         self._leaves = keras.tree.flatten(spec)
-        self._source: tuple[BatchStream, Callable[[], int] | None, int] | None = None
+        self._source: tuple[BatchStream, Callable[[], int | None] | None, int] | None = None
         self._iterations: dict[int, BatchStream] = {}
         self._numbers = itertools.count()
         dataset = tf.data.Dataset.range(1).map(self._begin).flat_map(self._batches)
@@ -213,7 +217,9 @@ class _Pipeline:
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
         self.dataset = dataset.prefetch(2).with_options(options)
 
-    def begin_with(self, stream: BatchStream, first_step: Callable[[], int] | None, num_batches: int) -> None:
+    def begin_with(
+        self, stream: BatchStream, first_step: Callable[[], int | None] | None, num_batches: int
+    ) -> None:
         """Serves a stream to the iterations that begin from now on."""
         self._source = stream, first_step, num_batches
 
@@ -229,7 +235,9 @@ class _Pipeline:
             if self._source is None:
                 return np.array([0, 0, 0, 1], np.int64)
             stream, first_step, num_batches = self._source
-            first = 0 if first_step is None else int(first_step())
+            first = 0 if first_step is None else first_step()
+            if first is None:
+                first, num_batches = 0, stream.batches_per_pass
             number = next(self._numbers)
             self._iterations[number] = stream
             end = min(first + num_batches, _FOREVER)

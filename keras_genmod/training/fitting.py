@@ -115,12 +115,12 @@ class Fittable(Feeding):
                 stream = self._stream(batch, batch_size, seed=seed, class_weight=class_weight, start=True)
                 steps_per_epoch, shuffle = steps_per_epoch or stream.batches_per_pass, False
                 run = RunStart(steps_per_epoch, stream.batches_per_pass, arrays=True, **resumed)
-                # Pipelines outlive the model; they must not keep it.
-                model = weakref.ref(self)
+                # Pipelines outlive the model; they must not keep it. `RunStart` says where training begins;
+                # what tools that wrap Keras' `fit` read before, such as for a digest, is one pass.
+                model, self._next_batch = weakref.ref(self), None
                 x = stack.enter_context(
                     feeding(
                         stream,
-                        # Asked when the first epoch begins: `RunStart` has set it by then.
                         first_step=lambda: model()._next_batch,
                         num_batches=max(1, epochs - initial_epoch) * steps_per_epoch,
                     )

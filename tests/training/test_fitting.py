@@ -295,6 +295,28 @@ def test_arrays_of_unpaired_data_are_split_each_at_its_own_end():
         split(batch, 0.95)
 
 
+# ---- tools that wrap Keras' `fit` -------------------------------------------------------------------
+
+
+def test_who_wraps_the_fit_of_keras_finds_one_pass(monkeypatch, fresh_models):
+    """As MLflow's autologging does, which reads the data to the end before training."""
+    kerases, looked_at = keras.Model.fit, []
+
+    def wrapped(self, x, *args, **kwargs):
+        looked_at.append(np.concatenate([batch[0] for batch in x.as_numpy_iterator()]))
+        return kerases(self, x, *args, **kwargs)
+
+    trained = []
+    for fit in (kerases, wrapped):
+        monkeypatch.setattr(keras.Model, "fit", fit)
+        model = fresh_models(False)
+        model.fit(X, batch_size=BATCH, epochs=5, verbose=0, shuffle=False)
+        trained.append([weight.numpy() for weight in model.trainable_weights])
+    np.testing.assert_array_equal(looked_at[0], X)
+    for ours, theirs in zip(*trained, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
 # ---- what is warned of ------------------------------------------------------------------------------
 
 

@@ -160,7 +160,7 @@ class MixtureModel(ExpectationMaximization, _Density):
     def _responsibilities(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
         return tf.cast(tf.nn.softmax(self._joint(x), axis=1), self.real_dtype)
 
-    def predict_component(self, x: Any, *, condition: Any = None) -> tf.Tensor:
+    def predict_component(self, x: Any, condition: Any = None, *, batch_size: int | None = None) -> tf.Tensor:
         """The most probable component of each example (hard assignments), int32 `[B]`.
 
         `predict` gives log-densities, as it gives what `call` computes for every model.
@@ -168,8 +168,11 @@ class MixtureModel(ExpectationMaximization, _Density):
         Args:
             x: data `[B, *event_shape]`.
             condition: None; mixtures take none.
+            batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
         """
-        return self._map_rows("predict_component", self._predict_component, x, condition)
+        return self._map_rows(
+            "predict_component", self._predict_component, x, condition, batch_size=batch_size
+        )
 
     def _predict_component(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
         return tf.argmax(self._joint(x), axis=1, output_type=tf.int32)
