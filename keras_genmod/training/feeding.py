@@ -207,6 +207,7 @@ def refuse_beside_batches(**arguments: Any) -> None:
         "y": "Let the data give pairs `(x, condition)`.",
         "sample_weight": "Let the data give triples `(x, condition, sample_weight)`, or `(x, None, weight)`.",
         "batch_size": "The batches of the data are taken as they are; change their size there.",
+        "validation_batch_size": "The batches are taken as they are; change their size there.",
         "validation_split": "Pass `validation_data`, or split the data with its `take` and `skip`.",
     }
     for name, value in arguments.items():

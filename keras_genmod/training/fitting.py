@@ -127,7 +127,7 @@ class Fittable(Feeding):
                 )
             if validation_data is not None:
                 validation_data = self._evaluation_batches(
-                    validation_data, validation_batch_size or batch_size, stack
+                    validation_data, batch_size, stack, validation_batch_size=validation_batch_size
                 )
             # The steps ask it while `fit` lasts.
             self._run = run
@@ -235,12 +235,20 @@ class Fittable(Feeding):
         self._check_inputs(batch.x, batch.condition)
         return super().predict_on_batch(batch.x if batch.condition is None else tuple(batch[:2]))
 
-    def _evaluation_batches(self, data: Any, batch_size: int | None, stack: contextlib.ExitStack) -> Any:
+    def _evaluation_batches(
+        self,
+        data: Any,
+        batch_size: int | None,
+        stack: contextlib.ExitStack,
+        *,
+        validation_batch_size: int | None = None,
+    ) -> Any:
         """Data ready for `evaluate`, for as long as the stack is open."""
         batch = data if isinstance(data, Batch) else array_batch(data, None, None, self.event_shape)
         if batch is None:
+            refuse_beside_batches(validation_batch_size=validation_batch_size)
             return self._checked_batches(data, stack)
-        return stack.enter_context(feeding(self._stream(batch, batch_size)))
+        return stack.enter_context(feeding(self._stream(batch, validation_batch_size or batch_size)))
 
     def _make_function(self, step_function: Callable) -> Callable:
         """The function that runs the steps of one execution on an iterator.

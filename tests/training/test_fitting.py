@@ -247,6 +247,11 @@ def test_what_says_something_about_arrays_is_refused_beside_batches(arguments, m
             unit_range.fit(data, verbose=0, **arguments)
 
 
+def test_a_batch_size_beside_batches_of_validation_is_refused(unit_range):
+    with pytest.raises(ValueError, match="`validation_batch_size` goes with arrays only"):
+        unit_range.fit(X, validation_data=data_set(X), validation_batch_size=4, verbose=0)
+
+
 def test_a_data_set_of_single_examples_is_told_to_batch(unit_range):
     with pytest.raises(ValueError, match=r"which is one example. Batch it: `.batch\(32\)`"):
         unit_range.fit(tf.data.Dataset.from_tensor_slices(X), verbose=0)
