@@ -146,7 +146,7 @@ class Bijection(keras.layers.Layer):
         Returns:
             The noise `[B, *output_shape]`.
         """
-        return self.bijector(condition).inverse(x)
+        return self.to_noise(x, condition)[0]
 
     def needs_data(self) -> bool:
         """Whether weights still wait for `initialize`."""
