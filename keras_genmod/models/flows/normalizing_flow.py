@@ -26,6 +26,7 @@ from keras_genmod.core.registration import register
 from keras_genmod.core.rows import log_mean_exp, map_rows
 from keras_genmod.core.user_warnings import warn_user
 from keras_genmod.distributions.priors import StandardNormalPrior, get_prior
+from keras_genmod.models.flows.discrete_data import warn_of_discrete_data
 from keras_genmod.serving.endpoints import Endpoint
 from keras_genmod.training.exact_density import ExactDensity
 from keras_genmod.training.fused_adam import FusedAdam
@@ -313,16 +314,20 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
                 h = bijection.initialize(h, condition)
 
     def _start_from(self, first_rows: Callable[[int], Batch] | None) -> None:
-        if not any(bijection.needs_data() for bijection in self.bijections):
-            return
-        if first_rows is None:
+        waits = any(bijection.needs_data() for bijection in self.bijections)
+        # A dequantisation makes reals of whole numbers; a flow that was trained before has been warned.
+        unseen = self._dequantization is None and not int(self.training_steps)
+        if first_rows is not None and (waits or unseen):
+            batch = first_rows(_START_ROWS)
+            if unseen:
+                warn_of_discrete_data(batch.x)
+            if waits:
+                self.initialize(batch.x, condition=batch.condition)
+        elif waits:
             warn_user(
                 "This flow has weights that start from data, and a generator cannot be looked at before "
                 "training. Call `model.initialize(x)` with some examples first.",
             )
-            return
-        batch = first_rows(_START_ROWS)
-        self.initialize(batch.x, condition=batch.condition)
 
     # ---- endpoints and configuration ------------------------------------------------------------
 
