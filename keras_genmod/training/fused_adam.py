@@ -43,8 +43,8 @@ class FusedAdam(keras.optimizers.Adam):
         try:
             return super().apply(grads, trainable_variables)
         finally:
-            # Or the optimizer would keep the graph.
-            del vars(self)["_shared"]
+            # Or the optimizer would keep the graph. Of several replicas each comes by.
+            vars(self).pop("_shared", None)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Updates one weight."""

@@ -50,3 +50,23 @@ def test_a_lookup_s_gradient_is_taken_too():
     optimizer.build([table])
     optimizer.apply([tf.IndexedSlices(tf.ones([1, 2]), tf.constant([2]), tf.constant([4, 2]))], [table])
     np.testing.assert_allclose(table.numpy(), [[1, 1], [1, 1], [0.9, 0.9], [1, 1]], atol=1e-6)
+
+
+def test_two_replicas_make_the_update_of_their_summed_gradient():
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    gradient = np.array([0.5, -2.0], "float32")
+    with strategy.scope():
+        weight = keras.Variable(np.zeros(2), dtype="float32")
+        optimizer = FusedAdam(0.1, epsilon=1.0)
+        optimizer.build([weight])
+
+    @tf.function(autograph=False)
+    def step():
+        strategy.run(lambda: optimizer.apply([tf.constant(gradient)], [weight]))
+
+    step()
+    # The first step of Adam is g / (|g| + epsilon') of the sum, epsilon' being epsilon / sqrt(1 - beta_2).
+    total = 2.0 * gradient
+    expected = -0.1 * total / (np.abs(total) + 1.0 / np.sqrt(1.0 - 0.999))
+    for value in strategy.experimental_local_results(weight.value):
+        np.testing.assert_allclose(value.numpy(), expected, rtol=1e-4)
