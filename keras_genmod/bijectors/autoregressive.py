@@ -20,7 +20,14 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_genmod.bijectors.bijection import Bijection, Memory, OwnBijector, tile_condition, to_rows
+from keras_genmod.bijectors.bijection import (
+    Bijection,
+    Memory,
+    OwnBijector,
+    sum_over_event,
+    tile_condition,
+    to_rows,
+)
 from keras_genmod.bijectors.transforms import Transform, get_transform
 from keras_genmod.core.checks import check_integers
 from keras_genmod.core.registration import register
@@ -87,6 +94,11 @@ class MaskedAutoregressive(Bijection):
     def bijector(self, condition: Any = None, training: bool = False) -> tfb.Bijector:
         """The map from noise to data."""
         return _AutoregressiveBijector(self.network, self.transform, condition, training, self.real_dtype)
+
+    def _to_noise(self, x: tf.Tensor, condition: Any, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        raw = tf.cast(self.network(x, condition, training=training), self.real_dtype)
+        noise, each = self.transform.to_noise(raw, x)
+        return noise, sum_over_event(each)
 
     def get_config(self) -> dict:
         """The constructor arguments."""

@@ -29,7 +29,10 @@ __all__ = [
     "OwnBijector",
     "build_chain",
     "chain",
+    "chain_to_noise",
     "check_bijections",
+    "has_own_way",
+    "sum_over_event",
     "tile_condition",
     "to_rows",
 ]
@@ -110,6 +113,29 @@ class Bijection(keras.layers.Layer):
         """
         raise TypeError(f"{type(self).__name__} must define `bijector(condition, training)`.")
 
+    def to_noise(
+        self, x: tf.Tensor, condition: Any = None, training: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        r"""The noise of data and $\log | \det \partial z / \partial x |$, both at once.
+
+        Training goes this way. It gives the numbers of `bijector`, without TensorFlow Probability's
+        bookkeeping around each bijector, which is most of the time until a flow's first step. A class that
+        knows a short way writes it as `_to_noise`; another that writes a `bijector` alone is asked for that.
+
+        Args:
+            x: data `[B, *event_shape]`.
+            condition: one row for each row of the data, or None.
+            training: whether layers act as in training.
+
+        Returns:
+            The noise `[B, *output_shape]`, and the log-determinants `[B]`, or `[]` if they are all the same.
+        """
+        if has_own_way(self, "_to_noise"):
+            return self._to_noise(x, condition, training)
+        bijector = self.bijector(condition, training)
+        log_det = bijector.inverse_log_det_jacobian(x, event_ndims=len(self.event_shape))
+        return bijector.inverse(x), log_det
+
     def initialize(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
         """Sets weights that start from data, if there are any, and gives the image of the data.
 
@@ -120,7 +146,7 @@ class Bijection(keras.layers.Layer):
         Returns:
             The noise `[B, *output_shape]`.
         """
-        return self.bijector(condition).inverse(x)
+        return self.to_noise(x, condition)[0]
 
     def needs_data(self) -> bool:
         """Whether weights still wait for `initialize`."""
@@ -174,6 +200,46 @@ def chain(bijections: Sequence[Bijection], condition: Any = None, training: bool
     if not bijections:
         return tfb.Identity()
     return tfb.Chain([bijection.bijector(condition, training) for bijection in bijections])
+
+
+def chain_to_noise(
+    bijections: Sequence[Bijection], x: tf.Tensor, condition: Any = None, training: bool = False
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The noise of data and the log-determinant of the way there, through all of them.
+
+    Args:
+        bijections: from the data to the noise.
+        x: data `[B, *event_shape]`.
+        condition: one row for each row of the data, or None.
+        training: whether layers act as in training.
+
+    Returns:
+        The noise, and the log-determinants `[B]` or `[]`.
+    """
+    h, of_rows, of_all = x, [], [tf.zeros([], x.dtype)]
+    for bijection in bijections:
+        h, log_det = bijection.to_noise(h, condition, training)
+        (of_rows if log_det.shape.rank else of_all).append(log_det)
+    # `add_n` has no broadcasting, whose gradients are many small operations.
+    total = tf.add_n(of_all)
+    return h, total + tf.add_n(of_rows) if of_rows else total
+
+
+def has_own_way(owner: Any, name: str) -> bool:
+    """Whether the method `name` belongs to the `bijector` of this very class.
+
+    A subclass that writes another `bijector` must not be asked for the short way of its parent.
+    """
+    for cls in type(owner).__mro__:
+        if name in vars(cls) or "bijector" in vars(cls):
+            return name in vars(cls)
+    return False
+
+
+def sum_over_event(values: tf.Tensor) -> tf.Tensor:
+    """The sum of each row, `[B, ...]` to `[B]`."""
+    # With the axes kept, the gradient need not find out where they were.
+    return tf.reshape(tf.reduce_sum(values, axis=list(range(1, values.shape.rank)), keepdims=True), [-1])
 
 
 class OwnBijector(tfb.Bijector):

@@ -17,7 +17,14 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_genmod.bijectors.bijection import Bijection, Memory, OwnBijector, tile_condition, to_rows
+from keras_genmod.bijectors.bijection import (
+    Bijection,
+    Memory,
+    OwnBijector,
+    sum_over_event,
+    tile_condition,
+    to_rows,
+)
 from keras_genmod.bijectors.transforms import Transform, get_transform
 from keras_genmod.core.checks import describe
 from keras_genmod.core.registration import register
@@ -144,18 +151,28 @@ class Coupling(Bijection):
 
     def bijector(self, condition: Any = None, training: bool = False) -> tfb.Bijector:
         """The coupling, from noise to data."""
-        first = self._first
-        parts = _Mask(self._kept) if first is None else _Halves(first, self.swap)
 
         def params(kept: tf.Tensor) -> list[tf.Tensor]:
-            inputs = kept
-            if condition is not None:
-                rows = tile_condition(condition, tf.shape(kept)[0])
-                inputs = [kept, network_condition(self.network, rows, self.condition)]
-            raw = tf.cast(self.network(inputs, training=training), self.real_dtype)
+            raw = self._raw(kept, tile_condition(condition, tf.shape(kept)[0]), training)
             return tf.split(raw, self.transform.params_per_dim, axis=-1)
 
-        return _CouplingBijector(parts, params, self.transform, self.event_shape, self.real_dtype)
+        return _CouplingBijector(self._parts(), params, self.transform, self.event_shape, self.real_dtype)
+
+    def _to_noise(self, x: tf.Tensor, condition: Any, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        parts = self._parts()
+        kept, other = parts.split(x)
+        moved, each = self.transform.to_noise(self._raw(kept, condition, training), other)
+        return parts.join(kept, moved), sum_over_event(parts.moved(each))
+
+    def _parts(self) -> _Mask | _Halves:
+        return _Mask(self._kept) if self._first is None else _Halves(self._first, self.swap)
+
+    def _raw(self, kept: tf.Tensor, condition: Any, training: bool) -> tf.Tensor:
+        """The raw parameters of the other part."""
+        inputs = kept
+        if condition is not None:
+            inputs = [kept, network_condition(self.network, condition, self.condition)]
+        return tf.cast(self.network(inputs, training=training), self.real_dtype)
 
     def get_config(self) -> dict:
         """The constructor arguments, the network included."""

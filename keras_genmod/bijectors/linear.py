@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -48,6 +49,11 @@ class ActNorm(Bijection):
         """Scale and shift."""
         shift, log_scale = tf.convert_to_tensor(self.shift), tf.convert_to_tensor(self.log_scale)
         return tfb.Shift(shift)(tfb.Scale(log_scale=log_scale))
+
+    def _to_noise(self, x: tf.Tensor, condition: Any, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        log_scale = tf.convert_to_tensor(self.log_scale)
+        noise = (x - tf.convert_to_tensor(self.shift)) * tf.exp(-log_scale)
+        return noise, -float(math.prod(self.event_shape[:-1])) * tf.reduce_sum(log_scale)
 
     def initialize(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
         """Takes mean and standard deviation of each channel of x."""
@@ -166,8 +172,16 @@ class InvertibleConvolution(Bijection):
         # The product of the factors has rows in the order of the pivots.
         self.permutation = add("permutation", np.asarray(pivots), trainable=False)
 
+    def _to_noise(self, x: tf.Tensor, condition: Any, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        *factors, log_det = self._factors()
+        return _times(x, _matrix(*factors)), float(math.prod(self.event_shape[:-1])) * log_det
+
     def bijector(self, condition: Any = None, training: bool = False) -> tfb.Bijector:
         """The product with W at the present weights, turned around."""
+        return tfb.Invert(_Product(*self._factors()))
+
+    def _factors(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+        """The triangular factors of W, the places of their product's rows, and log |det W|."""
         log_diagonal = tf.convert_to_tensor(self.log_diagonal)
         diagonal = tf.convert_to_tensor(self.sign) * tf.exp(log_diagonal)
         size = self.event_shape[-1]
@@ -175,13 +189,23 @@ class InvertibleConvolution(Bijection):
         lower = tf.linalg.set_diag(lower, tf.ones([size], self.real_dtype))
         upper = tf.linalg.set_diag(tf.linalg.band_part(self.upper, 0, -1), diagonal)
         places = tf.math.invert_permutation(tf.convert_to_tensor(self.permutation))
-        return tfb.Invert(_Product(lower, upper, places, tf.reduce_sum(log_diagonal)))
+        return lower, upper, places, tf.reduce_sum(log_diagonal)
 
     def get_config(self) -> dict:
         """The constructor arguments."""
         # Those of every layer. Keras finds them by itself only where the dtype is a name, not an object as
         # files bring it.
         return super().get_config()
+
+
+def _matrix(lower: tf.Tensor, upper: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+    """W from its factors."""
+    return tf.gather(tf.matmul(lower, upper), places)
+
+
+def _times(x: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
+    """The product on the last axis."""
+    return tf.matmul(x, matrix) if x.shape.rank == 2 else tf.tensordot(x, matrix, 1)
 
 
 class _Product(OwnBijector):
@@ -191,11 +215,8 @@ class _Product(OwnBijector):
         self._lower, self._upper, self._places, self._log_det = lower, upper, places, log_det
         super().__init__(1, dtype=lower.dtype, is_constant_jacobian=True)
 
-    def _matrix(self) -> tf.Tensor:
-        return tf.gather(tf.matmul(self._lower, self._upper), self._places)
-
     def _forward(self, x: tf.Tensor) -> tf.Tensor:
-        return tf.tensordot(x, self._matrix(), 1)
+        return _times(x, _matrix(self._lower, self._upper, self._places))
 
     def _inverse(self, y: tf.Tensor) -> tf.Tensor:
         # (P L U)^-1 = U^-1 L^-1 P^-1, on the small unit matrix once.

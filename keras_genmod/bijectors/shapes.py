@@ -16,6 +16,7 @@ from keras_genmod.bijectors.bijection import (
     OwnBijector,
     build_chain,
     chain,
+    chain_to_noise,
     check_bijections,
     to_rows,
 )
@@ -62,6 +63,9 @@ class Squeeze(Bijection):
     def bijector(self, condition: Any = None, training: bool = False) -> tfb.Bijector:
         """The rearrangement."""
         return _Rearrangement(self.event_shape, self.output_shape, self.factor)
+
+    def _to_noise(self, x: tf.Tensor, condition: Any, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.nn.space_to_depth(x, self.factor), tf.zeros([], x.dtype)
 
     def get_config(self) -> dict:
         """The constructor arguments."""
@@ -141,6 +145,15 @@ class Split(Bijection):
         """Both halves together, from flat noise to data."""
         inner = chain(self.bijections, condition, training)
         return _Halves(inner, self._inner, self._first, self._last)
+
+    def _to_noise(self, x: tf.Tensor, condition: Any, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        first, last = tf.split(x, [self._first[-1], self._last[-1]], axis=-1)
+        noise, log_det = chain_to_noise(self.bijections, first, condition, training)
+        flat = [
+            tf.reshape(noise, [-1, math.prod(self._inner)]),
+            tf.reshape(last, [-1, math.prod(self._last)]),
+        ]
+        return tf.concat(flat, axis=-1), log_det
 
     def initialize(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
         """Passes the first half on."""

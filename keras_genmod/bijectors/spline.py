@@ -17,7 +17,7 @@ import tensorflow_probability as tfp
 
 from keras_genmod.bijectors.bijection import Memory, OwnBijector
 
-__all__ = ["RationalQuadraticSpline"]
+__all__ = ["RationalQuadraticSpline", "spline_to_noise"]
 
 tfb = tfp.bijectors
 
@@ -31,6 +31,35 @@ class _Bin(NamedTuple):
     height: tf.Tensor
     slope: tf.Tensor
     next_slope: tf.Tensor
+
+
+def spline_to_noise(
+    x: tf.Tensor, sizes: tf.Tensor, slopes: tf.Tensor, bound: float
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The noise z of data x and log dz/dx, each `[N]`: `RationalQuadraticSpline` in fewer operations.
+
+    Args:
+        x: data `[N]`.
+        sizes: widths and heights of the bins, `[N, 2, K]`.
+        slopes: at the inner knots, `[N, K - 1]`.
+        bound: half of the interval.
+    """
+    value = tf.clip_by_value(x, -bound, bound)
+    starts = tf.cumsum(sizes, axis=-1, exclusive=True) - bound
+    # The last bin that begins at the value or before it.
+    begun = tf.cast(value[:, None] >= starts[:, 0, 1:], x.dtype)
+    here = tf.pad(begun, [[0, 0], [1, 0]], constant_values=1.0) - tf.pad(begun, [[0, 0], [0, 1]])
+    knots = tf.pad(slopes, [[0, 0], [1, 1]], constant_values=1.0)
+    table = tf.concat([starts, sizes, tf.stack([knots[:, :-1], knots[:, 1:]], axis=1)], axis=1)
+    at = _Bin(*tf.unstack(tf.reduce_sum(table * here[:, None, :], axis=-1), axis=-1))
+    share = (value - at.x) / at.width
+    mean, mixed, squared = at.height / at.width, share * (1.0 - share), tf.square(share)
+    below = mean + (at.slope + at.next_slope - 2.0 * mean) * mixed
+    z = at.z + at.height * (mean * squared + at.slope * mixed) / below
+    above = at.next_slope * squared + 2.0 * mean * mixed + at.slope * tf.square(1.0 - share)
+    log_slope = 2.0 * tf.math.log(mean) + tf.math.log(above) - 2.0 * tf.math.log(below)
+    outside = tf.abs(x) >= bound
+    return tf.where(outside, x, z), tf.where(outside, tf.zeros_like(x), log_slope)
 
 
 class RationalQuadraticSpline(OwnBijector):

@@ -6,6 +6,7 @@ parameters it needs; at raw parameters of 0 it is the identity.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -13,9 +14,11 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_genmod.bijectors.spline import RationalQuadraticSpline
+from keras_genmod.bijectors.bijection import has_own_way
+from keras_genmod.bijectors.spline import RationalQuadraticSpline, spline_to_noise
 from keras_genmod.core.checks import check_integer, check_number
 from keras_genmod.core.registration import register, resolve
+from keras_genmod.core.rows import GraphCache
 
 __all__ = ["AdditiveTransform", "AffineTransform", "SplineTransform", "Transform", "get_transform"]
 
@@ -35,6 +38,19 @@ class Transform:
         """
         raise TypeError(f"{type(self).__name__} must define `bijector(params)`.")
 
+    def to_noise(self, raw: tf.Tensor, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        r"""The noise of data and $\log | dz / dx |$, elementwise: the numbers of `bijector`, by a short way.
+
+        Args:
+            raw: raw parameters `[B, ..., params_per_dim * C]`, parameter k of channel c at k * C + c.
+            x: data `[B, ..., C]`.
+        """
+        if has_own_way(self, "_to_noise"):
+            return self._to_noise(raw, x)
+        bijector = self.bijector(tf.split(raw, self.params_per_dim, axis=-1))
+        log_slope = bijector.inverse_log_det_jacobian(x, event_ndims=0)
+        return bijector.inverse(x), tf.broadcast_to(log_slope, tf.shape(x))
+
     def get_config(self) -> dict:
         """The constructor arguments."""
         return {}
@@ -52,6 +68,9 @@ class AdditiveTransform(Transform):
     def bijector(self, params: Sequence[tf.Tensor]) -> tfb.Bijector:
         """The shift."""
         return tfb.Shift(params[0])
+
+    def _to_noise(self, raw: tf.Tensor, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return x - raw, tf.zeros_like(x)
 
 
 @register
@@ -72,8 +91,15 @@ class AffineTransform(Transform):
     def bijector(self, params: Sequence[tf.Tensor]) -> tfb.Bijector:
         """Scale and shift."""
         shift, raw = params
-        log_scale = self.max_log_scale * tf.tanh(raw / self.max_log_scale)
-        return tfb.Shift(shift)(tfb.Scale(log_scale=log_scale))
+        return tfb.Shift(shift)(tfb.Scale(log_scale=self._log_scale(raw)))
+
+    def _to_noise(self, raw: tf.Tensor, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        shift, raw = tf.split(raw, 2, axis=-1)
+        log_scale = self._log_scale(raw)
+        return (x - shift) * tf.exp(-log_scale), -log_scale
+
+    def _log_scale(self, raw: tf.Tensor) -> tf.Tensor:
+        return self.max_log_scale * tf.tanh(raw / self.max_log_scale)
 
     def get_config(self) -> dict:
         """The constructor arguments."""
@@ -115,15 +141,26 @@ class SplineTransform(Transform):
         bins = self.num_bins
         params = tf.stack(params, axis=-1)
         widths, heights, slopes = tf.split(params, [bins, bins, bins - 1], axis=-1)
+        sizes = [self._sizes(raw) for raw in (widths, heights)]
+        return RationalQuadraticSpline(*sizes, self._slopes(slopes), self.bound)
 
-        def sizes(raw: tf.Tensor) -> tf.Tensor:
-            share = self.min_bin_size + (1.0 - bins * self.min_bin_size) * tf.nn.softmax(raw)
-            return 2.0 * self.bound * share
+    def _sizes(self, raw: tf.Tensor) -> tf.Tensor:
+        """Widths or heights of the bins, `[..., K]`."""
+        share = self.min_bin_size + (1.0 - self.num_bins * self.min_bin_size) * tf.nn.softmax(raw)
+        return 2.0 * self.bound * share
 
-        # A slope of 1 at 0.
+    def _slopes(self, raw: tf.Tensor) -> tf.Tensor:
+        """Slopes at the inner knots, `[..., K - 1]`: 1 at raw 0."""
         start = math.log(math.expm1(1.0 - self.min_slope))
-        slopes = self.min_slope + tf.nn.softplus(slopes + start)
-        return RationalQuadraticSpline(sizes(widths), sizes(heights), slopes, self.bound)
+        return self.min_slope + tf.nn.softplus(raw + start)
+
+    def _to_noise(self, raw: tf.Tensor, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        channels, params = x.shape[-1], self.params_per_dim
+        rows = tf.reshape(raw, [-1, params, channels])
+        rows = tf.reshape(tf.transpose(rows, [0, 2, 1]), [-1, params])
+        graph = _SPLINES.get(tuple(self.get_config().items()), functools.partial(_spline_of_rows, self))
+        both = tf.reshape(graph(rows, tf.reshape(x, [-1])), [-1, *x.shape[1:], 2])
+        return tuple(tf.unstack(both, axis=-1))
 
     def get_config(self) -> dict:
         """The constructor arguments."""
@@ -134,6 +171,18 @@ class SplineTransform(Transform):
             "min_slope": self.min_slope,
         }
 
+
+def _spline_of_rows(transform: SplineTransform, raw: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+    """The noise and the log-slope at x `[N]` of raw parameters `[N, 3 K - 1]`, as `[N, 2]`."""
+    bins = transform.num_bins
+    sizes, slopes = tf.split(raw, [2 * bins, bins - 1], axis=-1)
+    sizes = transform._sizes(tf.reshape(sizes, [-1, 2, bins]))
+    return tf.stack(spline_to_noise(x, sizes, transform._slopes(slopes), transform.bound), axis=-1)
+
+
+# A spline and its gradient are some hundred operations, and a flow has many splines: traced once for all
+# layers of all models, they are only copied into a flow's graph. The graphs hold no weights and no models.
+_SPLINES = GraphCache()
 
 _TRANSFORMS = {"additive": AdditiveTransform, "affine": AffineTransform, "spline": SplineTransform}
 

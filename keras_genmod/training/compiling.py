@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_genmod.core.checks import check_integer, describe
 from keras_genmod.core.keras_noise import seed_generators, separate_replicas
+from keras_genmod.core.replicas import num_replicas
 from keras_genmod.training.arguments import unexpected_argument
 
 __all__ = ["Compilable"]
@@ -111,6 +112,7 @@ class Compilable:
                 if not optimizer.built:
                     optimizer.build(player.weights)
                 _count_training_steps(optimizer, player.updates_per_step)
+                _sum_over_several_replicas(optimizer)
         # The objective is one of the model's own means.
         self._loss_tracker = None
         self._optimizer_arguments = {name: name for name in optimizers}
@@ -239,6 +241,22 @@ def _count_training_steps(optimizer: keras.optimizers.Optimizer, updates_per_ste
 
     if updates_per_step > 1:
         inner._get_current_learning_rate = learning_rate
+
+
+def _sum_over_several_replicas(optimizer: keras.optimizers.Optimizer) -> None:
+    """Makes an optimizer leave out the sum of the gradients over replicas where there is one replica.
+
+    The sum has a gradient of its own. TensorFlow keeps it in a table for good, and with it the graph that it
+    was traced in, so the step of a model that is no longer used would stay in memory.
+    """
+    inner = _unscaled(optimizer)
+    vars(inner).pop("_all_reduce_sum_gradients", None)
+    keras_sum = inner._all_reduce_sum_gradients
+
+    def summed(grads_and_vars: Any) -> Any:
+        return list(grads_and_vars) if num_replicas() == 1 else keras_sum(grads_and_vars)
+
+    inner._all_reduce_sum_gradients = summed
 
 
 def _is_scaled(optimizer: Any) -> bool:

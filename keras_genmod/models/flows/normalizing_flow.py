@@ -17,7 +17,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_genmod.bijectors.bijection import Bijection, build_chain, chain, check_bijections
+from keras_genmod.bijectors.bijection import Bijection, build_chain, chain, chain_to_noise, check_bijections
 from keras_genmod.bijectors.preprocessing import Dequantization
 from keras_genmod.core.batches import Batch
 from keras_genmod.core.checks import ValueRange, check_integer, check_number
@@ -26,8 +26,10 @@ from keras_genmod.core.registration import register
 from keras_genmod.core.rows import log_mean_exp, map_rows
 from keras_genmod.core.user_warnings import warn_user
 from keras_genmod.distributions.priors import StandardNormalPrior, get_prior
+from keras_genmod.models.flows.discrete_data import warn_of_discrete_data
 from keras_genmod.serving.endpoints import Endpoint
 from keras_genmod.training.exact_density import ExactDensity
+from keras_genmod.training.fused_adam import FusedAdam
 from keras_genmod.training.generative_model import GenerativeModel
 from keras_genmod.training.row_wise import SamplesByRow
 
@@ -138,16 +140,21 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
         training: bool = False,
         seeds: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        distribution = self.distribution(condition, training=training)
         if self._dequantization is None:
-            return distribution.log_prob(x)
+            return self._density(x, condition, training)
         num_rows = tf.shape(x)[0]
         if seeds is None:
             noise = self._dequantization.noise(self._fixed_seed(), num_rows, shared=True)
         else:
             noise = self._dequantization.noise(seeds, num_rows)
         u, log_q = self._dequantization.transformed(x, noise, training)
-        return distribution.log_prob(x + u) - log_q
+        return self._density(x + u, condition, training) - log_q
+
+    def _density(self, x: tf.Tensor, condition: Any, training: bool) -> tf.Tensor:
+        """The log-density of `distribution` at rows x, `[B]`, by the short way through the bijections."""
+        self._condition_spec.check_presence(condition)
+        z, log_det = chain_to_noise(self.bijections, x, condition, training)
+        return self.base.distribution(None).log_prob(tf.reshape(z, [-1, self.latent_dim])) + log_det
 
     def _bound(self, x: tf.Tensor, condition: Any, seeds: tf.Tensor, num_samples: int) -> tf.Tensor:
         """The log-density from several draws of the dequantisation's noise, `[B]`."""
@@ -284,7 +291,7 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
 
         The settings are those of Neural Spline Flows, Durkan et al., 2019.
         """
-        return {"optimizer": keras.optimizers.Adam(5e-4, global_clipnorm=5.0)}
+        return {"optimizer": FusedAdam(5e-4, global_clipnorm=5.0)}
 
     def value_range(self) -> ValueRange:
         """The values that the first bijection takes."""
@@ -307,16 +314,20 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
                 h = bijection.initialize(h, condition)
 
     def _start_from(self, first_rows: Callable[[int], Batch] | None) -> None:
-        if not any(bijection.needs_data() for bijection in self.bijections):
-            return
-        if first_rows is None:
+        waits = any(bijection.needs_data() for bijection in self.bijections)
+        # A dequantisation makes reals of whole numbers; a flow that was trained before has been warned.
+        unseen = self._dequantization is None and not int(self.training_steps)
+        if first_rows is not None and (waits or unseen):
+            batch = first_rows(_START_ROWS)
+            if unseen:
+                warn_of_discrete_data(batch.x)
+            if waits:
+                self.initialize(batch.x, condition=batch.condition)
+        elif waits:
             warn_user(
                 "This flow has weights that start from data, and a generator cannot be looked at before "
                 "training. Call `model.initialize(x)` with some examples first.",
             )
-            return
-        batch = first_rows(_START_ROWS)
-        self.initialize(batch.x, condition=batch.condition)
 
     # ---- endpoints and configuration ------------------------------------------------------------
 
