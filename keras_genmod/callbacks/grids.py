@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import inspect
 import os
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -25,6 +24,7 @@ from keras_genmod.core.checks import check_integer
 from keras_genmod.core.files import UnwritablePathError, check_path, make_writable
 from keras_genmod.core.images import as_images, image_grid, write_png
 from keras_genmod.core.replicas import is_chief
+from keras_genmod.core.user_warnings import warn_user
 
 __all__ = ["ImageGrid", "ReconstructionGrid", "TraversalGrid"]
 
@@ -106,11 +106,24 @@ class _Pictures(keras.callbacks.Callback):
         file = os.path.join(self.directory, f"epoch_{epoch + 1:04d}_{self.kind}.png")
         with _going_on(file):
             write_png(file, picture)
-        if self._writer is not None:
+        if self.log_dir is not None:
             with _going_on(self.log_dir):
-                with self._writer.as_default():
-                    tf.summary.image(self.kind, picture[None], step=epoch)
+                self._log(picture, epoch)
+
+    def _log(self, picture: np.ndarray, epoch: int) -> None:
+        """Writes a picture for TensorBoard, by a new writer where the last one failed."""
+        if self._writer is None:
+            self._writer = tf.summary.create_file_writer(self.log_dir)
+        with self._writer.as_default():
+            try:
+                tf.summary.image(self.kind, picture[None], step=epoch)
                 self._writer.flush()
+            except tf.errors.OpError:
+                # It would fail again as it is left, and stay TensorFlow's default writer; closed it does not.
+                with contextlib.suppress(tf.errors.OpError):
+                    self._writer.close()
+                self._writer = None
+                raise
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         if self._writer is not None:
@@ -132,11 +145,10 @@ def _going_on(path: str) -> Iterator[None]:
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
-        warnings.warn(
+        warn_user(
             f"The picture {path!r} could not be written, and training goes on without it "
             f"({type(error).__name__}: {error}). Make room on the disk, or check the folder.",
             RuntimeWarning,
-            stacklevel=2,
         )
 
 
