@@ -41,6 +41,9 @@ class Feeding:
     Keras, wrapped so that each batch is checked as it comes.
     """
 
+    # Of arrays in `fit`. A family whose batches are only parts of one computation takes larger ones.
+    _training_batch_size = _DEFAULT_BATCH_SIZE
+
     def _input_shape(self) -> tuple[int, ...]:
         """The shape of one row of what `call` takes."""
         return self.event_shape

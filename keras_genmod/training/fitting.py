@@ -109,8 +109,10 @@ class Fittable(Feeding):
             else:
                 if validation_split and validation_data is None:
                     batch, validation_data = split(batch, validation_split)
-                if batch_size is None and steps_per_epoch is not None:
-                    batch_size = -(-num_rows(batch) // steps_per_epoch)
+                if batch_size is None:
+                    batch_size = self._training_batch_size
+                    if steps_per_epoch is not None:
+                        batch_size = -(-num_rows(batch) // steps_per_epoch)
                 seed = self._data_seed() if shuffle else None
                 stream = self._stream(batch, batch_size, seed=seed, class_weight=class_weight, start=True)
                 steps_per_epoch, shuffle = steps_per_epoch or stream.batches_per_pass, False

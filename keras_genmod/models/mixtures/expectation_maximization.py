@@ -202,12 +202,14 @@ class ExpectationMaximization:
         given = inspect.signature(super().fit).bind(x, *args, **kwargs).arguments
         if self.training == "em":
             given.setdefault("shuffle", False)
-            if given.get("steps_per_epoch") is None and given.get("batch_size") is None:
-                given["batch_size"] = _BATCH_SIZE
         # Of arrays, which may be sorted, a start sees all.
         self._in_batches = isinstance(x, (tf.data.Dataset, keras.utils.PyDataset))
         given["callbacks"] = with_callback(given.get("callbacks"), EpochCallback(), self, first=True)
         return super().fit(**given)
+
+    @property
+    def _training_batch_size(self) -> int:
+        return _BATCH_SIZE if self.training == "em" else super()._training_batch_size
 
     def _is_fitted(self) -> bool:
         return not tf.executing_eagerly() or bool(self._started.numpy())

@@ -43,8 +43,6 @@ tfb = tfp.bijectors
 _POINTS_PER_PASS = 2048
 # Error of a squared distance in bandwidths that does not matter, twice that of a log-density in nats.
 _TOLERANCE = 2.0**-12
-# Rows of a step of `fit`, which has nothing to compute.
-_BATCH_SIZE = 4096
 # Training examples whose leave-one-out density is logged.
 _MOST_LEFT_OUT = 1000
 
@@ -105,6 +103,9 @@ class KernelDensity(AnswersAfterFit, SamplesByRow, ExactDensity, GenerativeModel
         >>> model.log_prob(np.zeros((1, 1))).numpy().round(3)  # -log(2 pi) / 2
         array([-0.919], dtype=float32)
     """
+
+    # A step of `fit` has nothing to compute.
+    _training_batch_size = 4096
 
     def __init__(
         self,
@@ -178,8 +179,6 @@ class KernelDensity(AnswersAfterFit, SamplesByRow, ExactDensity, GenerativeModel
         if isinstance(x, tf.data.Dataset) and x.cardinality() == tf.data.INFINITE_CARDINALITY:
             raise ValueError(_ADVICE)
         given = inspect.signature(super().fit).bind(x, *args, **kwargs).arguments
-        if given.get("steps_per_epoch") is None and given.get("batch_size") is None:
-            given["batch_size"] = _BATCH_SIZE
         given["callbacks"] = with_callback(given.get("callbacks"), _LeaveOneOut(), self, first=True)
         return super().fit(**given)
 
