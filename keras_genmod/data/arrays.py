@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,18 @@ def as_array(name: str, value: Any) -> Any:
 
     Raises:
         TypeError: for sparse matrices.
-        ValueError: for rows of different shapes.
+        ValueError: for rows of different shapes, or masked entries.
     """
+    if isinstance(value, np.ma.MaskedArray):
+        if np.ma.is_masked(value):
+            raise ValueError(
+                f"`{name}` must have a value everywhere; received a masked array with "
+                f"{int(np.ma.count_masked(value))} masked entries. Fill them with `{name}.filled(...)`, or "
+                "leave out their rows."
+            )
+        return value.data
     if value is None or isinstance(value, np.ndarray):
-        return value
+        return _of_numbers(value)
     if hasattr(value, "toarray"):
         raise TypeError(
             f"`{name}` must be a dense array; received {describe(value)}. Convert it with `{name}.toarray()`."
@@ -34,12 +43,20 @@ def as_array(name: str, value: Any) -> Any:
     if _reads_rows(value):
         return value
     try:
-        return np.asarray(value)
+        return _of_numbers(np.asarray(value))
     except ValueError as error:
         raise ValueError(
             f"`{name}` must hold rows of one shape; received {type(value).__name__} of {len(value)} entries "
             "of different shapes. Crop or pad them to one shape."
         ) from error
+
+
+def _of_numbers(value: Any) -> Any:
+    """An array of Python's numbers, as mixed columns of a frame make it, as floats; others as they are."""
+    if value is None or value.dtype != object or not value.size:
+        return value
+    numeric = all(isinstance(entry, (numbers.Real, np.bool_)) for entry in value.flat)
+    return value.astype(np.float64) if numeric else value
 
 
 def _reads_rows(value: Any) -> bool:

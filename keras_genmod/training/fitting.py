@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from keras_genmod.core.batches import Batch
-from keras_genmod.core.checks import describe
+from keras_genmod.core.checks import check_integer, describe
 from keras_genmod.core.replicas import check_collectives
 from keras_genmod.core.rows import as_graph
 from keras_genmod.data.pipeline import feeding, num_rows
@@ -97,6 +97,8 @@ class Fittable(Feeding):
         # Keras leaves here where an interrupted run was resumed, also for the next call of `fit`.
         self._initial_epoch = None
         batch = array_batch(x, y, sample_weight, self.event_shape)
+        if steps_per_epoch is not None:
+            steps_per_epoch = check_integer("steps_per_epoch", steps_per_epoch)
         resumed = {"initial_epoch": initial_epoch, "backups": robust_backups(callbacks, self)}
         with contextlib.ExitStack() as stack:
             if batch is None:
@@ -128,11 +130,15 @@ class Fittable(Feeding):
                     )
                 )
             if validation_data is not None:
-                validation_data = self._evaluation_batches(
-                    validation_data, batch_size, stack, validation_batch_size=validation_batch_size
-                )
+                try:
+                    validation_data = self._evaluation_batches(
+                        validation_data, batch_size, stack, validation_batch_size=validation_batch_size
+                    )
+                except (TypeError, ValueError) as error:
+                    raise type(error)(f"`validation_data` cannot be taken. {error}") from None
             # The steps ask it while `fit` lasts.
             self._run = run
+            stack.enter_context(run.quiet_end())
             stack.callback(setattr, self, "_run", None)
             callbacks = with_rates_together(figures_before_readers(callbacks), self, self._optimizers())
             callbacks = with_callback(callbacks, run, self)
@@ -281,14 +287,17 @@ class Fittable(Feeding):
             on_iterator = as_graph(on_iterator)
 
         def one_step(iterator: Any) -> dict[str, tf.Tensor]:
-            if isinstance(iterator, (tf.data.Iterator, tf.distribute.DistributedIterator)):
-                return on_iterator(iterator)
-            return on_data(next(iterator))
+            ends_unseen = training and self._run is not None and self._run.ends_unseen
+            in_graph = isinstance(iterator, (tf.data.Iterator, tf.distribute.DistributedIterator))
+            # In one graph with a fetch that fails, counters and decays of weights, which need no data, go on.
+            return on_iterator(iterator) if in_graph and not ends_unseen else on_data(next(iterator))
 
         def function(iterator: Any) -> dict[str, tf.Tensor]:
             run = self._run if training else None
             if run is not None:
                 run.skip(iterator)
+                if run.is_over():
+                    raise StopIteration
             if steps == 1:
                 return one_step(iterator)
             count = steps if run is None else min(steps, run.steps_left())

@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_genmod.core.batches import Batch, unpack
-from keras_genmod.core.checks import ValueRange, check_number
+from keras_genmod.core.checks import ValueRange, check_number, describe
 from keras_genmod.core.conditions import ConditionSpec
 from keras_genmod.data.arrays import as_array, take_rows
 
@@ -37,6 +37,8 @@ __all__ = [
 ]
 
 WEIGHTS = ValueRange(low=0.0, advice="Weights are not negative.")
+
+_NAMES = ("x", "condition", "sample_weight")
 
 # Around what a data set's assertion says, to find it in TensorFlow's report.
 _MARK = "keras_genmod found bad data: "
@@ -123,14 +125,14 @@ class Complaint:
     """Keeps an error that was raised where TensorFlow would report it in words of its own."""
 
     def __init__(self) -> None:
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
 
     @contextlib.contextmanager
     def kept(self) -> Iterator[None]:
         """Keeps what is raised inside."""
         try:
             yield
-        except Exception as error:
+        except BaseException as error:
             self.error = error
             raise
 
@@ -145,12 +147,17 @@ class Complaint:
             found = re.search(f"{re.escape(_MARK)}(.*?){re.escape(_MARK)}", str(error), re.DOTALL)
             if found is None:
                 raise
-            raise ValueError(found.group(1)) from None
+            raise ValueError(found.group(1).replace("\\'", "'")) from None
 
 
 def class_table(class_weight: Mapping[int, float], num_classes: int) -> np.ndarray:
     """The weight of each class, float32 `[num_classes]`; 1 for classes left out."""
     table = np.ones(num_classes, np.float32)
+    if not isinstance(class_weight, Mapping):
+        raise TypeError(
+            "`class_weight` must be a dictionary from classes to weights, such as {0: 1.0, 1: 5.0}; received "
+            f"{describe(class_weight)}."
+        )
     for label, weight in class_weight.items():
         whole = isinstance(label, numbers.Integral) and not isinstance(label, bool)
         if not whole or not 0 <= label < num_classes:
@@ -199,13 +206,20 @@ def checked_dataset(
     """
     ranges = Batch(accepted, _condition_range(condition, first.condition), WEIGHTS)
 
+    one_hot = condition.num_classes is not None and _is_one_hot(first.condition, condition)
+
     def prepare(number: tf.Tensor, *data: Any) -> tuple:
         batch = unpack(data)
-        batch = Batch(*map(_with_row_shapes, batch, first))
+        batch = Batch(*(_with_row_shapes(*each, number) for each in zip(_NAMES, batch, first, strict=True)))
         checked = []
-        for name, part, allowed in zip(("x", "condition", "sample_weight"), batch, ranges, strict=True):
+        for name, part, allowed in zip(_NAMES, batch, ranges, strict=True):
             if tf.is_tensor(part) and allowed is not None:
-                with tf.control_dependencies(_assertions(name, part, allowed, number)):
+                assertions = _value_assertions(name, part, allowed, number)
+                if name == "condition" and one_hot:
+                    assertions.append(_one_hot_assertion(part, number))
+                if tf.is_tensor(batch.x):
+                    assertions.append(_length_assertion(name, part, batch.x, number))
+                with tf.control_dependencies(assertions):
                     part = tf.identity(part)
             checked.append(part)
         batch = Batch(*checked) if table is None else weigh(Batch(*checked), table, condition)
@@ -219,52 +233,84 @@ def _condition_range(condition: ConditionSpec, first: Any) -> ValueRange | None:
     """The values of conditions; None where the second entry of a batch is something else, such as targets."""
     if condition.num_classes is None:
         return ValueRange() if condition else None
-    one_hot = len(first.shape) == 2 and first.shape[1] == condition.num_classes
-    highest = 1 if one_hot else condition.num_classes - 1
+    highest = 1 if _is_one_hot(first, condition) else condition.num_classes - 1
     return ValueRange(0, highest, integer=True, advice="Raise `num_classes`, or relabel.")
 
 
-def _with_row_shapes(part: Any, first: Any) -> Any:
+def _is_one_hot(first: Any, condition: ConditionSpec) -> bool:
+    return len(first.shape) == 2 and first.shape[1] == condition.num_classes
+
+
+def _with_row_shapes(name: str, part: Any, first: Any, number: tf.Tensor) -> Any:
     """A nest of tensors with the row shapes of the first batch, also where TensorFlow does not know them."""
     if part is None or first is None:
         return part
 
     def shaped(leaf: Any, known: Any) -> Any:
-        return tf.ensure_shape(leaf, [None, *known.shape[1:]]) if tf.is_tensor(leaf) else leaf
+        row_shape = list(known.shape[1:])
+        if not tf.is_tensor(leaf) or (leaf.shape.rank is not None and leaf.shape[1:].is_fully_defined()):
+            return leaf
+        fits = tf.reduce_all(tf.equal(tf.rank(leaf), len(row_shape) + 1))
+        fits &= tf.reduce_all(tf.equal(tf.shape(leaf)[-len(row_shape) :], row_shape) if row_shape else fits)
+        wanted = ", ".join(["batch", *map(str, row_shape)])
+        message = f"`{name}` must have shape [{wanted}] as in the first batch; batch {{}} has shape {{}}."
+        with tf.control_dependencies([_assertion(fits, message, [number, tf.shape(leaf)])]):
+            leaf = tf.identity(leaf)
+        return tf.ensure_shape(leaf, [None, *row_shape])
 
     return keras.tree.map_structure(shaped, part, first)
 
 
-def _assertions(name: str, value: tf.Tensor, accepted: ValueRange, number: tf.Tensor) -> list:
+def _assertion(holds: tf.Tensor, message: str, values: list) -> tf.Tensor:
+    """Fails, where something does not hold, with a message of which `{}` are the values."""
+
+    def refuse() -> tf.Tensor:
+        text = tf.strings.format(f"{_MARK}{message}{_MARK}", values)
+        with tf.control_dependencies([tf.Assert(False, [text])]):
+            return tf.constant(False)
+
+    return tf.cond(holds, lambda: tf.constant(True), refuse)
+
+
+def _length_assertion(name: str, part: tf.Tensor, x: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+    rows, length = tf.shape(part)[0], tf.shape(x)[0]
+    message = (
+        f"`{name}` must have one row for each of the {{}} examples, and one at least; batch {{}} has {{}}."
+    )
+    return _assertion((rows == length) & (rows > 0), message, [length, number, rows])
+
+
+def _one_hot_assertion(rows: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+    message = (
+        "`condition` must hold one-hot rows, one 1 among zeros; batch {} (counted from 0) holds others. Pass "
+        "the numbers of the classes, or build the model with `condition_shape=` for mixtures of them."
+    )
+    return _assertion(tf.reduce_all(tf.reduce_sum(rows, axis=-1) == 1), message, [number])
+
+
+def _value_assertions(name: str, value: tf.Tensor, accepted: ValueRange, number: tf.Tensor) -> list:
     """Assertions that a batch holds accepted values; none where its dtype holds no others."""
     dtype = value.dtype
     if dtype == tf.bool or not (dtype.is_floating or dtype.is_integer):
         return []
     low, high = max(accepted.low, dtype.min), min(accepted.high, dtype.max)
     lowest, highest = tf.reduce_min(value), tf.reduce_max(value)
-    wanted = []
-    if low > dtype.min or high < dtype.max:
-        low, high = (np.asarray(bound).astype(dtype.as_numpy_dtype) for bound in (low, high))
-        wanted += [lowest >= low, highest <= high]
+    must = f"`{name}` must hold {accepted}; batch {{}} (counted from 0)"
+    assertions = []
     if dtype.is_floating:
         # NaN need be neither the least nor the largest. Numbers within bounds have a finite sum.
         bounded = np.isfinite(accepted.low) and np.isfinite(accepted.high)
-        wanted.append(tf.reduce_all(tf.math.is_finite(tf.reduce_sum(value) if bounded else value)))
+        finite = tf.reduce_all(tf.math.is_finite(tf.reduce_sum(value) if bounded else value))
+        message = f"{must} holds NaN, infinite or huge ones, of values from {{}} to {{}}."
+        assertions.append(_assertion(finite, message, [number, lowest, highest]))
+    if low > dtype.min or high < dtype.max:
+        low, high = (np.asarray(bound).astype(dtype.as_numpy_dtype) for bound in (low, high))
+        message = f"{must} holds values from {{}} to {{}}. {accepted.advice}"
+        assertions.append(_assertion((lowest >= low) & (highest <= high), message, [number, lowest, highest]))
     if accepted.integer and dtype.is_floating:
-        wanted.append(tf.reduce_all(value == tf.floor(value)))
-    if not wanted:
-        return []
-
-    def refuse() -> tf.Operation:
-        message = tf.strings.format(
-            f"{_MARK}`{name}` must hold {accepted}; batch {{}} (counted from 0) holds values from {{}} to "
-            f"{{}}. {accepted.advice}{_MARK}",
-            [number, lowest, highest],
-        )
-        with tf.control_dependencies([tf.Assert(False, [message])]):
-            return tf.constant(False)
-
-    return [tf.cond(tf.reduce_all(wanted), lambda: tf.constant(True), refuse)]
+        whole = tf.reduce_all(value == tf.floor(value))
+        assertions.append(_assertion(whole, f"{must} holds fractions. {accepted.advice}", [number]))
+    return assertions
 
 
 class CheckedSequence(keras.utils.PyDataset):

@@ -19,7 +19,8 @@ import contextlib
 import functools
 import json
 import math
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -140,7 +141,7 @@ class RunStart(keras.callbacks.Callback):
         self._steps_per_epoch = steps_per_epoch
         self._batches_per_pass = batches_per_pass
         self._initial_epoch = initial_epoch
-        self._arrays = arrays
+        self.arrays = arrays
         self._backups = backups
         self._resumes = any(tf.io.gfile.exists(backup._weights_path) for backup in backups)
         self._batches_to_skip = 0
@@ -159,7 +160,7 @@ class RunStart(keras.callbacks.Callback):
         if self._resumes and run is not None and run.steps_per_epoch == self._steps_per_epoch > 0:
             # Keras reads here where the run goes on.
             model._initial_epoch, self.steps_done = run.reached(step)
-            if not self._arrays and self._batches_per_pass == self._steps_per_epoch:
+            if not self.arrays and self._batches_per_pass == self._steps_per_epoch:
                 self._batches_to_skip = self.steps_done
         elif self._backups:
             epoch = model._initial_epoch or self._initial_epoch
@@ -168,7 +169,7 @@ class RunStart(keras.callbacks.Callback):
     def _enter_pass(self, step: int) -> None:
         model = self.model
         batches, whole_passes = 0, False
-        if self._arrays:
+        if self.arrays:
             batches = self._batches_per_pass
             whole_passes = self._steps_per_epoch % batches == 0 and not self.steps_done
         saved = DataPosition(*tf.convert_to_tensor(model._data_position).numpy().tolist())
@@ -185,6 +186,25 @@ class RunStart(keras.callbacks.Callback):
             return math.inf
         return self._steps_per_epoch - self.steps_done - (self._step if step is None else step)
 
+    @property
+    def ends_unseen(self) -> bool:
+        """Whether a step may find the data at their end: those of unknown length."""
+        return not self._batches_per_pass
+
+    def is_over(self) -> bool:
+        """Whether an epoch of batches, shortened by what was done before, ends before this step."""
+        return not self.arrays and self.steps_done > 0 and self.steps_left() <= 0
+
+    @contextlib.contextmanager
+    def quiet_end(self) -> Iterator[None]:
+        """Without Keras' warning where a resumed epoch of batches ends before its last step."""
+        if self.arrays or not self._resumes:
+            yield
+            return
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
+            yield
+
     def skip(self, iterator: Any) -> None:
         """Draws the batches that were trained on in this epoch before the interruption."""
         while self._batches_to_skip:
@@ -195,9 +215,10 @@ class RunStart(keras.callbacks.Callback):
 class ShortEpoch(keras.callbacks.Callback):
     """Ends the first epoch of a resumed run where the uninterrupted run's epoch ends.
 
-    Keras has no epochs of different lengths. It leaves an epoch, and after it `fit`, when the model stops
-    training; here the model goes on after the epoch. It comes first of all callbacks, so that another can
-    stop training at that epoch's end.
+    Keras has no epochs of different lengths. Over batches it ends one where they end (`RunStart.is_over`),
+    and begins anew with the data. Over arrays, whose stream goes on, it leaves an epoch, and after it `fit`,
+    when the model stops training; here the model goes on after the epoch. It comes first of all callbacks, so
+    that another can stop training at that epoch's end.
 
     Args:
         run: knows how many steps are left.
@@ -209,7 +230,8 @@ class ShortEpoch(keras.callbacks.Callback):
         self._cut = False
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        if self._run.steps_done and self._run.steps_left(batch + 1) <= 0 and not self.model.stop_training:
+        ends = self._run.arrays and self._run.steps_done and self._run.steps_left(batch + 1) <= 0
+        if ends and not self.model.stop_training:
             self.model.stop_training = self._cut = True
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:

@@ -35,6 +35,10 @@ def test_lists_frames_and_tensors_become_arrays(x):
     labels = pd.Series([1, 2, 3], index=[7, 8, 9])
     np.testing.assert_array_equal(as_array("y", labels), [1, 2, 3])
     assert as_array("x", x) is x and as_array("x", None) is None
+    mixed = pd.DataFrame({"a": [True, False], "b": [0.5, 2.0]})
+    np.testing.assert_array_equal(as_array("x", mixed), [[1.0, 0.5], [0.0, 2.0]])
+    assert as_array("x", np.array(["1", 2], object)).dtype == object
+    assert not np.ma.isMaskedArray(as_array("x", np.ma.masked_array([1.0])))
 
 
 def test_what_is_no_array_is_refused():
@@ -46,6 +50,9 @@ def test_what_is_no_array_is_refused():
 
     with pytest.raises(TypeError, match=r"dense array.*Convert it with `x.toarray\(\)`"):
         as_array("x", Sparse())
+    masked = np.ma.masked_array([[1.0], [2.0]], mask=[[False], [True]])
+    with pytest.raises(ValueError, match=r"masked array with 1 masked entries. Fill them with `x.filled"):
+        as_array("x", masked)
     with pytest.raises(ValueError, match="rows of one shape; received list of 2 entries"):
         as_array("x", [[1.0, 2.0], [3.0]])
 

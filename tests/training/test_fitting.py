@@ -247,6 +247,68 @@ def test_what_says_something_about_arrays_is_refused_beside_batches(arguments, m
             unit_range.fit(data, verbose=0, **arguments)
 
 
+def test_later_batches_fit_together(unit_range):
+    made = kg.MADE((3,), hidden_dims=(4,), num_classes=2, seed=0)
+    made.compile("sgd")
+    whole, vectors = (X > 0.5).astype("float32"), np.eye(2, dtype="float32")[Y]
+    soft = np.where(np.arange(ROWS)[:, None] == 6, 0.0, vectors)
+
+    def batches(*last):
+        first = (whole[:4], vectors[:4], W[:4].astype("float32"))
+        specs = [tf.TensorSpec(None if part.ndim > 1 else [None], tf.float32) for part in first]
+        return tf.data.Dataset.from_generator(lambda: iter([first, last]), output_signature=tuple(specs))
+
+    weights = W[:4].astype("float32")
+    for data, match in (
+        (data_set(whole, soft), "`condition` must hold one-hot rows.*batch 1"),
+        (batches(whole[:4], vectors[:4], weights[:1]), "`sample_weight` must have one row for each of"),
+        (batches(whole[:4], vectors[:3], weights), "`condition` must have one row for each of the 4"),
+        (
+            batches(whole[:4, :2], vectors[:4], weights),
+            r"`x` must have shape \[batch, 3\].*batch 1 has shape",
+        ),
+        (batches(whole[:0], vectors[:0], weights[:0]), "and one at least; batch 1 has 0"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            made.fit(data, verbose=0)
+
+
+def test_data_of_unknown_length_give_the_steps_of_known_ones(fresh_models):
+    """Not one more with nothing but the decay of the weights, where the data are at their end."""
+    trained = []
+    for data in (data_set(X), data_set(X).filter(lambda x: True), generator(X)):
+        model = fresh_models(False)
+        model.compile(keras.optimizers.SGD(1e-6, weight_decay=1e5))
+        before = int(model.training_steps)
+        model.fit(data, verbose=0)
+        assert int(model.training_steps) - before == int(model.optimizer.iterations) == 3
+        trained.append([weight.numpy() for weight in model.trainable_weights])
+    for weights in trained[1:]:
+        for ours, theirs in zip(weights, trained[0], strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "match"),
+    [
+        (
+            {"steps_per_epoch": 0},
+            ValueError,
+            "`steps_per_epoch` must be an integer of at least 1",
+        ),
+        ({"class_weight": "balanced"}, TypeError, "`class_weight` must be a dictionary"),
+        ({"validation_data": X - 5}, ValueError, "`validation_data` cannot be taken. `x` must hold"),
+    ],
+)
+def test_arguments_of_another_kind_are_named(arguments, error, match):
+    model = kg.Autoencoder((3,), latent_dim=2, num_classes=2, likelihood="continuous_bernoulli")
+    model.compile()
+    if "validation_data" in arguments:
+        arguments = {"validation_data": (arguments["validation_data"], Y)}
+    with pytest.raises(error, match=match):
+        model.fit(X, Y, verbose=0, **arguments)
+
+
 def test_a_batch_size_beside_batches_of_validation_is_refused(unit_range):
     with pytest.raises(ValueError, match="`validation_batch_size` goes with arrays only"):
         unit_range.fit(X, validation_data=data_set(X), validation_batch_size=4, verbose=0)

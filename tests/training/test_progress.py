@@ -197,11 +197,26 @@ def as_data_set(x):
     return tf.data.Dataset.from_tensor_slices(x).batch(4)
 
 
+class Numbered(keras.utils.PyDataset):
+    """Batches of 4 rows, counted from the first to the last in each epoch."""
+
+    def __init__(self, x):
+        super().__init__()
+        self.x = x
+
+    def __len__(self):
+        return len(self.x) // 4
+
+    def __getitem__(self, index):
+        return self.x[4 * index : 4 * index + 4]
+
+
 def backed_up(folder, *others, form=np.asarray, **options):
     """The batches and the number of epochs of a run with backups every third step."""
     SEEN.clear()
     x = form(numbered(20))
-    batches = {} if isinstance(x, tf.data.Dataset) else {"batch_size": 4}
+    batches = {"batch_size": 4} if isinstance(x, np.ndarray) else {"shuffle": False}
+    batches["steps_per_epoch"] = options.pop("steps_per_epoch", None)
     model = recorder()
     model.compile(run_eagerly=True, **options)
     callbacks = [keras.callbacks.BackupAndRestore(folder, save_freq=3), *others]
@@ -212,10 +227,10 @@ def backed_up(folder, *others, form=np.asarray, **options):
     return list(SEEN), len(history.epoch)
 
 
-@pytest.mark.parametrize("form", [np.asarray, as_data_set])
-@pytest.mark.parametrize("steps_per_execution", [1, 2])
-def test_a_run_goes_on_in_the_middle_of_an_epoch(tmp_path, form, steps_per_execution):
-    options = {"form": form, "steps_per_execution": steps_per_execution}
+@pytest.mark.parametrize("form", [np.asarray, as_data_set, Numbered])
+@pytest.mark.parametrize("options", [{}, {"steps_per_execution": 2}, {"steps_per_epoch": 5}])
+def test_a_run_goes_on_in_the_middle_of_an_epoch(tmp_path, form, options):
+    options = {"form": form, **options}
     whole, _ = backed_up(tmp_path / "whole", **options)
     assert len(whole) == 20
     for stop in (4, 7, 13):
