@@ -36,7 +36,13 @@ class _Bin(NamedTuple):
 def spline_to_noise(
     x: tf.Tensor, sizes: tf.Tensor, slopes: tf.Tensor, bound: float
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The noise z of data x and log dz/dx, each `[N]`: `RationalQuadraticSpline` in fewer operations.
+    r"""The noise z of data x and log dz/dx, each `[N]`: `RationalQuadraticSpline` in fewer operations.
+
+    The gradient is written out, for automatic differentiation takes five operations for each of these. With
+    the numerator $n = s \xi^2 + d_k \xi (1 - \xi)$, the denominator $b = s + (d_k + d_{k+1} - 2 s) \xi
+    (1 - \xi)$ and $a = d_{k+1} \xi^2 + 2 s \xi (1 - \xi) + d_k (1 - \xi)^2$,
+
+    $$ z = z_k + h n / b, \qquad \log dz/dx = 2 \log s + \log a - 2 \log b $$
 
     Args:
         x: data `[N]`.
@@ -44,22 +50,66 @@ def spline_to_noise(
         slopes: at the inner knots, `[N, K - 1]`.
         bound: half of the interval.
     """
-    value = tf.clip_by_value(x, -bound, bound)
-    starts = tf.cumsum(sizes, axis=-1, exclusive=True) - bound
-    # The last bin that begins at the value or before it.
-    begun = tf.cast(value[:, None] >= starts[:, 0, 1:], x.dtype)
-    here = tf.pad(begun, [[0, 0], [1, 0]], constant_values=1.0) - tf.pad(begun, [[0, 0], [0, 1]])
-    knots = tf.pad(slopes, [[0, 0], [1, 1]], constant_values=1.0)
-    table = tf.concat([starts, sizes, tf.stack([knots[:, :-1], knots[:, 1:]], axis=1)], axis=1)
-    at = _Bin(*tf.unstack(tf.reduce_sum(table * here[:, None, :], axis=-1), axis=-1))
-    share = (value - at.x) / at.width
-    mean, mixed, squared = at.height / at.width, share * (1.0 - share), tf.square(share)
-    below = mean + (at.slope + at.next_slope - 2.0 * mean) * mixed
-    z = at.z + at.height * (mean * squared + at.slope * mixed) / below
-    above = at.next_slope * squared + 2.0 * mean * mixed + at.slope * tf.square(1.0 - share)
-    log_slope = 2.0 * tf.math.log(mean) + tf.math.log(above) - 2.0 * tf.math.log(below)
-    outside = tf.abs(x) >= bound
-    return tf.where(outside, x, z), tf.where(outside, tf.zeros_like(x), log_slope)
+
+    @tf.custom_gradient
+    def to_noise(x: tf.Tensor, sizes: tf.Tensor, slopes: tf.Tensor) -> tuple:
+        value = tf.clip_by_value(x, -bound, bound)
+        starts = tf.cumsum(sizes, axis=-1, exclusive=True) - bound
+        # The last bin that begins at the value or before it.
+        begun = tf.cast(value[:, None] >= starts[:, 0, 1:], x.dtype)
+        here = tf.pad(begun, [[0, 0], [1, 0]], constant_values=1.0) - tf.pad(begun, [[0, 0], [0, 1]])
+        here = here[:, None, :]
+        knots = tf.pad(slopes, [[0, 0], [1, 1]], constant_values=1.0)
+        table = tf.concat([starts, sizes, tf.stack([knots[:, :-1], knots[:, 1:]], axis=1)], axis=1)
+        at = _Bin(*tf.unstack(tf.reduce_sum(table * here, axis=-1), axis=-1))
+        share, mean = (value - at.x) / at.width, at.height / at.width
+        rest = 1.0 - share
+        mixed, squared, rest_squared = share * rest, tf.square(share), tf.square(rest)
+        bend = at.slope + at.next_slope - 2.0 * mean
+        below = mean + bend * mixed
+        ratio = (mean * squared + at.slope * mixed) / below
+        above = at.next_slope * squared + 2.0 * mean * mixed + at.slope * rest_squared
+        z = at.z + at.height * ratio
+        log_slope = 2.0 * tf.math.log(mean) + tf.math.log(above) - 2.0 * tf.math.log(below)
+        outside = tf.abs(x) >= bound
+
+        def gradient(of_z: tf.Tensor, of_log_slope: tf.Tensor) -> tuple:
+            zeros = tf.zeros_like(x)
+            of_ratio_below = tf.where(outside, zeros, of_z) * at.height / below
+            of_inside = tf.where(outside, zeros, of_log_slope)
+            of_above = of_inside / above
+            # What comes in by the denominator, in both results.
+            of_below = -of_ratio_below * ratio - 2.0 * of_inside / below
+            turn = rest - share
+            of_share = (
+                of_ratio_below * (2.0 * mean * share + at.slope * turn)
+                + of_below * bend * turn
+                + of_above * 2.0 * (at.next_slope * share + mean * turn - at.slope * rest)
+            )
+            of_mean = (
+                of_ratio_below * squared
+                + of_below * (1.0 - 2.0 * mixed)
+                + 2.0 * of_above * mixed
+                + 2.0 * of_inside / mean
+            )
+            of_value = of_share / at.width
+            inside_z = tf.where(outside, zeros, of_z)
+            of_bin = _Bin(
+                x=-of_value,
+                z=inside_z,
+                width=-(of_value * share + of_mean * mean / at.width),
+                height=inside_z * ratio + of_mean / at.width,
+                slope=(of_ratio_below + of_below) * mixed + of_above * rest_squared,
+                next_slope=of_below * mixed + of_above * squared,
+            )
+            of_table = tf.stack(of_bin, axis=-1)[:, :, None] * here
+            of_sizes = of_table[:, 2:4] + tf.cumsum(of_table[:, :2], axis=-1, exclusive=True, reverse=True)
+            of_slopes = of_table[:, 4, 1:] + of_table[:, 5, :-1]
+            return tf.where(outside, of_z, of_value), of_sizes, of_slopes
+
+        return (tf.where(outside, x, z), tf.where(outside, tf.zeros_like(x), log_slope)), gradient
+
+    return to_noise(x, sizes, slopes)
 
 
 class RationalQuadraticSpline(OwnBijector):
