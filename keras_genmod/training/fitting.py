@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -130,6 +130,16 @@ class Fittable(Feeding):
                     )
                 )
             if validation_data is not None:
+                if (
+                    isinstance(validation_data, Iterator)
+                    and not validation_steps
+                    and epochs > initial_epoch + 1
+                ):
+                    raise ValueError(
+                        "`validation_data` must be data that can be read in each epoch; received a generator, "
+                        "which is at its end after the first. Pass arrays, a data set or a `PyDataset`, or "
+                        "`validation_steps` for a generator without end."
+                    )
                 try:
                     validation_data = self._evaluation_batches(
                         validation_data, batch_size, stack, validation_batch_size=validation_batch_size

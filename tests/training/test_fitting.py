@@ -314,6 +314,14 @@ def test_a_batch_size_beside_batches_of_validation_is_refused(unit_range):
         unit_range.fit(X, validation_data=data_set(X), validation_batch_size=4, verbose=0)
 
 
+def test_a_generator_is_validated_on_once(unit_range):
+    history = unit_range.fit(X, validation_data=generator(X), verbose=0).history
+    expected = unit_range.evaluate(X, batch_size=BATCH, return_dict=True, verbose=0)
+    assert history["val_loss"][0] == pytest.approx(expected["loss"], rel=1e-5)
+    with pytest.raises(ValueError, match="received a generator, which is at its end after the first"):
+        unit_range.fit(X, epochs=2, validation_data=generator(X), verbose=0)
+
+
 def test_a_data_set_of_single_examples_is_told_to_batch(unit_range):
     with pytest.raises(ValueError, match=r"which is one example. Batch it: `.batch\(32\)`"):
         unit_range.fit(tf.data.Dataset.from_tensor_slices(X), verbose=0)
