@@ -6,6 +6,8 @@ takes such settings only before its first operation, hence `pytest_configure`.
 
 import gc
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -64,6 +66,41 @@ def _no_data_folder():
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("KERAS_GENMOD_DATA", raising=False)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _half_precision():
+    """Skips what computes in half precision where TensorFlow ends the process on its first product.
+
+    It asks the processor whether oneDNN has such kernels, and not oneDNN, which may have been told by
+    `ONEDNN_MAX_CPU_ISA` to leave out the processor's newer instructions. Whether it does is tried.
+    """
+    if "ONEDNN_MAX_CPU_ISA" not in os.environ or _half_precision_works():
+        yield
+        return
+    import keras
+
+    create = keras.dtype_policies.DTypePolicy.__init__
+
+    def create_or_skip(self, name=None, *args, **kwargs):
+        create(self, name, *args, **kwargs)
+        if self.compute_dtype in ("float16", "bfloat16"):
+            pytest.skip("TensorFlow has no kernels of half precision under this ONEDNN_MAX_CPU_ISA")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keras.dtype_policies.DTypePolicy, "__init__", create_or_skip)
+        yield
+
+
+def _half_precision_works():
+    """Whether a process of its own survives a product and its sum with a bias."""
+    script = (
+        "import tensorflow as tf\n"
+        "layer = tf.function(lambda x, w, b: tf.nn.relu(tf.matmul(x, w) + b))\n"
+        "for dtype in (tf.bfloat16, tf.float16):\n"
+        "    layer(tf.ones([8, 16], dtype), tf.ones([16, 4], dtype), tf.ones([4], dtype))\n"
+    )
+    return subprocess.run([sys.executable, "-c", script], capture_output=True).returncode == 0
 
 
 @pytest.fixture(scope="module", autouse=True)

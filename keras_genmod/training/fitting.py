@@ -130,22 +130,11 @@ class Fittable(Feeding):
                     )
                 )
             if validation_data is not None:
-                if (
-                    isinstance(validation_data, Iterator)
-                    and not validation_steps
-                    and epochs > initial_epoch + 1
-                ):
-                    raise ValueError(
-                        "`validation_data` must be data that can be read in each epoch; received a generator, "
-                        "which is at its end after the first. Pass arrays, a data set or a `PyDataset`, or "
-                        "`validation_steps` for a generator without end."
-                    )
-                try:
-                    validation_data = self._evaluation_batches(
-                        validation_data, batch_size, stack, validation_batch_size=validation_batch_size
-                    )
-                except (TypeError, ValueError) as error:
-                    raise type(error)(f"`validation_data` cannot be taken. {error}") from None
+                if validation_steps is None and epochs > initial_epoch + 1:
+                    _refuse_generator(validation_data)
+                validation_data = self._validation_batches(
+                    validation_data, batch_size, validation_batch_size, stack
+                )
             # The steps ask it while `fit` lasts.
             self._run = run
             stack.enter_context(run.quiet_end())
@@ -253,20 +242,30 @@ class Fittable(Feeding):
         self._check_inputs(batch.x, batch.condition)
         return super().predict_on_batch(batch.x if batch.condition is None else tuple(batch[:2]))
 
-    def _evaluation_batches(
-        self,
-        data: Any,
-        batch_size: int | None,
-        stack: contextlib.ExitStack,
-        *,
-        validation_batch_size: int | None = None,
-    ) -> Any:
+    def _evaluation_batches(self, data: Any, batch_size: int | None, stack: contextlib.ExitStack) -> Any:
         """Data ready for `evaluate`, for as long as the stack is open."""
         batch = data if isinstance(data, Batch) else array_batch(data, None, None, self.event_shape)
         if batch is None:
-            refuse_beside_batches(validation_batch_size=validation_batch_size)
             return self._checked_batches(data, stack)
-        return stack.enter_context(feeding(self._stream(batch, validation_batch_size or batch_size)))
+        return stack.enter_context(feeding(self._stream(batch, batch_size)))
+
+    def _validation_batches(
+        self,
+        data: Any,
+        batch_size: int | None,
+        validation_batch_size: int | None,
+        stack: contextlib.ExitStack,
+    ) -> Any:
+        """The same for `validation_data`, named in errors."""
+        try:
+            batch = data if isinstance(data, Batch) else array_batch(data, None, None, self.event_shape)
+            if batch is None:
+                refuse_beside_batches(validation_batch_size=validation_batch_size)
+            return self._evaluation_batches(
+                data if batch is None else batch, validation_batch_size or batch_size, stack
+            )
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"`validation_data` cannot be taken. {error}") from None
 
     def _make_function(self, step_function: Callable) -> Callable:
         """The function that runs the steps of one execution on an iterator.
@@ -324,3 +323,13 @@ class Fittable(Feeding):
             return logs
 
         return function if training or steps > 1 else one_step
+
+
+def _refuse_generator(validation_data: Any) -> None:
+    """Refuses validation data that are at their end after the first of several epochs."""
+    if isinstance(validation_data, Iterator):
+        raise ValueError(
+            "`validation_data` must be data that can be read in each epoch; received a generator, which is "
+            "at its end after the first. Pass arrays, a data set or a `PyDataset`, or `validation_steps` for "
+            "a generator without end."
+        )
