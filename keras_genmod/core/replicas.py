@@ -5,6 +5,7 @@ Every function also works outside a strategy, where it does nothing that costs.
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import tensorflow as tf
@@ -22,16 +23,17 @@ __all__ = [
 ]
 
 
-# The devices that TensorFlow's collective operations joined into a group, by the group's key: for good.
-_joined_devices: dict[int, frozenset[str]] = {}
+# The strategy that first took part in TensorFlow's collective operations, by the key of their group; it stays.
+_first_strategies: dict[int, weakref.ref] = {}
 
 
 def check_collectives(strategy: tf.distribute.Strategy) -> None:
-    """Refuses a strategy over other devices than one that trained before in this process.
+    """Refuses another strategy than the one that trained before in this process.
 
-    TensorFlow gives all `MirroredStrategy` objects of a process one group of devices for their collective
-    operations. The devices of the first one that runs join it for good; a strategy over others fails in its
-    first step ("joining a group that is already full"), and the first one with it from then on.
+    TensorFlow gives all `MirroredStrategy` objects of a process one group for their collective operations,
+    and each object numbers its own from the same number on. The first one fixes the devices of the group and
+    the shape that belongs to each number; a second one fails in a step where it asks for others ("Shape
+    mismatch in the collective instance"), and the first one with it from then on.
 
     Args:
         strategy: of the model that is about to train or to be evaluated.
@@ -45,20 +47,15 @@ def check_collectives(strategy: tf.distribute.Strategy) -> None:
     # Another way of reducing, which the user chose, needs no group.
     if getattr(extended, "_cross_device_ops", None) is not getattr(extended, "_collective_ops", None):
         return
-    devices = frozenset(extended.worker_devices)
-    before = _joined_devices.setdefault(getattr(strategy, "_collective_key_base", 0), devices)
-    if before != devices:
+    key = getattr(strategy, "_collective_key_base", 0)
+    first = _first_strategies.setdefault(key, weakref.ref(extended))
+    if first() is not extended:
         raise RuntimeError(
-            "TensorFlow's collective operations work over one set of devices in a process. A model was "
-            f"trained on {_short(before)} before; this one is on {_short(devices)}. Use the same devices for "
-            "both, a process for each, or create both strategies with "
+            "TensorFlow's collective operations serve one `MirroredStrategy` object in a process. Another "
+            "one has trained or evaluated a model before. Use that object for all models, a process for each "
+            "strategy, or create them all with "
             "`MirroredStrategy(..., cross_device_ops=tf.distribute.ReductionToOneDevice())`."
         )
-
-
-def _short(devices: frozenset[str]) -> str:
-    """Devices as people call them, such as "CPU:0, CPU:1"."""
-    return ", ".join(sorted(device.rpartition("device:")[2] for device in devices))
 
 
 def _replica_context() -> tf.distribute.ReplicaContext | None:

@@ -52,8 +52,7 @@ def test_a_lookup_s_gradient_is_taken_too():
     np.testing.assert_allclose(table.numpy(), [[1, 1], [1, 1], [0.9, 0.9], [1, 1]], atol=1e-6)
 
 
-def test_two_replicas_make_the_update_of_their_summed_gradient():
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+def test_two_replicas_make_the_update_of_their_summed_gradient(strategy):
     gradient = np.array([0.5, -2.0], "float32")
     with strategy.scope():
         weight = keras.Variable(np.zeros(2), dtype="float32")
