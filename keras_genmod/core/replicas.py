@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 
-# The strategy that first took part in TensorFlow's collective operations, by the key of their group; it stays.
+# The strategy that first took part in TensorFlow's collective operations, by the key of their group.
 _first_strategies: dict[int, weakref.ref] = {}
 
 
