@@ -28,9 +28,9 @@ from keras_genmod.data.arrays import is_on_disk, take_rows
 
 __all__ = ["BatchStream", "feeding", "num_rows"]
 
+
 # Of batches that are cut at once.
 _RUN_BYTES = 2**22
-_FOREVER = np.iinfo(np.int64).max
 
 
 def num_rows(arrays: Any) -> int:
@@ -112,18 +112,14 @@ class BatchStream:
         ]
 
     def run_of_batches(self, first: int, end: int) -> list[np.ndarray]:
-        """`batches_per_run` batches from `first` on, those before `end`, one behind the other.
+        """Batches of one size, from number `first` on and before `end`: arrays `[batches, rows, ...]`, flat.
 
-        Returns:
-            The number of rows of each batch, int64, then the arrays with the rows of all, flat.
+        As many as `batches_per_run`, or those that are left of the pass.
         """
-        numbers = np.arange(first, min(end, first + self.batches_per_run))
-        steps = numbers % self.batches_per_pass
-        sizes = np.minimum(self.batch_size, self.length - steps * self.batch_size)
-        passes = np.split(numbers, np.flatnonzero(steps[1:] == 0) + 1)
-        parts = [self.leaves(int(part[0]), len(part)) for part in passes]
-        leaves = parts[0] if len(parts) == 1 else map(np.concatenate, zip(*parts, strict=True))
-        return [sizes.astype(np.int64), *leaves]
+        whole = self.length // self.batch_size - first % self.batches_per_pass
+        count = max(1, min(self.batches_per_run, whole, end - first))
+        leaves = self.leaves(first, count)
+        return [leaf.reshape(count, leaf.shape[0] // count, *leaf.shape[1:]) for leaf in leaves]
 
     def _rows(self, number: int, rows: slice) -> list[slice | np.ndarray]:
         """The rows of each array that stand at some places of pass `number`."""
@@ -211,7 +207,10 @@ class _Pipeline:
         self._source: tuple[BatchStream, Callable[[], int | None] | None, int] | None = None
         self._iterations: dict[int, BatchStream] = {}
         self._numbers = itertools.count()
-        dataset = tf.data.Dataset.range(1).map(self._begin).flat_map(self._batches)
+        # One level of data sets: TensorFlow prepares the functions of nested ones anew in each iterator, and
+        # that takes longer than an epoch over little data.
+        runs = tf.data.Dataset.range(tf.int64.max).scan(np.array([-1, 0, 0], np.int64), self._next_run)
+        dataset = runs.take_while(_has_batches).prefetch(1).unbatch()
         options = tf.data.Options()
         options.autotune.enabled = False
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
@@ -230,52 +229,44 @@ class _Pipeline:
         with self._lock:
             self._idle[repr(self._spec)].append(self)
 
-    def _begin(self, _: tf.Tensor) -> tf.Tensor:
-        def begin() -> np.ndarray:
-            if self._source is None:
-                return np.array([0, 0, 0, 1], np.int64)
-            stream, first_step, num_batches = self._source
-            first = 0 if first_step is None else first_step()
-            if first is None:
-                first, num_batches = 0, stream.batches_per_pass
-            number = next(self._numbers)
-            self._iterations[number] = stream
-            end = min(first + num_batches, _FOREVER)
-            return np.array([number, first, end, stream.batches_per_run], np.int64)
+    def _next_run(self, place: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tuple]:
+        """The next batches of an iteration, `[batches, rows, ...]`: none behind the last one."""
 
-        return tf.ensure_shape(tf.numpy_function(begin, [], tf.int64), [4])
-
-    def _batches(self, iteration: tf.Tensor) -> tf.data.Dataset:
-        number, first, end, stride = tf.unstack(iteration)
-
-        def fetch(number: np.ndarray, first: np.ndarray, end: np.ndarray) -> list[np.ndarray]:
-            stream = self._iterations.get(int(number))
-            if stream is None:
-                # Fetched ahead for a call that has ended: nobody reads it.
-                nothing = [np.zeros([0, *spec.shape[1:]], spec.dtype.as_numpy_dtype) for spec in self._leaves]
-                return [np.zeros(0, np.int64), *nothing]
+        def fetch(place: np.ndarray) -> list[np.ndarray]:
+            iteration, first, end = self._begin() if place[0] < 0 else place.tolist()
+            # A stream that is not there any more: fetched ahead for a call that has ended, nobody reads it.
+            stream = self._iterations.get(iteration)
+            if stream is None or first >= end:
+                none = [np.zeros([0, 0, *spec.shape[1:]], spec.dtype.as_numpy_dtype) for spec in self._leaves]
+                return [place, *none]
             try:
-                return stream.run_of_batches(int(first), int(end))
+                run = stream.run_of_batches(first, end)
             except Exception as error:
                 stream.error = error
                 raise
+            return [np.array([iteration, first + len(run[0]), end]), *run]
 
-        def run(step: tf.Tensor) -> tuple:
-            dtypes = [tf.int64, *(spec.dtype for spec in self._leaves)]
-            sizes, *leaves = tf.numpy_function(fetch, [number, step, end], dtypes)
-            sizes.set_shape([None])
-            for leaf, spec in zip(leaves, self._leaves, strict=True):
-                leaf.set_shape(spec.shape)
-            return tf.cumsum(sizes), sizes, tuple(leaves)
+        dtypes = [spec.dtype for spec in self._leaves]
+        place, *leaves = tf.numpy_function(fetch, [place], [tf.int64, *dtypes])
+        for leaf, spec in zip(leaves, self._leaves, strict=True):
+            leaf.set_shape([None, *spec.shape])
+        return tf.ensure_shape(place, [3]), keras.tree.pack_sequence_as(self._spec, leaves)
 
-        def cut(ends: tf.Tensor, sizes: tf.Tensor, leaves: tuple) -> tf.data.Dataset:
-            def batch(index: tf.Tensor) -> tuple:
-                rows = slice(ends[index] - sizes[index], ends[index])
-                return keras.tree.pack_sequence_as(self._spec, [leaf[rows] for leaf in leaves])
+    def _begin(self) -> tuple[int, int, int]:
+        """The number of a new iteration, of its first batch, and of the batch that it ends before."""
+        if self._source is None:
+            return -1, 0, 0
+        stream, first_step, num_batches = self._source
+        first = 0 if first_step is None else first_step()
+        if first is None:
+            first, num_batches = 0, stream.batches_per_pass
+        iteration = next(self._numbers)
+        self._iterations[iteration] = stream
+        return iteration, first, first + num_batches
 
-            return tf.data.Dataset.range(tf.size(ends, tf.int64)).map(batch)
 
-        return tf.data.Dataset.range(first, end, stride).map(run).prefetch(1).flat_map(cut)
+def _has_batches(*run: Any) -> tf.Tensor:
+    return tf.shape(keras.tree.flatten(run)[0])[0] > 0
 
 
 def _batch_dtype(dtype: Any, real: tf.DType) -> tf.DType:
