@@ -1,9 +1,5 @@
-"""Training: the base classes, the one optimisation step, schedules."""
+"""Training: the one optimisation step, its players, and schedules."""
 
-from keras_genmod.training.adversarial_model import AdversarialModel
-from keras_genmod.training.encoder_decoder import EncoderDecoder
-from keras_genmod.training.exact_density import ExactDensity
-from keras_genmod.training.generative_model import GenerativeModel
 from keras_genmod.training.schedules import (
     CosineSchedule,
     CyclicalSchedule,
@@ -14,12 +10,8 @@ from keras_genmod.training.step import MEASURE, Player, SharedForward, keep_stat
 
 __all__ = [
     "MEASURE",
-    "AdversarialModel",
     "CosineSchedule",
     "CyclicalSchedule",
-    "EncoderDecoder",
-    "ExactDensity",
-    "GenerativeModel",
     "LinearSchedule",
     "Player",
     "SharedForward",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import keras_genmod as kg
-from keras_genmod.training import GenerativeModel
+from keras_genmod.bases import GenerativeModel
 
 X = (np.random.default_rng(0).random((5, 4)) < 0.5).astype("float32")
 LABELS = np.arange(5) % 3

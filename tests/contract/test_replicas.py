@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 import keras_genmod as kg
+from keras_genmod.bases import generative_model
 from keras_genmod.core.batches import Batch
-from keras_genmod.training import generative_model
 from tests.arithmetic import SAME
 from tests.contract.cases import CASES, every_mechanism, largest_difference
 

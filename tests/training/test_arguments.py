@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import keras_genmod as kg
-from keras_genmod.training import GenerativeModel
+from keras_genmod.bases import GenerativeModel
 
 X = np.eye(4, dtype="float32")
 

@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 import keras_genmod as kg
+from keras_genmod.bases import GenerativeModel
 from keras_genmod.core.registration import register
-from keras_genmod.training import GenerativeModel
 from keras_genmod.training.progress import DataPosition
 from tests.contract.cases import largest_difference
 

@@ -8,8 +8,9 @@ import pytest
 import tensorflow as tf
 
 import keras_genmod as kg
+from keras_genmod.bases import GenerativeModel
 from keras_genmod.core.batches import Batch
-from keras_genmod.training import MEASURE, GenerativeModel, Player, SharedForward
+from keras_genmod.training import MEASURE, Player, SharedForward
 from keras_genmod.training.step import gradients, objective
 from tests.training.toys import ToyTranslator
 

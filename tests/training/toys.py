@@ -3,9 +3,10 @@
 import keras
 import tensorflow as tf
 
+from keras_genmod.bases import AdversarialModel
 from keras_genmod.core.registration import register
 from keras_genmod.networks import dense_network
-from keras_genmod.training import AdversarialModel, Player
+from keras_genmod.training import Player
 
 
 @register

@@ -24,6 +24,8 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from keras_genmod.bases.adversarial_model import AdversarialModel
+from keras_genmod.bases.row_wise import SamplesByRow
 from keras_genmod.core.checks import ValueRange, check_integer, check_number, check_rows
 from keras_genmod.core.noise import sample_rows
 from keras_genmod.core.registration import register
@@ -36,9 +38,7 @@ from keras_genmod.networks.defaults import check_network, check_rank
 from keras_genmod.networks.discriminators import conv_discriminator, dense_discriminator
 from keras_genmod.networks.generators import conv_generator, dense_generator
 from keras_genmod.serving.endpoints import Endpoint
-from keras_genmod.training.adversarial_model import AdversarialModel
 from keras_genmod.training.averaging import copy_network
-from keras_genmod.training.row_wise import SamplesByRow
 from keras_genmod.training.schedules import WeightSchedule, get_weight, weight_config
 
 __all__ = ["GAN"]

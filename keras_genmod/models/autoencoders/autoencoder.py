@@ -17,10 +17,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_genmod.bases.encoder_decoder import EncoderDecoder
 from keras_genmod.core.checks import check_integer, check_number
 from keras_genmod.core.registration import register
 from keras_genmod.layers.corruption import Corruption
-from keras_genmod.training.encoder_decoder import EncoderDecoder
 
 __all__ = ["Autoencoder"]
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_genmod.bases.row_wise import SamplesByRow
 from keras_genmod.core.checks import check_integer, check_number, check_rows, describe
 from keras_genmod.core.noise import row_seeds
 from keras_genmod.core.rows import log_mean_exp, map_rows
 from keras_genmod.networks.autoregressive import generate_naively
-from keras_genmod.training.row_wise import SamplesByRow
 
 __all__ = ["AncestralSampling"]
 

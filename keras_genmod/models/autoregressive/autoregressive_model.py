@@ -13,6 +13,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_genmod.bases.exact_density import ExactDensity
+from keras_genmod.bases.generative_model import GenerativeModel
 from keras_genmod.core.checks import ValueRange
 from keras_genmod.core.rows import log_mean_exp
 from keras_genmod.distributions.head import Head
@@ -20,8 +22,6 @@ from keras_genmod.distributions.heads import BernoulliHead
 from keras_genmod.models.autoregressive.ancestral import AncestralSampling
 from keras_genmod.networks.autoregressive import AutoregressiveNetwork
 from keras_genmod.serving.endpoints import Endpoint
-from keras_genmod.training.exact_density import ExactDensity
-from keras_genmod.training.generative_model import GenerativeModel
 
 __all__ = ["AutoregressiveModel"]
 

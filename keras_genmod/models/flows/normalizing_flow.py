@@ -17,6 +17,9 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from keras_genmod.bases.exact_density import ExactDensity
+from keras_genmod.bases.generative_model import GenerativeModel
+from keras_genmod.bases.row_wise import SamplesByRow
 from keras_genmod.bijectors.bijection import Bijection, build_chain, chain, chain_to_noise, check_bijections
 from keras_genmod.bijectors.preprocessing import Dequantization
 from keras_genmod.core.batches import Batch
@@ -28,10 +31,7 @@ from keras_genmod.core.user_warnings import warn_user
 from keras_genmod.distributions.priors import StandardNormalPrior, get_prior
 from keras_genmod.models.flows.discrete_data import warn_of_discrete_data
 from keras_genmod.serving.endpoints import Endpoint
-from keras_genmod.training.exact_density import ExactDensity
 from keras_genmod.training.fused_adam import FusedAdam
-from keras_genmod.training.generative_model import GenerativeModel
-from keras_genmod.training.row_wise import SamplesByRow
 
 __all__ = ["NormalizingFlow"]
 

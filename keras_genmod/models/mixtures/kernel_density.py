@@ -19,6 +19,9 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from keras_genmod.bases.exact_density import ExactDensity
+from keras_genmod.bases.generative_model import GenerativeModel
+from keras_genmod.bases.row_wise import ROWS_PER_PASS, SamplesByRow
 from keras_genmod.core.batches import Batch
 from keras_genmod.core.checks import check_integer, check_number, describe
 from keras_genmod.core.distances import squared_distances
@@ -29,10 +32,7 @@ from keras_genmod.models.mixtures.bandwidths import choose_bandwidths
 from keras_genmod.models.mixtures.fitted import AnswersAfterFit
 from keras_genmod.models.mixtures.mixture_model import refuse_conditions, uniform_and_noise
 from keras_genmod.serving.endpoints import Endpoint
-from keras_genmod.training.exact_density import ExactDensity
-from keras_genmod.training.generative_model import GenerativeModel
 from keras_genmod.training.progress import with_callback
-from keras_genmod.training.row_wise import ROWS_PER_PASS, SamplesByRow
 
 __all__ = ["KernelDensity"]
 

@@ -13,15 +13,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_genmod.bases.exact_density import ExactDensity
+from keras_genmod.bases.generative_model import GenerativeModel
+from keras_genmod.bases.row_wise import SamplesByRow
 from keras_genmod.core.checks import ValueRange, check_integer, check_rows, describe
 from keras_genmod.core.noise import fold_in
 from keras_genmod.models.mixtures.expectation_maximization import ExpectationMaximization
 from keras_genmod.models.mixtures.fitted import AnswersAfterFit
 from keras_genmod.models.mixtures.starts import k_means_plus_plus
 from keras_genmod.serving.endpoints import Endpoint
-from keras_genmod.training.exact_density import ExactDensity
-from keras_genmod.training.generative_model import GenerativeModel
-from keras_genmod.training.row_wise import SamplesByRow
 
 __all__ = ["MixtureModel", "as_means", "refuse_conditions", "uniform_and_noise"]
 

@@ -17,6 +17,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_genmod.bases.adversarial_model import AdversarialModel
 from keras_genmod.core.checks import check_number
 from keras_genmod.core.noise import fold_in
 from keras_genmod.core.registration import register
@@ -26,7 +27,6 @@ from keras_genmod.models.variational.latent_variable_model import LatentVariable
 from keras_genmod.networks.activations import check_reach
 from keras_genmod.networks.defaults import check_network
 from keras_genmod.networks.dense import dense_network
-from keras_genmod.training.adversarial_model import AdversarialModel
 from keras_genmod.training.step import Player
 
 __all__ = ["FactorVAE"]

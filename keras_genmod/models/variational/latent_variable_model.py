@@ -19,6 +19,8 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from keras_genmod.bases.encoder_decoder import EncoderDecoder
+from keras_genmod.bases.row_wise import ROWS_PER_PASS, SamplesByRow
 from keras_genmod.core.checks import check_integer
 from keras_genmod.core.noise import row_seeds, sample_rows
 from keras_genmod.core.precision import real_dtype
@@ -30,8 +32,6 @@ from keras_genmod.distributions.real_heads import GaussianHead
 from keras_genmod.metrics.latent_usage import LatentUsage
 from keras_genmod.networks.activations import check_reach
 from keras_genmod.serving.endpoints import Endpoint
-from keras_genmod.training.encoder_decoder import EncoderDecoder
-from keras_genmod.training.row_wise import ROWS_PER_PASS, SamplesByRow
 
 __all__ = ["LatentVariableModel"]
 

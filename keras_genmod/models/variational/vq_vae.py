@@ -20,13 +20,13 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from keras_genmod.bases.encoder_decoder import EncoderDecoder
 from keras_genmod.core.checks import ValueRange, check_integer, check_number
 from keras_genmod.core.registration import register
 from keras_genmod.layers.vector_quantizer import VectorQuantizer
 from keras_genmod.metrics.code_usage import CodeUsage
 from keras_genmod.networks.defaults import default_decoder, default_encoder
 from keras_genmod.networks.residual import residual_decoder, residual_encoder
-from keras_genmod.training.encoder_decoder import EncoderDecoder
 
 __all__ = ["VQVAE"]
 

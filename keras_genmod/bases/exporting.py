@@ -9,14 +9,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_genmod.bases.onnx import export_onnx
+from keras_genmod.bases.quantizing import check_quantization
 from keras_genmod.core.checks import ValueRange, check_integer
 from keras_genmod.core.files import check_path, is_remote
 from keras_genmod.core.replicas import is_chief
 from keras_genmod.serving.endpoints import Endpoint
 from keras_genmod.serving.export import export_saved_model
 from keras_genmod.training.arguments import unexpected_argument
-from keras_genmod.training.onnx import export_onnx
-from keras_genmod.training.quantizing import check_quantization
 
 __all__ = ["Exportable"]
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_genmod.training import GenerativeModel
+from keras_genmod.bases import GenerativeModel
 
 X = np.eye(4, dtype="float32")
 

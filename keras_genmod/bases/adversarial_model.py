@@ -7,8 +7,8 @@ from typing import Any
 
 import keras
 
+from keras_genmod.bases.generative_model import GenerativeModel
 from keras_genmod.core.checks import check_integer
-from keras_genmod.training.generative_model import GenerativeModel
 from keras_genmod.training.step import Player, SharedForward
 
 __all__ = ["AdversarialModel"]

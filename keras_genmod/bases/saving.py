@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_genmod.bases.quantizing import Quantizable, check_quantization, check_slots
 from keras_genmod.core.checksums import (
     DamagedFileError,
     add_checksum,
@@ -37,7 +38,6 @@ from keras_genmod.core.keras_noise import seed_generators
 from keras_genmod.core.replicas import is_chief
 from keras_genmod.core.version import __version__
 from keras_genmod.training.progress import RunPosition
-from keras_genmod.training.quantizing import Quantizable, check_quantization, check_slots
 
 __all__ = ["Saveable"]
 

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from keras_genmod.bases.generative_model import GenerativeModel
 from keras_genmod.core.checks import ValueRange
 from keras_genmod.core.user_warnings import warn_user
 from keras_genmod.distributions.heads import BernoulliHead, get_head
@@ -17,7 +18,6 @@ from keras_genmod.distributions.real_heads import GaussianHead, StudentTHead
 from keras_genmod.networks.activations import check_reach, output_bounds
 from keras_genmod.networks.defaults import check_network, default_decoder, default_encoder
 from keras_genmod.serving.endpoints import Endpoint
-from keras_genmod.training.generative_model import GenerativeModel
 
 __all__ = ["EncoderDecoder"]
 

@@ -10,6 +10,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_genmod.bases.exporting import Exportable
+from keras_genmod.bases.row_wise import RowWise
+from keras_genmod.bases.saving import Saveable
+from keras_genmod.bases.summarizing import Summarizable
 from keras_genmod.core.batches import Batch, batch_size, unpack
 from keras_genmod.core.checks import (
     ValueRange,
@@ -32,11 +36,8 @@ from keras_genmod.core.user_warnings import warn_user
 from keras_genmod.metrics.means import TermMeans
 from keras_genmod.training.arguments import ExplainsCalls, explained
 from keras_genmod.training.compiling import Compilable
-from keras_genmod.training.exporting import Exportable
 from keras_genmod.training.fitting import Fittable
 from keras_genmod.training.progress import add_data_position
-from keras_genmod.training.row_wise import RowWise
-from keras_genmod.training.saving import Saveable
 from keras_genmod.training.step import (
     Player,
     SharedForward,
@@ -45,7 +46,6 @@ from keras_genmod.training.step import (
     gradients,
     objective,
 )
-from keras_genmod.training.summarizing import Summarizable
 
 __all__ = ["GenerativeModel"]
 

@@ -1,0 +1,8 @@
+"""The bases of models: what every family shares, and what several families answer alike."""
+
+from keras_genmod.bases.adversarial_model import AdversarialModel
+from keras_genmod.bases.encoder_decoder import EncoderDecoder
+from keras_genmod.bases.exact_density import ExactDensity
+from keras_genmod.bases.generative_model import GenerativeModel
+
+__all__ = ["AdversarialModel", "EncoderDecoder", "ExactDensity", "GenerativeModel"]
