@@ -61,7 +61,7 @@ def test_no_number_is_drawn_twice(strategy, replicated, micro_batches):
         model.compile(keras.optimizers.SGD(1.0), micro_batches=micro_batches)
     noise = drawn(model, num_steps=2)
     assert np.all(noise != 0.0)
-    # Sums of float32 numbers of size 1 give the noise back to some roundings; normal numbers lie apart by more.
+    # Differences of float32 sums give the noise back to some roundings; normal numbers lie farther apart.
     gaps = np.diff(np.sort(noise.ravel()))
     assert np.all(gaps > 1e-5)
 
