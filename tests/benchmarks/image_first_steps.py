@@ -1,8 +1,8 @@
 """From the constructor to the end of a first step over images of 64 x 64 x 3, and where the time goes.
 
 Seconds of the processors for each part: the constructor, `compile`, the data-dependent initialisation, the
-trace of the step (Python), its first execution (in which TensorFlow prunes and compiles the graph) and a later
-step, for 16 images.
+trace of the step in Python, its first execution, in which TensorFlow prunes and compiles the graph, and a
+later step, for 16 images.
 
     python -m tests.benchmarks.image_first_steps
 """
