@@ -125,18 +125,18 @@ class _DiagonalWalker(Walker):
         state = self._zeros()
         # Before the first row all gates are zeros, which give states of zeros.
         right, _ = tf.scan(step, gates, (state, state), reverse=True)
-        heard = tf.tensordot(left, self.above, 1)
-        return (left, right, gates), (heard, right, self.inputs.start_row((), row)[1]), above
+        from_above = tf.tensordot(left, self.above, 1)
+        return (left, right, gates), (from_above, right, self.inputs.start_row((), row)[1]), above
 
     def start_columns(self) -> Nest:
         return self._zeros(), self._zeros()
 
     def step(self, context: Nest, columns: Nest, inputs: tf.Tensor) -> tuple[tf.Tensor, Nest, Nest]:
-        heard, right, own_context = context
+        from_above, right, own_context = context
         h, c = columns
         gates, _, _ = self.inputs.step(own_context, self.inputs.start_columns(), inputs)
         from_left, from_right = tf.split(gates, 2, axis=-1)
-        h, c = lstm_cell(from_left + heard + tf.matmul(h, self.beside), c)
+        h, c = lstm_cell(from_left + from_above + tf.matmul(h, self.beside), c)
         return h + right, (h, c), (h, from_right)
 
     def end_row(self, rows: Nest, kept: Nest) -> Nest:

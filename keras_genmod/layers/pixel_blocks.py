@@ -243,14 +243,14 @@ class _GatedWalker(Walker):
 
     def start_row(self, rows: Nest, row: tf.Tensor, above: Any = None) -> tuple[Nest, Nest, Any]:
         gates = self.vertical.vertical_row(rows, row, None if self.first else above)
-        found = self.across.vertical_row(gates[None][:0], row, gates)
+        from_vertical = self.across.vertical_row(gates[None][:0], row, gates)
         _, beside, _ = self.horizontal.start_row((), row)
         _, out, _ = self.out.start_row((), row)
         # If pixels have no conditions of their own, all have the same bias, which `step` adds.
         beside = self.horizontal.bias if isinstance(beside, tuple) else beside
         if not self.first:
             rows = pushed(rows, above)
-        return rows, (found + beside, out), gated(gates)
+        return rows, (from_vertical + beside, out), gated(gates)
 
     def start_columns(self) -> Nest:
         return self.horizontal.start_columns()

@@ -75,16 +75,16 @@ class _RowWalker(Walker):
 
     def start_row(self, rows: Nest, row: tf.Tensor, above: Any = None) -> tuple[Nest, Nest, Any]:
         h, c = rows
-        heard = tf.transpose(_along_row(tf.transpose(h, [1, 0, 2]), self.kernel), [1, 0, 2])
-        return rows, (heard, c, self.inputs.start_row((), row)[1]), above
+        from_above = tf.transpose(_along_row(tf.transpose(h, [1, 0, 2]), self.kernel), [1, 0, 2])
+        return rows, (from_above, c, self.inputs.start_row((), row)[1]), above
 
     def start_columns(self) -> Nest:
         return self.inputs.start_columns()
 
     def step(self, context: Nest, columns: Nest, inputs: tf.Tensor) -> tuple[tf.Tensor, Nest, Nest]:
-        heard, c, own_context = context
+        from_above, c, own_context = context
         gates, columns, _ = self.inputs.step(own_context, columns, inputs)
-        h, c = lstm_cell(gates + heard, c)
+        h, c = lstm_cell(gates + from_above, c)
         return h, columns, (h, c)
 
     def end_row(self, rows: Nest, kept: Nest) -> Nest:
