@@ -2,14 +2,9 @@
 
 New content is written under a hidden name beside its target (in the same folder, hence on the same file
 system). One rename gives it the target's name when it is complete. Whenever the process dies, the target is
-missing, or complete and old, or complete and new.
+missing, or complete and old, or complete and new. `core.hidden_names` removes what dead processes left.
 
-Hidden names are ``.tmp-<machine>-<pid>-<n>.<name>`` for content being written and ``.old-...`` for a folder
-being replaced. Before it starts, each write removes from the target's folder what dead writers left there,
-whatever their target. A writer of this machine is dead if its process has ended. A writer of another machine,
-whose processes cannot be queried, is dead if its content has not changed for a day.
-
-Replacing a folder takes two renames. A process killed between them leaves the old folder under ``.old-...``
+Replacing a folder takes two renames. A process killed between them leaves the old folder under a hidden name
 and the target missing; the next write restores the old folder first.
 
 Paths with a scheme, such as "gs://bucket/vae.keras", go through TensorFlow's file systems: see
@@ -19,24 +14,18 @@ This protects against the death of a process, not against loss of power: nothing
 """
 
 import contextlib
-import functools
-import itertools
 import os
 import re
-import shutil
-import socket
 import tempfile
-import time
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+
+from keras_genmod.core.hidden_names import clear_leftovers, hidden_sibling, release, remove
 
 __all__ = [
     "UnwritablePathError",
     "check_path",
     "exists",
-    "hidden_name",
     "is_remote",
     "make_writable",
     "reading",
@@ -45,63 +34,9 @@ __all__ = [
     "working_directory",
 ]
 
-# Content of another machine that has not changed for this many seconds has no living writer.
-_DEAD_AFTER = 24 * 60 * 60
-
-_numbers = itertools.count()
-# The hidden names that this process is writing. Its pid alone does not identify them: an earlier process
-# with the same number may have left files.
-_in_use: set[Path] = set()
-
 
 class UnwritablePathError(ValueError, OSError):
     """A path cannot be written to: the argument is wrong, or the disk is full or gone."""
-
-
-class Leftover(NamedTuple):
-    """The parts of a hidden name.
-
-    Args:
-        kind: "tmp" for content that was being written, "old" for a folder that was being replaced.
-        machine: Identifies the machine that its writer ran on, as `this_machine` does.
-        pid: Number of the writer's process.
-        name: Name of the target.
-    """
-
-    kind: str
-    machine: str
-    pid: int
-    name: str
-
-    @classmethod
-    def parse(cls, name: str) -> "Leftover | None":
-        """The parts of a file's name, or None if it is not a hidden name of this form."""
-        match = re.fullmatch(r"\.(tmp|old)-([0-9a-f]{8})-(\d+)-\d+\.(.+)", name, re.DOTALL)
-        return None if match is None else cls(match[1], match[2], int(match[3]), match[4])
-
-    def is_dead(self, changed: Callable[[], float]) -> bool:
-        """Whether its writer has ended.
-
-        Args:
-            changed: Returns the time of its last change, in seconds since 1970. Called only if needed.
-        """
-        if self.machine == this_machine():
-            return not _runs(self.pid)
-        return time.time() - changed() > _DEAD_AFTER
-
-
-def this_machine() -> str:
-    """Eight hexadecimal digits that identify the machine, or the container with its own process numbers."""
-    try:
-        numbering = os.readlink("/proc/self/ns/pid")
-    except OSError:
-        numbering = ""
-    return f"{zlib.crc32(f'{socket.gethostname()} {numbering}'.encode()):08x}"
-
-
-def hidden_name(name: str, kind: str = "tmp") -> str:
-    """A unique hidden name for content that will become `name`, or that was `name`."""
-    return f".{kind}-{this_machine()}-{os.getpid()}-{next(_numbers)}.{name}"
 
 
 def is_remote(path: str | os.PathLike) -> bool:
@@ -283,13 +218,13 @@ def make_writable(folder: str | os.PathLike) -> None:
 @contextlib.contextmanager
 def working_directory(target: Path) -> Iterator[Path]:
     """An empty hidden folder beside `target`, on the same file system; removed afterwards."""
-    folder = _hidden_sibling(target, "tmp")
+    folder = hidden_sibling(target, "tmp")
     try:
         folder.mkdir()
         yield folder
     finally:
-        _remove(folder)
-        _in_use.discard(folder)
+        remove(folder)
+        release(folder)
 
 
 def _resolve(path: str) -> Path:
@@ -298,53 +233,15 @@ def _resolve(path: str) -> Path:
     if not target.name:
         raise ValueError(f"`path` must end in a name; received {path!r}. Add the name to write.")
     if target.parent.is_dir():
-        _clear_leftovers(target.parent)
+        clear_leftovers(target.parent)
     return target
-
-
-def _clear_leftovers(folder: Path) -> None:
-    # Errors are ignored: what remains is hidden, the next write tries again, and another process may be
-    # removing the same files.
-    with contextlib.suppress(OSError):
-        for name in os.listdir(folder):
-            path, leftover = folder / name, Leftover.parse(name)
-            if leftover is None or path in _in_use:
-                continue
-            with contextlib.suppress(OSError):
-                if not leftover.is_dead(functools.partial(_last_change, path)):
-                    continue
-                target = folder / leftover.name
-                if leftover.kind == "old" and not target.exists():
-                    os.rename(path, target)
-                else:
-                    _remove(path)
-
-
-def _last_change(path: Path) -> float:
-    """The time of the last change to a file, or to anything in a folder, in seconds since 1970."""
-    return max(one.lstat().st_mtime for one in [path, *path.rglob("*")])
-
-
-def _runs(pid: int) -> bool:
-    """Whether another process with this number is alive."""
-    if pid == os.getpid():
-        return False  # This process's own files are in `_in_use`; an earlier one had the same number.
-    if os.name == "nt":
-        return True  # On Windows `os.kill` would end the process.
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 @contextlib.contextmanager
 def _temporary(target: Path, create: Callable[[Path], None]) -> Iterator[Path]:
     """Creates a hidden sibling of `target`; after an error removes it and the parents created for it."""
     new_parents = [parent for parent in target.parents if not parent.exists()]
-    temporary = _hidden_sibling(target, "tmp")
+    temporary = hidden_sibling(target, "tmp")
     try:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -357,20 +254,20 @@ def _temporary(target: Path, create: Callable[[Path], None]) -> Iterator[Path]:
             ) from error
         yield temporary
     except BaseException:
-        _remove(temporary)
+        remove(temporary)
         with contextlib.suppress(OSError):  # Another process may have put files into them.
             for parent in new_parents:
                 parent.rmdir()
         raise
     finally:
-        _in_use.discard(temporary)
+        release(temporary)
 
 
 def _rename_over(temporary: Path, target: Path) -> None:
     if not target.exists():
         os.rename(temporary, target)
         return
-    aside = _hidden_sibling(target, "old")
+    aside = hidden_sibling(target, "old")
     os.rename(target, aside)
     try:
         os.rename(temporary, target)
@@ -378,21 +275,6 @@ def _rename_over(temporary: Path, target: Path) -> None:
         os.rename(aside, target)
         raise
     else:
-        _remove(aside)
+        remove(aside)
     finally:
-        _in_use.discard(aside)
-
-
-def _hidden_sibling(target: Path, kind: str) -> Path:
-    sibling = target.with_name(hidden_name(target.name, kind))
-    _in_use.add(sibling)
-    return sibling
-
-
-def _remove(path: Path) -> None:
-    # Errors are ignored: what remains is hidden, and the next write tries again.
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
-            path.unlink()
+        release(aside)

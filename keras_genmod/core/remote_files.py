@@ -20,7 +20,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from keras_genmod.core.files import Leftover, UnwritablePathError, hidden_name
+from keras_genmod.core.files import UnwritablePathError
+from keras_genmod.core.hidden_names import Leftover, hidden_name
 
 __all__ = [
     "local_copy",

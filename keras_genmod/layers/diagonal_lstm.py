@@ -60,7 +60,7 @@ class DiagonalBiLSTM(PixelLSTM):
 
         def step(state: tuple, gates: tf.Tensor) -> tuple:
             h, c = state
-            # The neighbours beside and above are both on the previous diagonal, in this row and the last.
+            # Both neighbours are on the previous diagonal: one in the same row, one in the row above.
             above = tf.concat([no_row, h[:, :-num_images]], axis=1)
             return lstm_cell(gates + tf.matmul(tf.concat([h, above], axis=-1), kernel), c)
 
