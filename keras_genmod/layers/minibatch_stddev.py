@@ -63,7 +63,7 @@ class MinibatchStddev(keras.layers.Layer):
         return tf.concat([inputs, channel], axis=-1)
 
     def _of_batch(self, inputs: tf.Tensor, moving: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The values for each row's channel `[B]`, and the batch's deviation (a single row: the average)."""
+        """The value of each row's channel `[B]`, and the batch's deviation (of one row: the average)."""
         with hidden_from_example_gradients():
             x = tf.identity(inputs)
             others = tf.cast(tf.shape(x)[0], x.dtype) - 1.0

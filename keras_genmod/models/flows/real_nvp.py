@@ -30,8 +30,8 @@ class RealNVP(ReadyMadeFlow):
     Args:
         event_shape: `(size,)` or `(height, width, channels)`.
         num_layers: Number of couplings of a flow over vectors.
-        num_scales: Number of scales of a flow over images; each but the last halves the sides. None: as many
-            as give sides of at least 4, at most three.
+        num_scales: Number of scales of a flow over images; each but the last halves the sides. None: one, and
+            one more for each halving of even sides to at least 4, at most three.
         network_options: Arguments of `keras_genmod.networks.coupling_network`.
         dequantization, num_levels, logit_alpha: As in `ReadyMadeFlow`.
         base, num_classes, condition_shape, seed, name, dtype: As in `NormalizingFlow`.
