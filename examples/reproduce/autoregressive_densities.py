@@ -68,13 +68,15 @@ MNIST = {
 DNA = {
     "fvsbn": Setting(fvsbn, 20),
     "nade": Setting(lambda x: nade(x, hidden_dim=50), 20, weight_decay=0.1),
-    "made": Setting(lambda x: made(x, hidden_dims=(50,), direct=True), 20, weight_decay=0.3),
+    "made": Setting(lambda x: made(x, hidden_dims=(50,), direct_connections=True), 20, weight_decay=0.3),
 }
 MUSHROOMS = {
     "fvsbn": Setting(fvsbn, 20),
     "nade": Setting(lambda x: nade(x, hidden_dim=500), 20, 3e-3, 0.03),
     "made": Setting(
-        lambda x: made(x, hidden_dims=(500,), direct=True, activation="sigmoid", ordering="reverse"),
+        lambda x: made(
+            x, hidden_dims=(500,), direct_connections=True, activation="sigmoid", ordering="reverse"
+        ),
         20,
         3e-3,
         0.07,

@@ -29,7 +29,7 @@ class MaskedDenseNetwork(OrderedNetwork):
         event_shape, params_per_dim, condition, ordering, num_orders, seed: as in `OrderedNetwork`.
         hidden_dims: units of the hidden layers; () for none.
         activation: of the hidden layers.
-        direct: whether the outputs see earlier variables directly too.
+        direct_connections: whether the outputs see earlier variables directly too.
         output_initializer: of the kernel of the last layer; None: Glorot uniform.
     """
 
@@ -40,14 +40,14 @@ class MaskedDenseNetwork(OrderedNetwork):
         *,
         hidden_dims: Sequence[int] = (500,),
         activation: Any = "relu",
-        direct: bool = False,
+        direct_connections: bool = False,
         output_initializer: Any = None,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(event_shape, params_per_dim, seed=seed, **kwargs)
         self.hidden_dims = tuple(hidden_dims)
-        if not self.hidden_dims and not direct:
+        if not self.hidden_dims and not direct_connections:
             raise ValueError("A network without hidden layers must be `direct`; received neither.")
         self.activation = keras.activations.get(activation)
         kernels = initializers("glorot_uniform", seed)
@@ -64,7 +64,7 @@ class MaskedDenseNetwork(OrderedNetwork):
         last = [next(kernels) if output_initializer is None else output_initializer for _ in range(2)]
         self.output_layer = self._dense(size, outputs, last[0], "outputs") if hidden_dims else None
         self.direct = None
-        if direct:
+        if direct_connections:
             # From zeros: a variable that training never sees at work must say nothing.
             self.direct = self._dense(num_variables, outputs, "zeros", "direct", not hidden_dims)
         self.output_condition = self._condition_layer(outputs, last[1], "condition_outputs")

@@ -49,7 +49,7 @@ class FVSBN(AutoregressiveModel):
         network = MaskedDenseNetwork(
             self.event_shape,
             hidden_dims=(),
-            direct=True,
+            direct_connections=True,
             ordering=self.ordering,
             condition=self._condition_spec,
             seed=self.seed,

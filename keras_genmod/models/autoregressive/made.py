@@ -37,7 +37,7 @@ class MADE(AutoregressiveModel):
             densities are averaged by `log_prob`, `evaluate` and `sample`.
         ordering: "natural", "reverse", "random" (drawn from the seed; with several masks each has its own)
             or the numbers of the variables, the first to be drawn in front.
-        direct: whether the outputs see earlier variables directly too.
+        direct_connections: whether the outputs see earlier variables directly too.
         likelihood: "bernoulli", "categorical", "gaussian" (with predicted scale), another name or a head.
         activation: of the hidden layers.
         num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`. Conditions enter every
@@ -63,7 +63,7 @@ class MADE(AutoregressiveModel):
         hidden_dims: Sequence[int] = (500,),
         num_masks: int = 1,
         ordering: Any = "natural",
-        direct: bool = False,
+        direct_connections: bool = False,
         likelihood: Any = "bernoulli",
         activation: Any = "relu",
         **kwargs: Any,
@@ -72,7 +72,7 @@ class MADE(AutoregressiveModel):
         self.hidden_dims = check_integers("hidden_dims", hidden_dims, min_length=1)
         self.num_masks = check_integer("num_masks", num_masks)
         self.ordering = check_ordering(ordering, self.event_shape)
-        self.direct = bool(direct)
+        self.direct_connections = bool(direct_connections)
         self.activation = keras.activations.get(activation)
         head = get_factor_head(likelihood, self.event_shape, self.real_dtype)
         network = MaskedDenseNetwork(
@@ -80,7 +80,7 @@ class MADE(AutoregressiveModel):
             head.params_per_dim,
             hidden_dims=self.hidden_dims,
             activation=self.activation,
-            direct=self.direct,
+            direct_connections=self.direct_connections,
             ordering=self.ordering,
             num_orders=self.num_masks,
             condition=self._condition_spec,
@@ -103,7 +103,7 @@ class MADE(AutoregressiveModel):
             "hidden_dims": self.hidden_dims,
             "num_masks": self.num_masks,
             "ordering": self.ordering,
-            "direct": self.direct,
+            "direct_connections": self.direct_connections,
             "likelihood": keras.saving.serialize_keras_object(self._likelihood_head),
             "activation": keras.activations.serialize(self.activation),
         }

@@ -49,14 +49,14 @@ class BernoulliMixture(MixtureModel):
             weight w counts w times, so a common factor of all weights makes the prior weaker or stronger; it
             changes nothing else. In "online_em" the data are the examples of the longest epoch so far, so
             that many epochs end where exact EM does. Not part of "gradient".
-        training, step_exponent: as in `GaussianMixture`.
+        method, step_exponent: as in `GaussianMixture`.
         **kwargs: `seed` (of the start and all draws), `name`, `dtype`, as in `GenerativeModel`.
 
     Raises:
         ValueError: for other arguments, or conditions, which mixtures do not take.
 
     Logs: `loss`, the negative log-likelihood in nats per example (under the name `nll` too); with
-    `training="em"` that of the parameters at the epoch's begin.
+    `method="em"` that of the parameters at the epoch's begin.
 
     Cost: an example takes K D products for a density, and as many for the M-step.
 
@@ -83,7 +83,7 @@ class BernoulliMixture(MixtureModel):
         *,
         num_components: int,
         pseudo_count: float = 0.1,
-        training: str = "em",
+        method: str = "em",
         step_exponent: float = 0.6,
         **kwargs: Any,
     ) -> None:
@@ -91,7 +91,7 @@ class BernoulliMixture(MixtureModel):
         super().__init__(
             event_shape,
             num_components=num_components,
-            training=training,
+            method=method,
             step_exponent=step_exponent,
             **kwargs,
         )

@@ -25,9 +25,9 @@ from keras_genmod.core.replicas import sum_over_replicas
 from keras_genmod.models.mixtures.epochs import EpochCallback, EpochSums
 from keras_genmod.training.progress import with_callback
 
-__all__ = ["TRAININGS", "ExpectationMaximization"]
+__all__ = ["METHODS", "ExpectationMaximization"]
 
-TRAININGS = ("em", "online_em", "gradient")
+METHODS = ("em", "online_em", "gradient")
 
 # Rows of a batch of arrays, in exact training; only speed depends on it.
 _BATCH_SIZE = 16_384
@@ -43,14 +43,14 @@ class ExpectationMaximization:
     """The part of a mixture that trains it. A family writes the methods of the first section.
 
     Args:
-        training: "em", "online_em" or "gradient".
+        method: "em", "online_em" or "gradient".
         step_exponent: of the step sizes of "online_em".
         **kwargs: of the model.
     """
 
-    def __init__(self, *args: Any, training: str = "em", step_exponent: float = 0.6, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, method: str = "em", step_exponent: float = 0.6, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.training = check_choice("training", training, TRAININGS)
+        self.method = check_choice("method", method, METHODS)
         self.step_exponent = check_number("step_exponent", step_exponent, above=0.5, maximum=1.0)
         self._sums: EpochSums | None = None
         self._in_batches = False
@@ -104,7 +104,7 @@ class ExpectationMaximization:
     def _add_averages(self) -> None:
         """The decayed averages of the statistics: the last thing that a constructor adds."""
         self._averages = []
-        if self.training == "online_em":
+        if self.method == "online_em":
             self._averages = [
                 self._add_state(f"average_{number}", shape, "float64")
                 for number, shape in enumerate(self._statistics_shapes())
@@ -116,7 +116,7 @@ class ExpectationMaximization:
 
     def _forget_averages(self) -> None:
         """The averages are those of the present parameters, and data are to come."""
-        if self.training == "online_em":
+        if self.method == "online_em":
             self._epoch_weight.assign(0.0)
             self._data_weight.assign(0.0)
         for average, value in zip(self._averages, self._expected_statistics(), strict=False):
@@ -125,7 +125,7 @@ class ExpectationMaximization:
     def _compile(self, *args: Any, **kwargs: Any) -> None:
         super()._compile(*args, **kwargs)
         self._sums = None
-        if self.training == "em":
+        if self.method == "em":
             # Under the strategy's scope, as optimizers.
             with self.distribute_strategy.scope():
                 self._sums = EpochSums(self._statistics_shapes())
@@ -187,7 +187,7 @@ class ExpectationMaximization:
         """Trains the model, as `keras.Model.fit` does; see `GenerativeModel.fit` for the arguments.
 
         The first call starts by k-means++ (`initialize`), unless parameters were set before; later calls
-        go on. With `training="em"` an epoch is one iteration of exact EM over all of its batches, with the
+        go on. With `method="em"` an epoch is one iteration of exact EM over all of its batches, with the
         M-step at its end and before validation, so that neither `batch_size` (16,384 for arrays, unless
         it is given) nor the order of the data matters, and the logged figures of an epoch are those of
         the parameters before its M-step.
@@ -200,7 +200,7 @@ class ExpectationMaximization:
             ValueError: for fewer examples than components, or data that the model cannot take.
         """
         given = inspect.signature(super().fit).bind(x, *args, **kwargs).arguments
-        if self.training == "em":
+        if self.method == "em":
             given.setdefault("shuffle", False)
         # Of arrays, which may be sorted, a start sees all.
         self._in_batches = isinstance(x, (tf.data.Dataset, keras.utils.PyDataset))
@@ -209,7 +209,7 @@ class ExpectationMaximization:
 
     @property
     def _training_batch_size(self) -> int:
-        return _BATCH_SIZE if self.training == "em" else super()._training_batch_size
+        return _BATCH_SIZE if self.method == "em" else super()._training_batch_size
 
     def _is_fitted(self) -> bool:
         return not tf.executing_eagerly() or bool(self._started.numpy())
@@ -240,7 +240,7 @@ class ExpectationMaximization:
     def _begin_epoch(self) -> None:
         if self._sums is not None:
             self._sums.reset()
-        if self.training == "online_em":
+        if self.method == "online_em":
             self._epoch_weight.assign(0.0)
 
     def _end_epoch(self) -> None:
@@ -262,7 +262,7 @@ class ExpectationMaximization:
         Args:
             data: a batch, see `keras_genmod.core.batches`.
         """
-        if self.training == "gradient":
+        if self.method == "gradient":
             return super().train_step(data)
         batch = self._unpack(data)
         nll, statistics = self._expectation(batch)
@@ -333,4 +333,4 @@ class ExpectationMaximization:
 
     def get_config(self) -> dict:
         """The constructor arguments of training."""
-        return {**super().get_config(), "training": self.training, "step_exponent": self.step_exponent}
+        return {**super().get_config(), "method": self.method, "step_exponent": self.step_exponent}

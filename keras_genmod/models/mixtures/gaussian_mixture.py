@@ -66,7 +66,7 @@ class GaussianMixture(MixtureModel):
             "spherical" (one variance for each component).
         covariance_regularization: $\epsilon$, added to all variances in the M-step; by gradients its root
             is the least scale. In units of the data, squared.
-        training: "em": an epoch of `fit` is one iteration of exact EM, whatever the batches; "online_em":
+        method: "em": an epoch of `fit` is one iteration of exact EM, whatever the batches; "online_em":
             each step moves averages of the statistics by $(t + 2)^{-\alpha}$ and takes the parameters from
             them, for data that are too many to see often; "gradient": the optimizer of `compile` moves
             weights' logits, means and scales. The optimizer is used by "gradient" alone.
@@ -77,7 +77,7 @@ class GaussianMixture(MixtureModel):
         ValueError: for other arguments, or conditions, which mixtures do not take.
 
     Logs: `loss`, the negative log-likelihood in nats per example (under the name `nll` too); with
-    `training="em"` that of the parameters at the epoch's begin.
+    `method="em"` that of the parameters at the epoch's begin.
 
     Cost: an example takes K D products ("full": K D^2, "tied": K D + D^2) for a density and as many for the
     M-step, in float64; "full" and "tied" factorise matrices in D^3 an iteration.
@@ -102,7 +102,7 @@ class GaussianMixture(MixtureModel):
         num_components: int,
         covariance: str = "full",
         covariance_regularization: float = 1e-6,
-        training: str = "em",
+        method: str = "em",
         step_exponent: float = 0.6,
         **kwargs: Any,
     ) -> None:
@@ -113,14 +113,14 @@ class GaussianMixture(MixtureModel):
         super().__init__(
             event_shape,
             num_components=num_components,
-            training=training,
+            method=method,
             step_exponent=step_exponent,
             **kwargs,
         )
         kind = self._kind()
         normal = keras.initializers.RandomNormal(stddev=1.0, seed=self.seed)
         self._means = self._add_parameter("means", (self.num_components, self._size), normal)
-        if self.training == "gradient":
+        if self.method == "gradient":
             self._scale = self._add_parameter("raw_scale", kind.free_shape, "zeros")
         else:
             one = tf.eye(self._size, batch_shape=kind.scale_shape[:-2]) if self._is_triangular else 1.0
@@ -146,7 +146,7 @@ class GaussianMixture(MixtureModel):
     def _parameters(self) -> tuple[tf.Tensor, tf.Tensor]:
         """Means and scales, float64."""
         means, scale = (tf.cast(tf.convert_to_tensor(w), tf.float64) for w in (self._means, self._scale))
-        if self.training != "gradient":
+        if self.method != "gradient":
             return means, scale
         return means, self._kind().from_free(scale, self._positive)
 
@@ -161,7 +161,7 @@ class GaussianMixture(MixtureModel):
 
     def _set(self, counts: tf.Tensor, means: tf.Tensor, scale: tf.Tensor) -> None:
         self._set_log_weights(counts)
-        if self.training == "gradient":
+        if self.method == "gradient":
             scale = self._kind().to_free(scale, self._raw)
         self._means.assign(tf.cast(means, self._means.dtype))
         self._scale.assign(tf.cast(scale, self._scale.dtype))
@@ -268,7 +268,7 @@ class GaussianMixture(MixtureModel):
         steps = np.finfo(self.real_dtype.as_numpy_dtype).eps * tf.abs(means)
         least = tf.maximum(1e-10 * variances, tf.square(0.1 * steps))
         least = tf.maximum(least, 10.0 * max(self.covariance_regularization, _LEAST_VARIANCE))
-        if self.training != "gradient" and bool(tf.reduce_any(given_others <= least)):
+        if self.method != "gradient" and bool(tf.reduce_any(given_others <= least)):
             warn_user(
                 f"A component of {self.name!r} has no extent of its own in some direction (variance "
                 f"{float(tf.reduce_min(given_others)):.1e}): values that never differ, or fewer different "

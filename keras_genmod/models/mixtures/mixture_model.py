@@ -39,7 +39,7 @@ class MixtureModel(ExpectationMaximization, _Density):
     Args:
         event_shape: shape of one example, of any rank.
         num_components: number K of components.
-        training: as in `GaussianMixture`.
+        method: as in `GaussianMixture`.
         step_exponent: as in `GaussianMixture`.
         **kwargs: `seed`, `name`, `dtype`, `trainable`, as in `GenerativeModel`.
 
@@ -72,7 +72,7 @@ class MixtureModel(ExpectationMaximization, _Density):
 
     def _add_parameter(self, name: str, shape: Sequence[int], initializer: Any) -> keras.Variable:
         """A weight: trained by gradients, or as exact as the M-step that sets it."""
-        by_gradient = self.training == "gradient"
+        by_gradient = self.method == "gradient"
         initializer = keras.initializers.get(initializer)
         return self.add_weight(
             shape=shape,

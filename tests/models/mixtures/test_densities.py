@@ -20,9 +20,9 @@ THEIRS = {"full": "full", "tied": "tied", "diagonal": "diag", "spherical": "sphe
 WEIGHTS = np.array([0.2, 0.5, 0.3])
 
 
-def mixture(covariance, event_shape=(2,), training="em"):
+def mixture(covariance, event_shape=(2,), method="em"):
     size = int(np.prod(event_shape))
-    model = GaussianMixture(event_shape, num_components=3, covariance=covariance, training=training, seed=1)
+    model = GaussianMixture(event_shape, num_components=3, covariance=covariance, method=method, seed=1)
     means = np.random.default_rng(1).normal(size=(3, *event_shape)) * 2.0
     covariances = covariances_of(covariance, 3, size)
     model.set_parameters(mixing_weights=WEIGHTS, means=means, covariances=covariances)
@@ -94,7 +94,7 @@ def test_distributions_have_the_density_of_their_model(covariance):
     distribution = model.distribution()
     assert distribution.event_shape == (1, 3) and distribution.dtype == tf.float32
     np.testing.assert_allclose(distribution.log_prob(x), expected, rtol=1e-4, atol=1e-4)
-    by_gradient, _, _ = mixture(covariance, (1, 3), training="gradient")
+    by_gradient, _, _ = mixture(covariance, (1, 3), method="gradient")
     np.testing.assert_allclose(by_gradient.log_prob(x), expected, rtol=1e-4)
 
 
