@@ -158,7 +158,7 @@ def test_the_versions_that_are_not_served_may_be_incomplete(read, folder, tmp_pa
         ({"models": {"vae": "."}}, "must exist and contain version"),
         ({"versions": {"gan": [1]}}, r"`versions` must be a dict with names of \['vae'\]"),
         ({"labels": [("vae", 1)]}, r"`labels` must be a dict with names of \['vae'\]"),
-        ({"versions": {"vae": [4]}}, r"some of \[1, 2, 3, 10\].*received \[4\]"),
+        ({"versions": {"vae": [4]}}, r"folders, \[1, 2, 3, 10\].*received \[4\]"),
         ({"versions": {"vae": []}}, r"received \[\]"),
         ({"versions": {"vae": 3}}, "list of versions or 'all'; received 3"),
         ({"versions": {"vae": "3"}}, "list of versions or 'all'; received '3'"),
