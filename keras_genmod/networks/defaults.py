@@ -52,7 +52,7 @@ def default_decoder(input_shape: Sequence[int], event_shape: Sequence[int], **kw
 
 
 def check_rank(event_shape: Sequence[int]) -> tuple[int, ...]:
-    """Raises an error if there is no default network for the event shape."""
+    """Refuses an event shape that has no default networks."""
     event_shape = check_shape_tuple("event_shape", event_shape)
     if len(event_shape) not in (1, 3):
         raise ValueError(
@@ -73,34 +73,34 @@ def check_network(
     raw: bool = True,
     dtype: tf.DType = tf.float32,
 ) -> None:
-    """Raises an error if a network's output does not fit its head; the message says which size fits.
+    """Refuses a network whose output does not fit its head, and says how many numbers the head needs.
 
     Args:
-        name: Name of the argument that holds the network.
-        network: The network to check.
+        name: the argument's name.
+        network: the network.
         inputs: `keras.KerasTensor`s that it will be called on: `[x]` or `[x, condition]`.
-        output_shape: Required shape of one output.
-        why: What the outputs are for, such as "the means of 784 values".
-        raw: Whether the outputs must be raw, that is, the last layer linear.
-        dtype: The model's real dtype; a warning tells of a network whose inputs have less precision.
+        output_shape: shape of one output that is needed.
+        why: what the numbers are for, such as "the means of 784 values".
+        raw: whether they must be raw, the last layer linear.
+        dtype: the real dtype of the model; warns of a network whose inputs would round it.
     """
     if not isinstance(network, keras.layers.Layer):
         raise TypeError(
             f"`{name}` must be a Keras model or layer; received {type(network).__name__}. "
-            "Wrap a function in a model: `keras.Model(inputs, function(inputs))`."
+            "A function can be wrapped: `keras.Model(inputs, function(inputs))`."
         )
     output_shape = tuple(output_shape)
     _check_declared_inputs(name, network, inputs)
     arguments = list(inputs) if len(inputs) > 1 else inputs[0]
     try:
-        # A symbolic call also builds a network that has not been called yet.
+        # A symbolic call also builds a network that was not called yet.
         received = tuple(network(arguments).shape)
     except Exception as error:
         hint = ""
         if len(inputs) > 1 and not hasattr(network, "inputs") and "int" in inputs[1].dtype:
             hint = (
-                "\nA network that declares no inputs receives class indices; if it needs one-hot vectors, "
-                "make it functional, `keras.Model([x, condition], output)`."
+                "\nA network that declares no inputs gets the numbers of classes; for one-hot vectors make "
+                "it functional, `keras.Model([x, condition], output)`."
             )
         raise ValueError(f"{_not_callable(name, inputs)}: {error}{hint}") from error
     if received[1:] != output_shape:
@@ -113,32 +113,31 @@ def check_network(
     narrow = [each for each in dtypes if "float" in each and each != "float64"]
     if dtype == tf.float64 and narrow:
         warn_user(
-            f"`{name}` has an input of dtype {narrow[0]} in a float64 model, so its inputs are rounded. "
+            f"`{name}` has an input of dtype {narrow[0]} in a model of float64: what reaches it is rounded. "
             "Build it with `keras.Input(shape, dtype='float64')`.",
         )
 
 
 def _not_callable(name: str, inputs: Sequence) -> str:
-    """The beginning of an error message: which network could not be called on which shapes."""
+    """That a network could not be called, and on what."""
     shapes = ", ".join(str(tuple(tensor.shape)) for tensor in inputs)
     return f"`{name}` could not be called on {'[x, condition]' if len(inputs) > 1 else 'x'} of shape {shapes}"
 
 
 def _check_declared_inputs(name: str, network: keras.layers.Layer, inputs: Sequence) -> None:
-    """Raises an error if a network declares other inputs, which a symbolic call would not notice."""
+    """Refuses a network that declares other inputs, which a symbolic call would not notice."""
     declared = getattr(network, "inputs", None)
     if not isinstance(declared, (list, tuple)):
         return
     shapes = ", ".join(str(tuple(tensor.shape)) for tensor in declared)
     if len(declared) != len(inputs):
         advice = (
-            "If the network takes `[x, condition]`, build the model with `num_classes=` or "
-            "`condition_shape=`."
+            "Build the model with `num_classes=` or `condition_shape=` for a network of `[x, condition]`."
         )
         if len(inputs) > 1:
             advice = (
-                "The networks of a conditional model take both inputs; a network that ignores the condition "
-                "can be wrapped as `keras.Model([x, condition], network(x))`."
+                "The networks of a conditional model take both; one that does without the condition is "
+                "`keras.Model([x, condition], network(x))`."
             )
         raise ValueError(
             f"{_not_callable(name, inputs)}: it takes {len(declared)}, of shape {shapes}. {advice}"
@@ -146,13 +145,13 @@ def _check_declared_inputs(name: str, network: keras.layers.Layer, inputs: Seque
     for tensor, wanted in zip(inputs, declared, strict=True):
         if not _takes(tuple(wanted.shape[1:]), tuple(tensor.shape[1:])):
             raise ValueError(
-                f"{_not_callable(name, inputs)}: it takes {shapes}. Declare its inputs with the model's "
-                "shapes, the condition last."
+                f"{_not_callable(name, inputs)}: it takes {shapes}. Declare its inputs in these shapes, "
+                "the condition last."
             )
 
 
 def _takes(wanted: tuple, given: tuple) -> bool:
-    """Whether an input accepts rows of a shape; Keras itself adds or removes a last axis of size 1."""
+    """Whether an input takes rows of a shape: Keras adds or removes a last axis of 1 by itself."""
     if len(wanted) != len(given):
         longer, shorter = (wanted, given) if len(wanted) > len(given) else (given, wanted)
         if len(longer) != len(shorter) + 1 or longer[-1] != 1:

@@ -90,7 +90,7 @@ class Subclassed(keras.Model):
 
 def test_a_subclassed_network_is_told_what_classes_look_like():
     with pytest.raises(
-        ValueError, match=r"(?s)`decoder` could not be called.*receives class indices.*functional"
+        ValueError, match=r"(?s)`decoder` could not be called.*gets the numbers of classes.*functional"
     ):
         check(Subclassed(), (keras.Input((2,)), CONDITION), (5,))
 
