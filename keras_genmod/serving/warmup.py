@@ -104,7 +104,7 @@ def _recorded_requests(path: str | os.PathLike) -> list[tuple[str, dict[str, np.
     if not examples:
         raise ValueError(
             f"`path` must be an export with a row-wise signature; received {os.fspath(path)!r}, which has "
-            "none. Pass `requests`, and serve without batching, which refuses scalar inputs."
+            "none. Give `requests`, and serve without batching, which refuses scalar inputs."
         )
     requests = [(example.signature, example.inputs) for example in examples]
     return requests + [("serving_default", example.inputs) for example in examples if example.default]

@@ -222,7 +222,7 @@ def test_an_export_appears_together_with_its_records(prediction_log, tmp_path):
 
 def test_an_export_whose_records_fail_does_not_appear(prediction_log, tmp_path):
     endpoint = Endpoint(lambda n: {"n": n + 1}, {"n": tf.TensorSpec([], tf.int64)}, batched=False)
-    with pytest.raises(ValueError, match="row-wise signature.*Pass `requests`"):
+    with pytest.raises(ValueError, match="row-wise signature.*Give `requests`"):
         export_saved_model(
             tmp_path / "1", {"count": endpoint}, "count", examples={"count": {"n": 1}}, warmup=True
         )
