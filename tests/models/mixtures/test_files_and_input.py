@@ -192,7 +192,7 @@ def test_a_rule_for_the_bandwidth_warns_of_constant_columns():
     x = singular_data()["a constant column"]
     model = KernelDensity((3,))
     model.compile()
-    with pytest.warns(UserWarning, match="1 of 3 dimensions never differ"):
+    with pytest.warns(UserWarning, match="1 of 3 dimensions are constant"):
         model.fit(x, verbose=0)
     assert np.all(np.isfinite(model.log_prob(x)))
 
