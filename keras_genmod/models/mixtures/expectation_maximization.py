@@ -36,7 +36,7 @@ METHODS = ("em", "online_em", "gradient")
 # Rows per batch of arrays with exact EM, where only speed depends on it.
 _BATCH_SIZE = 16_384
 # Largest number of rows that the initialisation uses.
-_START_ROWS = 10_000
+_INITIAL_ROWS = 10_000
 
 Statistics = Sequence[tf.Tensor]
 
@@ -160,14 +160,14 @@ class ExpectationMaximization(FittedDensity):
     def _initialize(self, x: np.ndarray, weight: Any) -> None:
         weight = np.ones(len(x)) if weight is None else np.asarray(weight, np.float64)
         generator = np.random.default_rng(self._data_seed())
-        rows = choose_rows(weight, self.num_components, self._num_start_rows(), generator)
+        rows = choose_rows(weight, self.num_components, self._num_initial_rows(), generator)
         # Weights are relative to their mean, so that a common factor changes nothing.
         weight = weight[rows] / weight[rows].max()
         self._start_at(x[rows].reshape(len(rows), -1), weight / weight.mean(), generator)
         self._has_parameters()
 
-    def _num_start_rows(self) -> int:
-        return max(_START_ROWS, 20 * self.num_components)
+    def _num_initial_rows(self) -> int:
+        return max(_INITIAL_ROWS, 20 * self.num_components)
 
     def _has_parameters(self) -> None:
         """Records that the parameters were set, so that `fit` continues from them."""
@@ -212,7 +212,7 @@ class ExpectationMaximization(FittedDensity):
                 "The start by k-means++ must look at data before training, and these batches can be "
                 "iterated only once. Call `initialize(x)` with some examples first, or `set_parameters`."
             )
-        batch = first_rows(self._num_start_rows() if self._in_batches else sys.maxsize)
+        batch = first_rows(self._num_initial_rows() if self._in_batches else sys.maxsize)
         self._initialize(np.asarray(batch.x), batch.weight)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
