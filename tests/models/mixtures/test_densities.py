@@ -12,7 +12,7 @@ import sklearn.neighbors
 import tensorflow as tf
 from sklearn.datasets import load_digits
 
-from keras_genmod.models.mixtures import BernoulliMixture, GaussianMixture, KernelDensity
+from keras_genmod.models.mixtures import BernoulliMixture, GaussianMixture, KernelDensity, kernels
 from tests.models.mixtures.tiny import COVARIANCES, bits, blobs, covariances_of, full_covariances
 
 # Kind -> scikit-learn's name for it.
@@ -212,7 +212,7 @@ def test_information_criteria_of_a_bernoulli_mixture_by_hand():
 
 @pytest.mark.parametrize("weighted", [False, True])
 def test_the_history_of_a_kernel_density_is_its_leave_one_out_likelihood(weighted, monkeypatch):
-    monkeypatch.setattr("keras_genmod.models.mixtures.kernels._POINTS_PER_PASS", 7)
+    monkeypatch.setattr(kernels, "_POINTS_PER_PASS", 7)
     x = blobs(20)
     weight = (1.0 + np.arange(20) % 3).astype("float32") if weighted else None
     model = KernelDensity((2,), bandwidth=0.7)
@@ -265,7 +265,7 @@ def test_blocks_of_points_do_not_matter(monkeypatch):
     x = blobs(50)
     whole = kernel_density(x, bandwidth=0.3)
     expected = whole.log_prob(x)
-    monkeypatch.setattr("keras_genmod.models.mixtures.kernels._POINTS_PER_PASS", 7)
+    monkeypatch.setattr(kernels, "_POINTS_PER_PASS", 7)
     np.testing.assert_allclose(kernel_density(x, bandwidth=0.3).log_prob(x), expected, rtol=1e-5)
     # Far from the origin and between narrow kernels nothing is lost.
     far = kernel_density(x + 1000.0, bandwidth=1e-2)

@@ -208,7 +208,7 @@ def test_a_rule_for_the_bandwidth_warns_of_constant_columns():
         (lambda: gaussian(covariance_regularization=-1.0), "covariance_regularization.*at least 0"),
         (lambda: gaussian(method="vb"), "method.*'em'.*'gradient'.*received 'vb'"),
         (lambda: gaussian(step_exponent=0.5), "step_exponent.*above 0.5"),
-        (lambda: gaussian(num_classes=3), "not conditional.*num_classes=3.*each class"),
+        (lambda: gaussian(num_classes=3), "not conditional.*num_classes=3.*per class"),
         (lambda: bernoulli(condition_shape=(2,)), "not conditional.*condition_shape"),
         (lambda: bernoulli(pseudo_count=-0.1), "pseudo_count.*at least 0"),
         (lambda: kernel(bandwidth=0.0), "bandwidth.*above 0.*received 0"),
