@@ -101,8 +101,9 @@ def test_float16_replicas_agree_on_overflow(case, strategy):
     x, *condition = case.data(8)
     # Weights that start from data have done so before.
     model._start_from(lambda rows: Batch(x, *condition))
-    # Weights so large that the scaled gradient of the first shard alone overflows.
-    weight = np.array([1e30] + [1.0] * 7, "float32")
+    # A weight so large that the scaled gradient of one shard alone overflows: the second, for Keras asks the
+    # first replica alone.
+    weight = np.array([1.0] * 7 + [1e30], "float32")
     before = model.get_weights()
     model.fit(
         x, condition[0] if condition else None, sample_weight=weight, batch_size=8, shuffle=False, verbose=0
