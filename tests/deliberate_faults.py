@@ -196,8 +196,8 @@ FAULTS = [
     ),
     Fault(
         "a folder is written under its own name",
-        'hidden_sibling(target, "tmp")\n    try:',
-        'hidden_sibling(target, "tmp") and target\n    try:',
+        'hidden_sibling(target, "tmp")\n    try:\n        try:',
+        'hidden_sibling(target, "tmp") and target\n    try:\n        try:',
         ["tests/core/test_files.py"],
     ),
     # ---- averaged networks -----------------------------------------------------------------------
