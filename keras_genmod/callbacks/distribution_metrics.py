@@ -28,6 +28,7 @@ from keras_genmod.metrics import (
     precision_recall,
 )
 from keras_genmod.metrics.measurement import as_extractor, check_features, warned_of_few_samples_once
+from keras_genmod.training.arguments import explained
 
 __all__ = ["DistributionMetrics"]
 
@@ -118,6 +119,7 @@ class DistributionMetrics(keras.callbacks.Callback):
         (2, 64)
     """
 
+    @explained
     def __init__(
         self,
         x: Any,

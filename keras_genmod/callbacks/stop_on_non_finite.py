@@ -11,6 +11,7 @@ import numpy as np
 from keras_genmod.applications.latents import check_capability
 from keras_genmod.core.checks import check_integer
 from keras_genmod.core.user_warnings import warn_user
+from keras_genmod.training.arguments import explained
 
 __all__ = ["StopOnNonFinite"]
 
@@ -49,6 +50,7 @@ class StopOnNonFinite(keras.callbacks.Callback):
         >>> callbacks = [StopOnNonFinite(restore=True)]  # of `model.fit`
     """
 
+    @explained
     def __init__(self, *, restore: bool = False, every_n_steps: int | None = None) -> None:
         super().__init__()
         if every_n_steps is not None:
