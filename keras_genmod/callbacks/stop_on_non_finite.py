@@ -26,7 +26,9 @@ class StopOnNonFinite(keras.callbacks.Callback):
     The update after a bad loss has spoilt the weights. With `restore=True` everything that a file holds
     (weights, optimizers' slots, states of noise, number of training steps) goes back to the last copy that
     is known to be good: taken when training began, at an epoch's end or every `every_n_steps`, while the loss
-    and all weights were finite. Callbacks that write files at an epoch's end write what was put back.
+    and all weights were finite. Callbacks that write files at an epoch's end write what was put back. Weights
+    that are not finite at an epoch's end stop training too: the loss may hide them, since TensorFlow's graphs
+    on CPUs make a NaN before a `relu` 0.
 
     Args:
         restore: whether to put the last good state back.
@@ -87,8 +89,13 @@ class StopOnNonFinite(keras.callbacks.Callback):
             self._copy()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        if self.restore and not self.every_n_steps and not self._stopped:
-            self._copy()
+        if not self.restore or self._stopped:
+            return
+        values = self._values()
+        if _num_spoilt(values):
+            self._stop_spoilt(values)
+        elif not self.every_n_steps:
+            self._good, self._good_steps = values, self._steps()
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         self._good = None
@@ -97,10 +104,22 @@ class StopOnNonFinite(keras.callbacks.Callback):
         self.model.stop_training = self._stopped = True
         self.first_bad_terms = _first(self.model.bad_terms())
         outcome = self._put_back() if self.restore else self._damage()
+        self._warn(
+            f"the loss is not finite ({loss}): {_describe(self.first_bad_terms)} {outcome} Look at the data "
+            "of that step"
+        )
+
+    def _stop_spoilt(self, values: list[np.ndarray]) -> None:
+        self.model.stop_training = self._stopped = True
+        self._warn(
+            f"{_num_spoilt(values)} of {len(values)} arrays of weights and optimizers hold NaN or infinity, "
+            f"though the loss is finite. {self._put_back()} Look at the data"
+        )
+
+    def _warn(self, what: str) -> None:
         warn_user(
-            f"Training was stopped, the loss is not finite ({loss}): {_describe(self.first_bad_terms)} "
-            f"{outcome} Look at the data of that step, lower the learning rate, or clip gradients with the "
-            "optimizer's `global_clipnorm`.",
+            f"Training was stopped, {what}, lower the learning rate, or clip gradients with the optimizer's "
+            "`global_clipnorm`.",
             RuntimeWarning,
         )
 
