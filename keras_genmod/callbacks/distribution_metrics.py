@@ -7,6 +7,7 @@ extractor that do not fit end the run before work is lost.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any
 
@@ -215,7 +216,7 @@ class DistributionMetrics(keras.callbacks.Callback):
         """Refuses what does not fit the model, where it tells what it takes; the rest shows when it draws."""
         model = self.model
         if not hasattr(self.x, "shape"):
-            self.x = np.asarray(self.x)
+            self.x = self._as_array()
         if hasattr(model, "event_shape"):
             check_rows("x", self.x, model.event_shape)
         if hasattr(model, "value_range"):
@@ -228,6 +229,17 @@ class DistributionMetrics(keras.callbacks.Callback):
                 "`x`, so that samples are drawn in the same proportions: "
                 "`DistributionMetrics(x, condition=labels)`."
             )
+
+    def _as_array(self) -> np.ndarray:
+        """Real data that were given as nested lists."""
+        with contextlib.suppress(ValueError):
+            if np.asarray(self.x).dtype != object:
+                return np.asarray(self.x)
+        raise TypeError(
+            f"`x` must be an array of real data [N, *event_shape]; received {describe(self.x)}. Pass the "
+            "examples alone, of a data set as one array, and their labels by name: "
+            "`DistributionMetrics(x, condition=labels)`."
+        )
 
     def _draw(self) -> np.ndarray:
         """Features of samples of the model as it is now, `[num_samples, feature_dim]`."""
