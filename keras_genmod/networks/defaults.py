@@ -107,8 +107,8 @@ def check_network(
         shapes = ", ".join(str(tuple(output.shape)) for output in keras.tree.flatten(outputs))
         raise ValueError(
             f"`{name}` must end in one output of shape {(None, *output_shape)}, {why}; received several, of "
-            f"shapes {shapes}. Join them, `keras.layers.Concatenate()([mean, scale])`, and leave out layers "
-            "that draw: the model does so itself."
+            f"shapes {shapes}. Join those that are meant, `keras.layers.Concatenate()([mean, scale])`, and "
+            "leave out the others, such as draws, which the model makes itself."
         )
     received = tuple(outputs.shape)
     if received[1:] != output_shape:

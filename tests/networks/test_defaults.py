@@ -122,5 +122,7 @@ def test_a_last_axis_of_one_is_added_as_keras_does():
 def test_a_network_of_several_outputs_is_told_to_join_them(collect):
     x = keras.Input((4,))
     mean, scale = keras.layers.Dense(2)(x), keras.layers.Dense(2)(x)
-    with pytest.raises(ValueError, match=r"one output of shape \(None, 5\).*several.*\(None, 2\).*Join them"):
+    with pytest.raises(
+        ValueError, match=r"one output of shape \(None, 5\).*several.*\(None, 2\).*Join those.*Concatenate"
+    ):
         check(keras.Model(x, collect((mean, scale, mean))), (keras.Input((4,)),), (5,))
