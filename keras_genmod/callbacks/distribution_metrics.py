@@ -7,7 +7,6 @@ extractor that do not fit end the run before work is lost.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy as np
 
 from keras_genmod.applications.latents import check_capability
 from keras_genmod.callbacks.collapse import CollapseWatch
-from keras_genmod.core.checks import check_choice, check_integer, check_rows, describe
+from keras_genmod.core.checks import as_array, check_choice, check_integer, check_rows, describe
 from keras_genmod.core.replicas import is_chief
 from keras_genmod.core.user_warnings import warn_user
 from keras_genmod.metrics import (
@@ -216,7 +215,7 @@ class DistributionMetrics(keras.callbacks.Callback):
         """Refuses what does not fit the model, where it tells what it takes; the rest shows when it draws."""
         model = self.model
         if not hasattr(self.x, "shape"):
-            self.x = self._as_array()
+            self.x = as_array("x", self.x)
         if hasattr(model, "event_shape"):
             check_rows("x", self.x, model.event_shape)
         if hasattr(model, "value_range"):
@@ -229,17 +228,6 @@ class DistributionMetrics(keras.callbacks.Callback):
                 "`x`, so that samples are drawn in the same proportions: "
                 "`DistributionMetrics(x, condition=labels)`."
             )
-
-    def _as_array(self) -> np.ndarray:
-        """Real data that were given as nested lists."""
-        with contextlib.suppress(ValueError):
-            if np.asarray(self.x).dtype != object:
-                return np.asarray(self.x)
-        raise TypeError(
-            f"`x` must be an array of real data [N, *event_shape]; received {describe(self.x)}. Pass the "
-            "examples alone, of a data set as one array, and their labels by name: "
-            "`DistributionMetrics(x, condition=labels)`."
-        )
 
     def _draw(self) -> np.ndarray:
         """Features of samples of the model as it is now, `[num_samples, feature_dim]`."""
