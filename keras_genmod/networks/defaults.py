@@ -94,7 +94,7 @@ def check_network(
     arguments = list(inputs) if len(inputs) > 1 else inputs[0]
     try:
         # A symbolic call also builds a network that was not called yet.
-        received = tuple(network(arguments).shape)
+        outputs = network(arguments)
     except Exception as error:
         hint = ""
         if len(inputs) > 1 and not hasattr(network, "inputs") and "int" in inputs[1].dtype:
@@ -103,6 +103,14 @@ def check_network(
                 "it functional, `keras.Model([x, condition], output)`."
             )
         raise ValueError(f"{_not_callable(name, inputs)}: {error}{hint}") from error
+    if not hasattr(outputs, "shape"):
+        shapes = ", ".join(str(tuple(output.shape)) for output in keras.tree.flatten(outputs))
+        raise ValueError(
+            f"`{name}` must end in one output of shape {(None, *output_shape)}, {why}; received several, of "
+            f"shapes {shapes}. Join those that are meant, `keras.layers.Concatenate()([mean, scale])`, and "
+            "leave out the others, such as draws, which the model makes itself."
+        )
+    received = tuple(outputs.shape)
     if received[1:] != output_shape:
         raise ValueError(
             f"`{name}` must end in {math.prod(output_shape)} {'raw ' if raw else ''}outputs of shape "

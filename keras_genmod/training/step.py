@@ -27,6 +27,7 @@ import keras
 import tensorflow as tf
 
 from keras_genmod.core.batches import Batch, batch_size, micro_batch
+from keras_genmod.core.checks import describe
 from keras_genmod.core.noise import fold_in
 from keras_genmod.core.precision import as_real
 from keras_genmod.core.replicas import num_replicas, sum_over_replicas
@@ -175,6 +176,11 @@ def objective(
     """
     arguments = {} if shared is None else {"shared": shared(batch, seed, training)}
     terms = player.loss_terms(batch.x, condition=batch.condition, training=training, seed=seed, **arguments)
+    if not isinstance(terms, Mapping):
+        raise TypeError(
+            "`loss_terms` must give a dict of terms by name, such as {'reconstruction': values of shape "
+            f"[batch]}}; received {describe(terms)}."
+        )
     for name in _RESERVED.keys() & terms.keys():
         raise ValueError(
             f"`loss_terms` must not name a term {name!r}: {_RESERVED[name]} is logged under that name. "
