@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -26,26 +26,19 @@ from keras_genmod.core.noise import (
     add_noise_state,
     as_seed,
     check_seed,
-    fold_in,
     replica_seed,
     stream_seed,
 )
-from keras_genmod.core.replicas import sum_over_replicas
 from keras_genmod.core.rows import GraphCache
 from keras_genmod.core.user_warnings import warn_user
 from keras_genmod.metrics.means import TermMeans
 from keras_genmod.training.arguments import ExplainsCalls, explained
 from keras_genmod.training.compiling import Compilable
 from keras_genmod.training.fitting import Fittable
+from keras_genmod.training.objective import SharedForward, Sums, objective
+from keras_genmod.training.players import Player
 from keras_genmod.training.progress import add_data_position
-from keras_genmod.training.step import (
-    Player,
-    SharedForward,
-    Sums,
-    apply_gradients,
-    gradients,
-    objective,
-)
+from keras_genmod.training.step import play
 
 __all__ = ["GenerativeModel"]
 
@@ -78,6 +71,10 @@ class GenerativeModel(
     # The terms that are statistics of a batch as a whole, and the number of rows that each needs. A smaller
     # batch is left out of their means; if every batch is, they and the objective are NaN.
     batch_statistics: Mapping[str, int] = {}
+    # A method `(x, *, condition, training, seed) -> tensors` with one row for each example, where the family
+    # has one. The pass is made once a step, or once a micro-batch; `loss_terms` and `advance_state` get what
+    # it gives as `shared`.
+    shared_forward: Callable[..., Any] | None = None
 
     @explained
     def __init__(
@@ -168,14 +165,35 @@ class GenerativeModel(
 
     def players(self) -> Sequence[Player]:
         """The players in the order of their updates; one objective is one player."""
-        own = {"term_weights": self.term_weights, "batch_statistics": self.batch_statistics}
-        return (Player("model", (self,), self.loss_terms, **own),)
+        return (
+            Player(
+                "model",
+                (self,),
+                self.loss_terms,
+                self.term_weights,
+                batch_statistics=self.batch_statistics,
+            ),
+        )
 
-    def _optimizer_of(self, player: Player) -> keras.optimizers.Optimizer:
-        return self.optimizer
+    def advance_state(self, batch: Batch, *, seed: tf.Tensor, shared: Any) -> None:
+        """Moves what moves once a training step, after the updates of all players.
+
+        Persistent chains, pools of images, codebooks, histograms and averaged networks move here.
+        `loss_terms` may be evaluated several times in a step, for micro-batches or rounds of updates, and
+        must change no state; evaluation never comes here.
+
+        Every replica must end with the same state: compute it from the rows of all replicas with
+        `core.replicas.assign_equally`. The base class does nothing.
+
+        Args:
+            batch: all examples of this replica in the step: `batch.x`, `batch.condition`, `batch.weight`.
+            seed: int32 `[2]`, the same on all replicas; `core.noise.replica_seed` gives each its own.
+            shared: what `shared_forward` gave for the batch in the last round of updates, as constants;
+                None for a model without one.
+        """
 
     def _shared_forward(self) -> SharedForward | None:
-        return None
+        return None if self.shared_forward is None else SharedForward(self.shared_forward)
 
     # ---- noise ----------------------------------------------------------------------------------
 
@@ -188,6 +206,11 @@ class GenerativeModel(
         """The seed of this training step on this replica."""
         state = tf.convert_to_tensor(self._noise_state)
         return replica_seed(stream_seed(state[0], Purpose.TRAINING, state[1]))
+
+    def _state_seed(self) -> tf.Tensor:
+        """The seed of `advance_state` in this training step, the same on all replicas."""
+        state = tf.convert_to_tensor(self._noise_state)
+        return stream_seed(state[0], Purpose.STATE, state[1])
 
     def _evaluation_seed(self) -> tf.Tensor:
         """A fixed seed for each batch of an evaluation: its number is the count of examples before it."""
@@ -223,38 +246,21 @@ class GenerativeModel(
             Running means of the objective and its terms.
         """
         batch = self._unpack(data)
-        num_examples = batch_size(batch)
-        global_num_examples = sum_over_replicas(tf.cast(num_examples, tf.float32))
-        step = self.training_steps
-        seed = self._training_seed()
-        players = self.players()
-        rounds = max(player.updates_per_step for player in players)
-        sums = {}
-        for number in range(rounds):
-            round_seed = seed if rounds == 1 else fold_in(seed, number)
-            shared = self._shared_forward()
-            if shared is not None and number == rounds - 1 and self._micro_batches == 1:
-                shared = SharedForward.recorded(shared.function, batch, round_seed)
-            for player in players:
-                # A player with fewer updates plays the last rounds.
-                if number < rounds - player.updates_per_step:
-                    continue
-                optimizer = self._optimizer_of(player)
-                grads, sums[player.name] = gradients(
-                    player,
-                    optimizer,
-                    batch,
-                    round_seed,
-                    global_num_examples=global_num_examples,
-                    micro_batches=self._micro_batches,
-                    # The last player differentiates through the shared pass.
-                    shared=shared if shared is None or player is players[-1] else shared.as_constant(),
-                )
-                apply_gradients(player, optimizer, grads)
-        flat = self._logs_of(sums)
+        played = play(
+            self.players(),
+            self._optimizer_of,
+            batch,
+            self._training_seed(),
+            micro_batches=self._micro_batches,
+            shared_forward=self.shared_forward,
+        )
+        sums = self._logs_of(played.sums)
         if self._watch_terms:
-            self._term_means.watch(_watched(flat), step)
-        self._term_means.update_state(flat.terms, num_examples, flat.statistics)
+            self._term_means.watch(_watched(sums), self.training_steps)
+        self._term_means.update_state(sums.terms, batch_size(batch), sums.statistics)
+        if type(self).advance_state is not GenerativeModel.advance_state:
+            shared = None if played.shared is None else played.shared.given(self._micro_batches)
+            self.advance_state(batch, seed=self._state_seed(), shared=shared)
         # The one place that advances the saved state of the noise.
         self._noise_state.assign_add([0, 1])
         return self.get_metrics_result()
@@ -264,11 +270,11 @@ class GenerativeModel(
         batch = self._unpack(data)
         seed = self._evaluation_seed()
         shared = self._shared_forward()
-        sums = {
+        by_player = {
             player.name: objective(player, batch, seed, training=False, shared=shared)
             for player in self.players()
         }
-        sums = self._logs_of(sums)
+        sums = self._logs_of(by_player)
         self._term_means.update_state(sums.terms, batch_size(batch), sums.statistics)
         return self.get_metrics_result()
 

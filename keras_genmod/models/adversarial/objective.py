@@ -10,8 +10,9 @@ import tensorflow as tf
 from keras_genmod.core.noise import fold_in
 from keras_genmod.losses.gradient_penalties import gradient_penalty, squared_gradient_penalty
 from keras_genmod.training.averaging import update_average
+from keras_genmod.training.objective import MEASURE, keep_state
+from keras_genmod.training.players import Player
 from keras_genmod.training.schedules import weight_at
-from keras_genmod.training.step import MEASURE, Player, keep_state
 
 __all__ = ["TwoPlayerObjective"]
 
@@ -28,12 +29,14 @@ class TwoPlayerObjective:
                 self._discriminator_terms,
                 self._discriminator_weights,
                 self.discriminator_steps,
+                optimizer="discriminator_optimizer",
                 after_update=None if self.weight_clip is None else self._clip_weights,
             ),
             Player(
                 "generator",
                 (self.generator,),
                 self._generator_terms,
+                optimizer="generator_optimizer",
                 after_update=None if self.ema_decay is None else self._average_generator,
             ),
         )

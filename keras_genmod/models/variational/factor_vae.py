@@ -27,7 +27,7 @@ from keras_genmod.models.variational.latent_variable_model import LatentVariable
 from keras_genmod.networks.activations import check_reach
 from keras_genmod.networks.defaults import check_network
 from keras_genmod.networks.dense import dense_network
-from keras_genmod.training.step import Player
+from keras_genmod.training.players import Player
 
 __all__ = ["FactorVAE"]
 
@@ -98,6 +98,7 @@ class FactorVAE(LatentVariableModel, AdversarialModel):
                 (self.discriminator,),
                 self._discriminator_terms,
                 updates_per_step=self.discriminator_steps,
+                optimizer="discriminator_optimizer",
                 # One row cannot be permuted, and the discriminator learns from both or from none.
                 batch_statistics={"joint": 2, "permuted": 2},
             ),
@@ -106,6 +107,7 @@ class FactorVAE(LatentVariableModel, AdversarialModel):
                 (self.encoder, self.decoder, self._likelihood_head, self._posterior_head, self._prior),
                 self._vae_terms,
                 self._vae_weights,
+                optimizer="generator_optimizer",
             ),
         )
 
