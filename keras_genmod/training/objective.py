@@ -147,7 +147,7 @@ def objective(
         shared: the shared forward pass, if the model has one.
 
     Returns:
-        The sums. Example weights enter all terms but measures; `"loss"` has the weights of `term_weights` too.
+        The sums. Example weights enter all terms but measures, and `term_weights` enter `"loss"`.
 
     Raises:
         ValueError: for a term that has not one value per example or has the name of another log, or for a

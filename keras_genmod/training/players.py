@@ -88,15 +88,16 @@ def check_players(players: Sequence[Player], optimizers: Sequence[str]) -> None:
         own = [team for team in teams if team[0].optimizer == optimizer]
         if len(own) > 1:
             raise ValueError(
-                f"The players that name the optimizer {optimizer!r} must stand side by side, since one update "
-                f"serves them all; received the players in the order {names}. Let `players` give them one "
-                "after the other, or name another optimizer."
+                f"The players that name the optimizer {optimizer!r} must stand side by side, since "
+                f"one update serves them all; received the players in the order {names}. Let `players` give "
+                "them one after the other, or name another optimizer."
             )
         steps = {player.name: player.updates_per_step for team in own for player in team}
         if len(set(steps.values())) > 1:
             raise ValueError(
-                f"The players that name the optimizer {optimizer!r} must have equal `updates_per_step`, since "
-                f"one update serves them all; received {steps}. Make them equal, or name another optimizer."
+                f"The players that name the optimizer {optimizer!r} must have equal `updates_per_step`, "
+                f"since one update serves them all; received {steps}. Make them equal, or name another "
+                "optimizer."
             )
 
 

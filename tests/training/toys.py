@@ -175,8 +175,3 @@ class ToyChain(GenerativeModel):
 
     def get_config(self):
         return {**super().get_config(), "noise": self.noise}
-
-
-def weights_of(model: keras.Model):
-    """All weights as arrays."""
-    return [weight.numpy() for weight in model.weights]

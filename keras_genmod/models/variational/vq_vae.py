@@ -21,6 +21,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_genmod.bases.encoder_decoder import EncoderDecoder
+from keras_genmod.core.batches import Batch
 from keras_genmod.core.checks import ValueRange, check_integer, check_number
 from keras_genmod.core.registration import register
 from keras_genmod.layers.vector_quantizer import VectorQuantizer
@@ -161,23 +162,39 @@ class VQVAE(EncoderDecoder):
 
     # ---- objective ------------------------------------------------------------------------------
 
-    def loss_terms(
+    def shared_forward(
         self, x: Any, *, condition: Any = None, training: bool = False, seed: Any = None
     ) -> dict[str, tf.Tensor]:
-        """`reconstruction` and `commitment`; in training the codebook moves."""
+        """The encoder's vectors `z`, `[B, ..., D]`, and the codes nearest to them, int32 `[B, ...]`."""
         z = self._vectors(x, condition, training)
-        numbers = self._quantizer(z)
-        codes = tf.cast(self._quantizer.lookup(numbers), z.dtype)
-        if training:
-            self._quantizer.update(z, numbers, seed)
-        self.code_usage.update_state(numbers)
-        through = z + tf.stop_gradient(codes - z)
+        return {"z": z, "codes": self._quantizer(z)}
+
+    def loss_terms(
+        self,
+        x: Any,
+        *,
+        condition: Any = None,
+        training: bool = False,
+        seed: Any = None,
+        shared: dict[str, tf.Tensor] | None = None,
+    ) -> dict[str, tf.Tensor]:
+        """`reconstruction` and `commitment`."""
+        if shared is None:
+            shared = self.shared_forward(x, condition=condition, training=training)
+        z = shared["z"]
+        nearest = tf.cast(self._quantizer.lookup(shared["codes"]), z.dtype)
+        self.code_usage.update_state(shared["codes"])
+        through = z + tf.stop_gradient(nearest - z)
         likelihood = super().likelihood(through, condition=condition, training=training)
-        distances = tf.math.squared_difference(z, tf.stop_gradient(codes))
+        distances = tf.math.squared_difference(z, tf.stop_gradient(nearest))
         return {
             "reconstruction": -likelihood.log_prob(x),
             "commitment": tf.reduce_sum(tf.reshape(distances, [-1, math.prod(self._code_shape)]), axis=1),
         }
+
+    def advance_state(self, batch: Batch, *, seed: tf.Tensor, shared: dict[str, tf.Tensor]) -> None:
+        """Moves the codebook towards the vectors that the encoder gave in this step."""
+        self._quantizer.update(shared["z"], shared["codes"], seed)
 
     def term_weights(self) -> dict[str, Any]:
         """The weight of the second term."""
