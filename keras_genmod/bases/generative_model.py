@@ -48,28 +48,28 @@ class GenerativeModel(
 ):
     """Base of all families: a `keras.Model` whose objective is a sum of named terms.
 
-    A family with one objective writes `loss_terms` (and `term_weights` if not all weights are 1); the
-    step, noise, replicas, logs, data checks, saving and export are here.
+    A family with one objective writes `loss_terms`, and `term_weights` if not all weights are 1. The base
+    does the rest: the step, noise, replicas, logs, data checks, saving and export.
 
-    A condition stands second, behind the rows that it belongs to: `fit(x, condition)`,
+    A condition is the second argument, after the rows that it belongs to: `fit(x, condition)`,
     `log_prob(x, condition)`, `decode(z, condition)`, `model([x, condition])`. `sample` takes it by name,
-    `sample(10, condition=3)`, since a bare number there could be a seed.
+    `sample(10, condition=3)`, since a number without a name could be a seed.
 
     Args:
         event_shape: shape of one example, such as `(784,)` or `(28, 28, 1)`.
-        num_classes: for a model conditioned on classes: how many; conditions are int `[B]` or one-hot
-            `[B, num_classes]`.
-        condition_shape: for a model conditioned on arrays: the shape of one; conditions are float
-            `[B, *condition_shape]`.
-        seed: of initial weights of default networks, of all noise and of the order of the data. None
-            takes a fresh one, which `keras.utils.set_random_seed` makes repeatable.
+        num_classes: number of classes that the model is conditioned on; conditions are int `[B]` or one-hot
+            `[B, num_classes]`. None: the model is not conditioned on classes.
+        condition_shape: shape of one condition, for a model conditioned on arrays; conditions are float
+            `[B, *condition_shape]`. None: the model is not conditioned on arrays.
+        seed: seeds the default networks' initial weights, all noise and the data order. None takes a fresh
+            seed, which `keras.utils.set_random_seed` makes repeatable.
         name, dtype, trainable: as for every Keras model.
     """
 
     # "exact", "lower_bound", "estimate" or "unnormalized" where the family has a `log_prob`.
     density: str | None = None
-    # The terms that are statistics of a batch as a whole, and the number of rows that each needs. A smaller
-    # batch is left out of their means; if every batch is, they and the objective are NaN.
+    # Terms that describe a batch as a whole -> number of rows that each needs. Their means leave out smaller
+    # batches; if all batches are smaller, these terms and the objective are NaN.
     batch_statistics: Mapping[str, int] = {}
     # A method `(x, *, condition, training, seed) -> tensors` with one row for each example, where the family
     # has one. The pass is made once a step, or once a micro-batch; `loss_terms` and `advance_state` get what
@@ -98,7 +98,7 @@ class GenerativeModel(
         self._noise_state = add_noise_state(self, self.seed, "noise_state")
         # Written when `fit` begins.
         self._data_position = add_data_position(self)
-        # Of a run that `BackupAndRestore` backs up.
+        # The position of a run that `BackupAndRestore` backs up.
         self._run_position = None
         self._next_batch = 0
         self._term_means = TermMeans()
@@ -106,7 +106,7 @@ class GenerativeModel(
         self._watch_terms = False
         self._run = None
         self._warned_of_half = False
-        # Its step cannot be divided: threads that draw at once get numbers of their own.
+        # `next` is atomic, so that threads that draw at once get different numbers.
         self._sampling_numbers = itertools.count(1)
         self._graphs = GraphCache()
 
@@ -117,11 +117,15 @@ class GenerativeModel(
     ) -> dict[str, tf.Tensor]:
         """The terms of the objective, one value per example.
 
+        A step may evaluate them several times, for micro-batches or rounds of updates. So they must change no
+        state of the model: that moves in `advance_state`. Metrics may be updated here, since their means do
+        not depend on how often a batch is evaluated.
+
         Args:
             x: data `[B, *event_shape]`.
             condition: `[B, ...]`, None for an unconditional model.
             training: whether layers act as in training.
-            seed: int32 `[2]`, of all noise in the terms.
+            seed: int32 `[2]`, seed of all noise in the terms.
 
         Returns:
             `{name: [B]}`, in nats where the family has a density.
@@ -129,10 +133,10 @@ class GenerativeModel(
         raise TypeError(f"{type(self).__name__} must define `loss_terms`, or `players`.")
 
     def term_weights(self) -> Mapping[str, Any]:
-        """Weights of terms by name, numbers or scalar tensors; those left out are 1.
+        """The weights of the terms by name, numbers or scalar tensors; a term that is left out has weight 1.
 
-        A term that is only a measure, logged and not minimised, has `keras_genmod.training.MEASURE` for a
-        weight. Its mean is over examples without their weights.
+        The weight `keras_genmod.training.MEASURE` marks a term that is logged and not minimised, such as an
+        accuracy. Example weights do not enter its mean.
         """
         return {}
 
@@ -141,11 +145,11 @@ class GenerativeModel(
         return ValueRange()
 
     def default_optimizers(self) -> dict[str, keras.optimizers.Optimizer]:
-        """The optimizers of `compile()` without arguments, by name of the argument."""
+        """The optimizers that `compile()` takes for arguments that are not given, by the argument's name."""
         return {"optimizer": keras.optimizers.Adam(1e-3)}
 
     def _network_options(self, number: int) -> dict[str, Any]:
-        """What default network number `number` is built with; each has a seed of its own."""
+        """The options that default network number `number` is built with; each has a seed of its own."""
         return {
             "num_classes": self.num_classes,
             "condition_shape": self.condition_shape,
@@ -154,7 +158,7 @@ class GenerativeModel(
         }
 
     def _require_call(self) -> None:
-        """Refuses to answer by `call` where a subclass has written none."""
+        """Refuses `predict` and `export` of a subclass that has no `call`."""
         if type(self).call is keras.Model.call:
             raise TypeError(
                 f"{type(self).__name__} must define `call(self, x, condition=None, training=False)`: "
@@ -164,7 +168,7 @@ class GenerativeModel(
     # ---- players --------------------------------------------------------------------------------
 
     def players(self) -> Sequence[Player]:
-        """The players in the order of their updates; one objective is one player."""
+        """The players in the order of their updates; a model with one objective has one player."""
         return (
             Player(
                 "model",
@@ -213,19 +217,19 @@ class GenerativeModel(
         return stream_seed(state[0], Purpose.STATE, state[1])
 
     def _evaluation_seed(self) -> tf.Tensor:
-        """A fixed seed for each batch of an evaluation: its number is the count of examples before it."""
+        """A fixed seed for each batch of an evaluation, from the number of examples before it."""
         seed = tf.convert_to_tensor(self._noise_state)[0]
         return replica_seed(stream_seed(seed, Purpose.EVALUATION, self._term_means.num_examples()))
 
     def _sampling_seed(self, seed: Any) -> tf.Tensor:
-        """The seed of a draw: the caller's, or the next of a stream that touches nothing saved."""
+        """The seed of a draw: the caller's, or the next of a stream of its own, which is not saved."""
         if seed is not None:
             return as_seed(seed)
         state = tf.convert_to_tensor(self._noise_state)
         return stream_seed(state[0], Purpose.SAMPLING, next(self._sampling_numbers))
 
     def _fixed_seed(self) -> tf.Tensor:
-        """The seed of figures that must not change from call to call, such as anomaly scores."""
+        """The seed of results that must not change from call to call, such as anomaly scores."""
         return stream_seed(0, Purpose.EVALUATION, 0)
 
     # ---- steps ----------------------------------------------------------------------------------
@@ -237,7 +241,7 @@ class GenerativeModel(
         return batch._replace(x=x, condition=self._condition_spec.standardize(batch.condition))
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """One update of every player, in their order.
+        """Updates every player in order, then moves the state that moves once a step.
 
         Args:
             data: a batch, see `keras_genmod.core.batches`.
@@ -266,7 +270,7 @@ class GenerativeModel(
         return self.get_metrics_result()
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """The objective and its terms on a batch; changes no weight and no stream of noise."""
+        """Evaluates the objective and its terms on a batch; changes no weight and no stream of noise."""
         batch = self._unpack(data)
         seed = self._evaluation_seed()
         shared = self._shared_forward()
@@ -279,7 +283,7 @@ class GenerativeModel(
         return self.get_metrics_result()
 
     def predict_step(self, data: Any) -> Any:
-        """What `call` gives; unlike Keras' own, it passes the condition on."""
+        """The result of `call` for a batch; unlike Keras' own step it passes the condition on."""
         self._require_call()
         batch = self._unpack(data)
         if self._condition_spec:
@@ -288,10 +292,10 @@ class GenerativeModel(
         return self(batch.x, training=False)
 
     def watch_terms(self, on: bool = True) -> None:
-        """Notes, from now on, the step at which a term of the objective was first not finite.
+        """Records, from now on, the step at which each term of the objective is first not finite.
 
         Args:
-            on: whether to watch; it costs a little of every step.
+            on: whether to watch; watching costs a little in every step.
         """
         self._term_means.forget_bad_terms()
         if on != self._watch_terms:
@@ -299,7 +303,7 @@ class GenerativeModel(
             self.make_train_function(force=True)
 
     def bad_terms(self) -> dict[str, int]:
-        """The terms that were not finite while watched, with the number of the first such step."""
+        """The terms that were not finite while they were watched, with the number of the first such step."""
         return self._term_means.bad_terms()
 
     @property
@@ -311,7 +315,7 @@ class GenerativeModel(
         return [metric.name for metric in self.metrics if metric is not self._term_means]
 
     def _logs_of(self, sums: Mapping[str, Sums]) -> Sums:
-        """The sums of all players under the names of the logs."""
+        """The sums of all players by their names in the logs."""
         flat = _flatten(sums)
         for name in flat.terms.keys() & set(self._other_metrics()):
             raise ValueError(
@@ -330,16 +334,16 @@ class GenerativeModel(
         """Nothing to build: every network is built in the constructor."""
 
     def check_data(self, x: Any, condition: Any = None) -> None:
-        """Refuses data of a wrong shape, type or range, before anything is done with it.
+        """Refuses data of a wrong shape, type or range, before they are used.
 
         Args:
             x: array `[N, *event_shape]`.
             condition: array `[N, ...]`, None for an unconditional model.
 
         Raises:
-            TypeError: for values that are no numbers.
-            ValueError: for a wrong shape, NaN, infinite or outlying values, or a condition too many or
-                too few.
+            TypeError: for values that are not numbers.
+            ValueError: for a wrong shape, for NaN, infinite values or values out of range, or for a
+                condition that is missing or not expected.
         """
         check_rows("x", x, self.event_shape)
         accepted = self.value_range()
@@ -350,7 +354,7 @@ class GenerativeModel(
             self._condition_spec.check_values(condition)
 
     def _warn_of_half(self, accepted: ValueRange, x: np.ndarray) -> None:
-        """Warns once of data in the upper half of a range about 0, such as pixels in [0, 1]."""
+        """Warns once if data use only the upper half of a symmetric range, such as pixels in [0, 1]."""
         symmetric = np.isfinite(accepted.high) and accepted.low == -accepted.high
         if self._warned_of_half or not symmetric or len(x) < 2 or x.min() < 0 or x.max() == x.min():
             return
@@ -375,7 +379,7 @@ class GenerativeModel(
 
 
 def _flatten(sums: Mapping[str, Sums]) -> Sums:
-    """The sums of one player as they are; of several the total, then each under its player's name."""
+    """The sums of a single player; of several players the total, then each sum under its player's name."""
     if len(sums) == 1:
         return next(iter(sums.values()))
     terms = {"loss": tf.add_n([player.terms["loss"] for player in sums.values()])}
@@ -394,7 +398,7 @@ def _flatten(sums: Mapping[str, Sums]) -> Sums:
 
 
 def _watched(sums: Sums) -> dict[str, tf.Tensor]:
-    """The sums of a batch, the statistics where they belong."""
+    """The sums of a batch, with the batch statistics added to the objectives that they belong to."""
     terms = dict(sums.terms)
     for name, statistic in sums.statistics.items():
         terms[name] += statistic.total

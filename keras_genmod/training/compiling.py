@@ -25,7 +25,20 @@ _REFUSED = {
 }
 
 
-class Compilable:
+if TYPE_CHECKING:
+
+    class _Compiling:
+        """What `Compilable` extends of `keras.Model`."""
+
+        def compile(self, *args: Any, **kwargs: Any) -> None: ...
+
+        def _resolve_auto_jit_compile(self) -> bool: ...
+
+else:
+    _Compiling = object
+
+
+class Compilable(_Compiling):
     """The part of `GenerativeModel` that configures training."""
 
     # Whether XLA was measured to make a step faster on a CPU: for networks of dense layers alone, for others.
@@ -130,7 +143,7 @@ class Compilable:
                 for name, one in passed.items()
             }
             main, *others = built
-            super().compile(built[main], auto_scale_loss=False, **keras_options)  # type: ignore[misc]  # Keras'
+            super().compile(built[main], auto_scale_loss=False, **keras_options)
             for name in others:
                 setattr(self, name, built[name])
             for name, optimizer in built.items():
@@ -223,7 +236,7 @@ class Compilable:
     def _resolve_auto_jit_compile(self) -> bool:
         devices = {device.device_type for device in tf.config.list_physical_devices()}
         if self._distribute_strategy is not None or devices != {"CPU"}:
-            return super()._resolve_auto_jit_compile()  # type: ignore[misc]  # Keras' own
+            return super()._resolve_auto_jit_compile()
         layers = (layer for layer in self._flatten_layers() if layer.trainable_weights)
         kinds = (keras.Model, keras.layers.Dense)
         dense = all(isinstance(layer, kinds) or not layer._layers for layer in layers)

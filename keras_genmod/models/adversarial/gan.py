@@ -1,13 +1,13 @@
 r"""The generative adversarial network: samples without a density.
 
-A generator $G$ turns noise $z \sim N(0, I)$ into examples, a discriminator $D$ gives examples a logit that is
-high for real ones. They are trained against each other by one of the losses of
-`keras_genmod.losses.adversarial`; the first was
+A generator $G$ turns noise $z \sim N(0, I)$ into examples. A discriminator $D$ gives each example a logit,
+which is high for real ones. They are trained against each other with one of the losses of
+`keras_genmod.losses.adversarial`. The first one was
 
 $$ \min_G \max_D \; E_x[\log\sigma(D(x))] + E_z[\log(1 - \sigma(D(G(z))))] $$
 
-whose optimal discriminator has $\sigma(D(x)) = p(x) / (p(x) + q(x))$ for data $p$ and samples $q$, and whose
-value there is twice their Jensen-Shannon divergence, less $\log 4$.
+Its optimal discriminator has $\sigma(D(x)) = p(x) / (p(x) + q(x))$ for data $p$ and samples $q$, and its
+value there is twice their Jensen-Shannon divergence minus $\log 4$.
 
 References: Generative Adversarial Nets, Goodfellow et al., 2014; Conditional Generative Adversarial Nets,
 Mirza and Osindero, 2014; Amortised MAP Inference for Image Super-resolution, Soenderby et al., 2017
@@ -49,50 +49,53 @@ __all__ = ["GAN"]
 class GAN(SamplesByRow, AdversarialModel):
     """A generator and a discriminator, trained against each other.
 
-    The defaults are the non-saturating loss with R1 and an averaged generator. Vectors get dense networks
-    with a linear output (any real data), images DCGAN's convolutions with tanh (data in [-1, 1]), without
-    batch normalisation in the discriminator.
+    The defaults are the non-saturating loss with the penalty R1, and an averaged generator. The default
+    networks of vectors are dense, with a linear output for any real data. Those of images are DCGAN's
+    convolutions, with a tanh output for data in [-1, 1] and no batch normalisation in the discriminator.
 
     Args:
         event_shape: shape of one example, such as `(2,)` or `(28, 28, 1)`.
-        latent_dim: width of the noise z.
-        generator: network from `z` (`[z, condition]`) to examples; its last activation tells the range of
-            the data.
+        latent_dim: dimension of the noise z.
+        generator: network from `z` (`[z, condition]`) to examples; its last activation determines the range
+            of the data.
         discriminator: network from `x` (`[x, condition]`) to one logit.
         loss: "minimax", "non_saturating", "least_squares", "hinge" or "wasserstein".
-        r1: weight of half the squared gradient of the discriminator at real examples. The default suits data
-            of few dimensions; where the discriminator's accuracy saturates, as on many pixels, take 1 to 10.
-        r2: the same at generated examples.
-        gradient_penalty: weight of the penalty on gradients of a norm other than 1, between real and
-            generated examples.
-        label_smoothing: the target of real examples is 1 less this, for losses with labels.
-        instance_noise: standard deviation of the noise that real and generated examples get in training
-            before the discriminator sees them; a number or a schedule over training steps.
-        weight_clip: bound of the absolute value of the discriminator's weights (as in the first
-            Wasserstein GAN); None leaves them free.
-        ema_decay: decay per step of the exponential moving average of the generator's weights; None keeps
-            none. The average begins fast: step t has a decay of (1 + t) / (10 + t) at most.
-        spectral_norm, minibatch_stddev: of the default discriminator, see `networks.conv_discriminator`.
-            Penalties on the gradient take each example's own, beside `minibatch_stddev` too.
-        generator_conditioning: of the default generator: "concatenate" or "batch_norm".
-        discriminator_conditioning: of the default discriminator: "concatenate" or "projection".
-        output_activation: of the default generator; None takes "linear" for vectors, "tanh" for images.
+        r1: weight of the penalty R1, half the squared gradient of the discriminator at real examples. The
+            default suits data of few dimensions; if the discriminator's accuracy saturates, as on many
+            pixels, take 1 to 10.
+        r2: weight of the same penalty at generated examples.
+        gradient_penalty: weight of the penalty on gradients whose norm is not 1, between real and generated
+            examples.
+        label_smoothing: the target of real examples is 1 minus this, for losses with labels.
+        instance_noise: standard deviation of the noise that is added to real and generated examples in
+            training before the discriminator sees them; a number or a schedule over training steps.
+        weight_clip: bound of the absolute values of the discriminator's weights (as in the first Wasserstein
+            GAN); None does not clip.
+        ema_decay: decay per step of the exponential moving average of the generator's weights; None keeps no
+            average. The average begins fast: step t has a decay of (1 + t) / (10 + t) at most.
+        spectral_norm, minibatch_stddev: options of the default discriminator, see
+            `networks.conv_discriminator`.
+        generator_conditioning: how the default generator uses the condition: "concatenate" or "batch_norm".
+        discriminator_conditioning: how the default discriminator does: "concatenate" or "projection".
+        output_activation: last activation of the default generator; None takes "linear" for vectors and
+            "tanh" for images.
         num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`.
 
-    Logs: `loss` (the sum of both, no stopping criterion), `discriminator_loss`, `discriminator_real`,
-    `discriminator_fake`, `discriminator_accuracy` (share of real and generated examples that it tells
-    right), `discriminator_r1` and so on for penalties, `generator_loss`, `generator_adversarial`.
+    Logs: `loss` (the sum of both players', no stopping criterion), `discriminator_loss`,
+    `discriminator_real`, `discriminator_fake`, `discriminator_accuracy` (fraction of real and generated
+    examples that it classifies correctly), `discriminator_r1` and so on for penalties, `generator_loss`,
+    `generator_adversarial`.
 
     Warns:
         UserWarning: for a discriminator with `keras.layers.SpectralNormalization`, which judges real and
-            generated examples by different weights.
+            generated examples with different weights.
 
     Raises:
-        ValueError: for penalties on the gradient of a discriminator with batch normalisation, in which one
-            example has no gradient of its own, or for options of default networks beside networks.
+        ValueError: for a penalty on the gradient of a discriminator with batch normalisation, in which an
+            example has no gradient of its own, or for options of a default network beside that network.
 
-    Cost: a step makes one pass through the generator and three through the discriminator; a penalty adds
-    about the cost of two more passes.
+    Cost: a step makes one pass through the generator and three through the discriminator; each penalty adds
+    about two more passes.
 
     Example:
         >>> import numpy as np
@@ -226,7 +229,7 @@ class GAN(SamplesByRow, AdversarialModel):
     # ---- training -------------------------------------------------------------------------------
 
     def default_optimizers(self) -> dict[str, keras.optimizers.Optimizer]:
-        """Adam: for images with DCGAN's settings, for vectors without momentum and five times as fast."""
+        """Adam: for images with DCGAN's settings, for vectors without momentum and 5 times the rate."""
         if len(self.event_shape) == 3:
             return super().default_optimizers()
         return {
@@ -236,6 +239,7 @@ class GAN(SamplesByRow, AdversarialModel):
 
     def players(self) -> Sequence[Player]:
         """The discriminator, then the generator."""
+        bound = self.weight_clip
         return (
             Player(
                 "discriminator",
@@ -243,7 +247,7 @@ class GAN(SamplesByRow, AdversarialModel):
                 self._discriminator_terms,
                 self._objective.discriminator_weights,
                 self.discriminator_steps,
-                after_update=None if self.weight_clip is None else self._clip_weights,
+                after_update=None if bound is None else lambda: self._clip_weights(bound),
                 optimizer="discriminator_optimizer",
             ),
             Player("generator", (self.generator,), self._generator_terms, optimizer="generator_optimizer"),
@@ -285,9 +289,9 @@ class GAN(SamplesByRow, AdversarialModel):
 
         return judge
 
-    def _clip_weights(self) -> None:
+    def _clip_weights(self, bound: float) -> None:
         for weight in self.discriminator.trainable_weights:
-            weight.assign(tf.clip_by_value(weight.value, -self.weight_clip, self.weight_clip))
+            weight.assign(tf.clip_by_value(weight.value, -bound, bound))
 
     # ---- capabilities ---------------------------------------------------------------------------
 
@@ -296,7 +300,7 @@ class GAN(SamplesByRow, AdversarialModel):
         return standard_normal(self.latent_dim)
 
     def call(self, z: tf.Tensor, condition: Any = None, training: bool = False) -> tf.Tensor:
-        """The examples of latent vectors, `[B, *event_shape]`; outside training by the averaged generator.
+        """The examples of latent vectors, `[B, *event_shape]`; outside training from the averaged generator.
 
         Args:
             z: latent vectors `[B, latent_dim]`.
@@ -327,22 +331,22 @@ class GAN(SamplesByRow, AdversarialModel):
         """New examples, `[num_samples, *event_shape]`.
 
         Args:
-            num_samples: how many.
+            num_samples: number of samples to draw.
             condition: one for all or one per sample.
             seed: integer or two integers; None draws anew at every call.
-            use_ema: whether the averaged generator draws, if the model has one; else the one in training.
+            use_ema: whether to use the averaged generator, if the model has one, or the one in training.
             batch_size: samples in one pass, which bounds the memory; None takes the model's own number.
         """
         return self._sample(num_samples, condition, seed, batch_size, use_ema=use_ema)
 
-    def _sample_rows(self, seeds: tf.Tensor, condition: Any = None, use_ema: bool = True) -> tf.Tensor:
+    def _sample_rows(self, seeds: tf.Tensor, condition: Any = None, **options: Any) -> tf.Tensor:
         z = sample_rows(self.prior(), 1, seeds)[:, 0]
-        return self._generate(z, condition, use_ema=use_ema)
+        return self._generate(z, condition, **options)
 
     def features(self, x: Any, condition: Any = None, *, batch_size: int | None = None) -> tf.Tensor:
-        """The discriminator's last features, `[B, F]`: what its logit is linear in.
+        """The discriminator's last features, `[B, F]`, of which its logit is a linear function.
 
-        They are the output of the layer named "features", or else what goes into the last layer.
+        They are the output of the layer named "features", or else the input of the last layer.
 
         Args:
             x: data `[B, *event_shape]`.
@@ -350,7 +354,7 @@ class GAN(SamplesByRow, AdversarialModel):
             batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
 
         Raises:
-            TypeError: for a discriminator that is no functional or sequential network.
+            TypeError: for a discriminator that is not a functional or sequential network.
 
         Reference: Unsupervised Representation Learning with Deep Convolutional Generative Adversarial
         Networks, Radford, Metz and Chintala, 2016 (features for classification).

@@ -1,13 +1,13 @@
-r"""The vector-quantised variational autoencoder: codes that are numbers of vectors in a codebook.
+r"""The vector-quantised variational autoencoder: its latent codes are entries of a learned codebook.
 
 $$ L = -\log p(x \mid e_{k(z)}) + \beta \, \lVert z - sg(e_{k(z)}) \rVert^2, \quad z = f(x) $$
 
 Each vector $z$ that the encoder gives is replaced by the nearest code. The gradient of the reconstruction
-passes from the code to $z$ as it is ("straight through"), the second term keeps $z$ near its code, and the
-codebook follows by moving averages.
+passes unchanged from the code to $z$ ("straight through"), the second term keeps $z$ near its code, and the
+codebook follows the vectors by moving averages, once a training step.
 
 References: Neural Discrete Representation Learning, van den Oord, Vinyals and Kavukcuoglu, 2017; Jukebox: A
-Generative Model for Music, Dhariwal et al., 2020 (codes without use start anew).
+Generative Model for Music, Dhariwal et al., 2020 (revival of unused codes).
 """
 
 from __future__ import annotations
@@ -34,30 +34,30 @@ __all__ = ["VQVAE"]
 
 @register
 class VQVAE(EncoderDecoder):
-    r"""An autoencoder whose code is an array of whole numbers 0..num_codes-1.
+    r"""An autoencoder whose latent code is an array of integers 0..num_codes-1.
 
-    Images get convolutions that halve the sides twice, so that 28x28 pixels become 7x7 codes; vectors get
-    dense networks and `num_latents` codes. A prior over the codes, which drawing new examples needs, is not
-    part of it.
+    The default networks of images are convolutions that halve the sides twice, so that 28x28 pixels become
+    7x7 codes; those of vectors are dense, with `num_latents` codes. New examples cannot be drawn: that needs
+    a prior over the codes, which is another model.
 
     Args:
         event_shape: shape of one example.
         num_codes: size K of the codebook.
         code_dim: width D of a code's vector.
-        num_latents: codes of one example, for vectors without an `encoder`.
+        num_latents: number of codes of one example, for the default networks of vectors.
         encoder: network from `x` (`[x, condition]`) to vectors `[..., D]`, such as `[h, w, D]`.
         decoder: network from those (`[z, condition]`) to the raw parameters of the likelihood.
         likelihood: as in `VAE`.
         commitment: weight $\beta$ of the second term, which is summed over an example's codes, as the
             log-likelihood is over its dimensions. The paper takes the mean over codes instead: for an example
             of n codes its weight $\beta$ is $\beta / n$ here.
-        ema_decay, revival_threshold: of the codebook, see `layers.VectorQuantizer`.
+        ema_decay, revival_threshold: how the codebook moves, see `layers.VectorQuantizer`.
         num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`.
 
     Logs: `loss`, `reconstruction` (nats per example), `commitment` (the squared distance, summed over the
-    codes of an example), `perplexity` (how many codes are used, see `metrics.CodeUsage`).
+    codes of an example), `perplexity` (the effective number of codes in use, see `metrics.CodeUsage`).
 
-    Cost: one pass through encoder and decoder, and K D for each code.
+    Cost: one pass through encoder and decoder, and K D for each code of an example.
 
     Example:
         >>> import numpy as np
@@ -117,7 +117,7 @@ class VQVAE(EncoderDecoder):
         return default_decoder(input_shape, params_shape, **options)
 
     def _expected_code(self, encoder: keras.layers.Layer) -> tuple[tuple[int, ...], str]:
-        """As many vectors as the encoder gives, each of `code_dim`."""
+        """The shape of the vectors that the encoder gives, each of width `code_dim`."""
         inputs = self._inputs_of("encoder", encoder, self.event_shape)
         shape = tuple(encoder(inputs if len(inputs) > 1 else inputs[0]).shape[1:])
         leading = shape[:-1] if len(shape) > 1 else (self.num_latents,)
@@ -136,7 +136,7 @@ class VQVAE(EncoderDecoder):
     # ---- codes ----------------------------------------------------------------------------------
 
     def codebook(self) -> tf.Tensor:
-        """The vectors of the codes, `[num_codes, code_dim]`."""
+        """The codes, `[num_codes, code_dim]`."""
         return self._quantizer.codebook()
 
     def _vectors(self, x: tf.Tensor, condition: Any, training: bool) -> tf.Tensor:
@@ -151,7 +151,7 @@ class VQVAE(EncoderDecoder):
         """The distribution p(x|z) of codes.
 
         Args:
-            z: codes, whole numbers `[B, *latent_shape]`.
+            z: codes, integers `[B, *latent_shape]`.
             condition: one for all or one per row.
             training: whether layers act as in training.
         """
