@@ -165,12 +165,10 @@ class Feeding:
         batches = None
         if isinstance(data, tf.data.Dataset):
             batches = data
-            trains = check == self._check_arrays
-            row_shape = self.event_shape if trains else self.input_space().shape
-            _refuse_single_examples(data, row_shape)
+            space = self.event_space() if check == self._check_arrays else self.input_space()
+            _refuse_single_examples(data, space.shape)
             first = _checked_first(next(iter(data.take(1)), None), check)
-            accepted = self.value_range() if trains else self.input_space().accepted
-            data = checked_dataset(data, first, accepted, self._condition_spec, table)
+            data = checked_dataset(data, first, space, self._condition_spec, table)
         elif isinstance(data, keras.utils.PyDataset):
             batches = map(data.__getitem__, range(data.num_batches or 1))
             _checked_first(data[0] if data.num_batches != 0 else None, check)
