@@ -147,7 +147,7 @@ class EncoderDecoder(GenerativeModel):
         return self._map_rows("encode", self._code, x, condition, batch_size=batch_size)
 
     def decode(self, z: Any, condition: Any = None, *, batch_size: int | None = None) -> tf.Tensor:
-        """The mean of p(x|z), `[B, *event_shape]`.
+        """Decodes latent vectors: the mean of p(x|z), `[B, *event_shape]`.
 
         Args:
             z: latent vectors `[B, latent_dim]`.
@@ -198,7 +198,7 @@ class EncoderDecoder(GenerativeModel):
         return Space("z", (self.latent_dim,), self.real_dtype)
 
     def check_data(self, x: Any, condition: Any = None) -> None:
-        """As in `GenerativeModel`; warns once where grey values meet a Bernoulli likelihood."""
+        """Refuses data as `GenerativeModel` does; warns once of data that does not suit the likelihood."""
         if condition is not None and not self._condition_spec:
             if tuple(np.shape(condition)[1:]) == self.event_shape:
                 raise ValueError(

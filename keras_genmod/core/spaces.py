@@ -88,8 +88,8 @@ class Space:
         """Refuses what is not an array or tensor of this space.
 
         Args:
-            value: `[B, *shape]` (`shape` without a batch), finite and within the range. A symbolic tensor,
-                which has no values yet, is checked for its shape alone.
+            value: `[B, *shape]` (`shape` without a batch), finite and within the range. Its own dtype may be
+                another one. A symbolic tensor, which has no values yet, is checked for its shape alone.
 
         Raises:
             TypeError: for what is no array or holds no numbers.
@@ -102,8 +102,13 @@ class Space:
                 f"`{self.name}` must have shape {self.shape}, without a batch; received {describe(value)}. "
                 "Give one for the whole request."
             )
-        if not tf.is_tensor(value) or hasattr(value, "numpy"):
-            self.accepted.check(self.name, np.asarray(value))
+        if tf.is_tensor(value) and not hasattr(value, "numpy"):
+            return
+        value = np.asarray(value)
+        self.accepted.check(self.name, value)
+        if self.dtype.is_floating and value.dtype.itemsize > self.dtype.size:
+            # Larger values would become infinite.
+            ValueRange(float(self.dtype.min), float(self.dtype.max)).check(self.name, value)
 
     def spec(self) -> tf.TensorSpec:
         """The entry of a signature, `[None, *shape]` under the space's name."""

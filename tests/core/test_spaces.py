@@ -95,6 +95,8 @@ def test_inputs_of_one_request_differ():
         ("time", np.array([0.0, 0.5]), r"integers in \[0, 999\]; received fractions"),
         ("grey levels as bytes", np.full((1, 50), 256), r"integers in \[0, 255\]; received values from 256"),
         ("flags", np.full((1, 50), 2), r"integers in \[0, 1\]; received values from 2"),
+        ("any reals", np.full((1, 2, 3), 1e39), r"values in \[-3.40282e\+38, 3.40282e\+38\]; .* from 1e\+39"),
+        ("half precision", np.full((1, 3), 70000), r"values in \[0, 0.1\]"),
         ("one number", np.array([1, 2]), r"`num_samples` must have shape \(\), without a batch; .*\(2,\)"),
         ("one number", 10, r"integers in \[1, 9\]; received values from 10"),
         ("one seed", np.zeros((3, 2), int), r"must have shape \(2,\), without a batch; .*\(3, 2\)"),
@@ -114,6 +116,8 @@ def test_what_is_no_array_of_numbers_is_refused():
 
 def test_what_lies_inside_is_accepted_whatever_its_dtype():
     SPACES["time"].check(np.array([0.0, 999.0]))
+    SPACES["any reals"].check(np.full((1, 2, 3), 3e38))
+    SPACES["float64"].check(np.full((1, 3), 1e300))
     SPACES["grey levels as reals"].check(np.full((1, 50), 255, np.uint8))
     SPACES["flags"].check(np.ones((1, 50), bool))
     SPACES["flags"].check(tf.ones((1, 50)))
