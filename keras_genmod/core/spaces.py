@@ -21,8 +21,12 @@ EXAMPLE_ROWS = 3
 # Where a space has no end, its example values stay so close to its start, or to 0.
 _REAL_REACH, _INTEGER_REACH = 1.0, 100
 
-# Every integer up to here is a NumPy int64.
+# NumPy draws integers between these.
 _INT64 = np.iinfo(np.int64)
+
+# Rows that are all alike are drawn anew so often. In a space of two values all draws are alike with a
+# probability of at most 2^-100.
+_EXAMPLE_DRAWS = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,15 +135,15 @@ class Space:
         Returns:
             `[num_rows, *shape]`, or `shape` without a batch.
         """
-        low, high = self._example_bounds()
-        # Of its own name, so that two inputs of one request differ.
+        # Seeded by its name, so that two inputs of one request differ.
         generator = np.random.default_rng(zlib.crc32(self.name.encode()))
         shape = (num_rows, *self.shape) if self.batched else self.shape
-        while True:
+        values = self._drawn(generator, shape)
+        for _ in range(_EXAMPLE_DRAWS):
+            if not self.batched or num_rows < 2 or np.any(values != values[:1]):
+                break
             values = self._drawn(generator, shape)
-            alike = self.batched and num_rows > 1 and np.all(values == values[:1])
-            if not alike or low == high:
-                return values
+        return values
 
     def _drawn(self, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         """Example values, uniform between their ends."""

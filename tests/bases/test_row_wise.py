@@ -157,3 +157,18 @@ def test_the_space_of_data_follows_the_value_range():
     with pytest.raises(ValueError, match=r"values in \[3, 4\]"):
         model.encode(x + 1)
     model.event_space().check(model.event_space().example())
+
+
+def test_a_network_of_several_inputs_gets_the_condition_last():
+    """Once per row, as one-hot vectors where it declares them."""
+    x, t, c = keras.Input((2,)), keras.Input((1,)), keras.Input((3,))
+    network = keras.Model([x, t, c], keras.layers.Concatenate()([x, t, c]))
+    rows, times = np.float32([[1, 2], [3, 4]]), np.float32([[5], [6]])
+    conditional = TwoDomains(num_classes=3, seed=0)
+    given = conditional._with_condition(network, [tf.constant(rows), tf.constant(times)], [2, 0])
+    np.testing.assert_array_equal(network(given), [[1, 2, 5, 0, 0, 1], [3, 4, 6, 1, 0, 0]])
+    given = conditional._with_condition(network, [tf.constant(rows), tf.constant(times)], 1)
+    np.testing.assert_array_equal(network(given), [[1, 2, 5, 0, 1, 0], [3, 4, 6, 0, 1, 0]])
+    unconditional = TwoDomains(seed=0)
+    assert len(unconditional._with_condition(network, [rows, times], None)) == 2
+    assert unconditional._with_condition(network, rows, None) is rows
