@@ -52,7 +52,7 @@ class Endpoint:
             request that an export records.
 
     Raises:
-        ValueError: An argument is not as described.
+        ValueError: An argument is not as described, or a value of `example` does not lie in its space.
 
     Example:
         >>> double = Endpoint(lambda x: {"y": 2.0 * x}, [Space("x", (3,))])
@@ -91,6 +91,8 @@ class Endpoint:
             )
         for space in self.inputs:
             self._check_input(space)
+            if space.name in self.example:
+                space.check(np.asarray(self.example[space.name]))
 
     def _check_input(self, space: Space) -> None:
         if not is_name(space.name):
@@ -134,7 +136,8 @@ class Endpoint:
             num_rows: number of rows of inputs that have a batch.
         """
         examples = {space.name: space.example(num_rows) for space in self.inputs}
-        return {name: np.asarray(self.example.get(name, value)) for name, value in examples.items()}
+        specs = {spec.name: spec for spec in self.specs}
+        return fit_request("The example request", specs, {**examples, **self.example})
 
 
 def is_name(name: object) -> bool:

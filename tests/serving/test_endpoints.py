@@ -41,6 +41,7 @@ def test_specs_are_ordered_and_named_after_the_arguments():
         ({"inputs": [X, Space("seed", (2,), tf.int64)]}, "must be int32 .*int64"),
         ({"inputs": [X, Space("seed", (), tf.int32)]}, r"of shape \[None, 2\]"),
         ({"inputs": [X], "example": {"z": 1}}, r"of the inputs \['x'\]; received \['z'\] too"),
+        ({"inputs": [X], "example": {"x": [1.0, 2.0]}}, r"`x` must have shape \[batch, 3\]; received \(2,\)"),
     ],
 )
 def test_what_cannot_be_served_is_refused(arguments, message):
@@ -74,7 +75,7 @@ def test_the_example_request_lies_in_the_spaces():
 def test_an_endpoint_may_replace_a_part_of_its_example():
     endpoint = Endpoint(identity, [ONE, X], batched=False, example={"n": 4})
     request = endpoint.request(4)
-    assert request["n"] == 4
+    np.testing.assert_array_equal(request["n"], np.int32(4), strict=True)
     np.testing.assert_array_equal(request["x"], X.example(4), strict=True)
 
 
