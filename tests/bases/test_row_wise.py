@@ -172,3 +172,16 @@ def test_a_network_of_several_inputs_gets_the_condition_last():
     unconditional = TwoDomains(seed=0)
     assert len(unconditional._with_condition(network, [rows, times], None)) == 2
     assert unconditional._with_condition(network, rows, None) is rows
+
+
+@pytest.mark.parametrize("most", [1, 2, 1024])
+def test_the_example_of_sample_asks_for_as_many_as_it_may_and_has_conditions_for(most):
+    model = kg.VAE((6,), latent_dim=2, num_classes=3, seed=0)
+    endpoint = model.endpoints(max_samples=most)["sample"]
+    request = endpoint.request()
+    rows = min(most, 3)
+    assert request["num_samples"] == len(request["condition"]) == rows
+    given = [tf.constant(request[name]) for name in endpoint.names]
+    # The model's own draws from that seed under these conditions.
+    expected = model.sample(rows, condition=request["condition"], seed=tuple(map(int, request["seed"])))
+    np.testing.assert_allclose(endpoint.function(*given)["x"], expected, rtol=1e-5, atol=1e-6)

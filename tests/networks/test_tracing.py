@@ -140,3 +140,10 @@ def test_a_model_warns_of_a_decoder_without_the_condition():
         kg.GAN((8, 8, 1), latent_dim=2, num_classes=3, discriminator_conditioning="projection")
         kg.VQVAE((6,), num_codes=4, code_dim=2, num_latents=2, condition_shape=(2,))
         kg.RealNVP((6,), condition_shape=(2,))
+
+
+def test_a_network_of_replicas_is_traced_too(strategy):
+    with strategy.scope():
+        network = Subclassed(("x", "t"))
+        with pytest.warns(UserWarning, match="`denoiser` ignores its input `condition`"):
+            check_network("denoiser", network, [X, T, C], (2,), "the noise")
