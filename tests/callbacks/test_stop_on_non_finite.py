@@ -96,7 +96,7 @@ def test_terms_that_go_bad_together_are_all_named():
 def test_a_weighted_sum_that_overflows_alone_is_said_to():
     model = make_model(VAE, beta=3e38)
     model.encoder.set_weights([np.zeros((3, 4)), np.array([3.0, 3.0, 0.0, 0.0])])
-    with pytest.warns(RuntimeWarning, match="their weighted sum was first not in training step 0"):
+    with pytest.warns(RuntimeWarning, match="their weighted sum was first not finite in training step 0"):
         assert fit(model, make_data()).first_bad_terms == {"loss": 0}
 
 
@@ -132,7 +132,7 @@ def test_the_last_good_state_comes_back(every_n_steps, steps_kept, tmp_path):
     model.compile("adam")
     options = {"restore": True, "every_n_steps": every_n_steps, "epochs": 3}
     checkpoint = keras.callbacks.ModelCheckpoint(path, save_weights_only=True)
-    with pytest.warns(RuntimeWarning, match=f"state after {steps_kept} training steps.*was put back"):
+    with pytest.warns(RuntimeWarning, match=f"state after {steps_kept} training steps.*was restored"):
         callback = fit(model, make_data(), [Poison(26), checkpoint], **options)
     assert callback.restored_steps == steps_kept == int(model.training_steps)
     stopped = make_model(seed=0)
@@ -140,7 +140,7 @@ def test_the_last_good_state_comes_back(every_n_steps, steps_kept, tmp_path):
     fit(stopped, make_data(), [StopAt(steps_kept)], epochs=3)
     for received, wanted in zip(state(model), state(stopped), strict=True):
         np.testing.assert_allclose(received, wanted, rtol=1e-5, atol=1e-7)
-    # A checkpoint at the end of the epoch that was stopped holds the state that was put back.
+    # A checkpoint at the end of the epoch that was stopped contains the restored state.
     loaded = make_model()
     loaded.compile("adam")
     loaded.load_weights(path)

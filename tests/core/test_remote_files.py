@@ -6,7 +6,7 @@ import re
 import pytest
 import tensorflow as tf
 
-from keras_genmod.core import files, remote_files
+from keras_genmod.core import hidden_names, remote_files
 from keras_genmod.core.files import (
     UnwritablePathError,
     check_path,
@@ -57,8 +57,8 @@ def test_a_failed_file_leaves_the_old_one(bucket):
 
 def test_what_dead_writers_left_is_cleared(bucket):
     """A number of a process that cannot be stands for one that has ended."""
-    dead = f".tmp-{files.this_machine()}-{2**31 - 1}-0.gan.keras"
-    living = f".tmp-{files.this_machine()}-{os.getppid()}-0.gan.keras"
+    dead = f".tmp-{hidden_names.this_machine()}-{2**31 - 1}-0.gan.keras"
+    living = f".tmp-{hidden_names.this_machine()}-{os.getppid()}-0.gan.keras"
     for name in (dead, living):
         write(f"{bucket}/{name}", b"half")
     with replacing_file(f"{bucket}/vae.keras") as temporary:
