@@ -27,13 +27,13 @@ class EncoderDecoder(GenerativeModel):
     """A model with an encoder x -> z and a decoder z -> parameters of a likelihood p(x|z).
 
     Args:
-        event_shape: shape of one example.
-        encoder: network from `x` (`[x, condition]`) to the raw parameters of the code; None takes the
+        event_shape: Shape of one example.
+        encoder: Network from `x` (`[x, condition]`) to the raw parameters of the code; None takes the
             default one. Discrete data is scaled to [-1, 1] before it enters the encoder.
-        decoder: network from `z` (`[z, condition]`) to the raw parameters of the likelihood; None takes the
+        decoder: Network from `z` (`[z, condition]`) to the raw parameters of the likelihood; None takes the
             default one.
-        likelihood: a name that `distributions.get_head` knows, or a head.
-        num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`.
+        likelihood: A name that `distributions.get_head` knows, or a head.
+        num_classes, condition_shape, seed, name, dtype: As in `GenerativeModel`.
     """
 
     latent_dim: int
@@ -117,9 +117,9 @@ class EncoderDecoder(GenerativeModel):
         """The distribution p(x|z).
 
         Args:
-            z: latent vectors `[B, latent_dim]`.
-            condition: one for all or one per row.
-            training: whether layers act as in training.
+            z: Latent vectors `[B, latent_dim]`.
+            condition: One for all or one per row.
+            training: Whether layers act as in training.
 
         Returns:
             A `tfd.Distribution` of batch shape `[B]` over `event_shape`.
@@ -140,9 +140,9 @@ class EncoderDecoder(GenerativeModel):
         """The codes of examples (for a VAE the posterior means), `[B, latent_dim]`.
 
         Args:
-            x: data `[B, *event_shape]`.
-            condition: one for all or one per row.
-            batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
+            x: Data `[B, *event_shape]`.
+            condition: One for all or one per row.
+            batch_size: Rows in one pass, which bounds the memory; None takes the model's own number.
         """
         return self._map_rows("encode", self._code, x, condition, batch_size=batch_size)
 
@@ -150,9 +150,9 @@ class EncoderDecoder(GenerativeModel):
         """Decodes latent vectors: the mean of p(x|z), `[B, *event_shape]`.
 
         Args:
-            z: latent vectors `[B, latent_dim]`.
-            condition: one for all or one per row.
-            batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
+            z: Latent vectors `[B, latent_dim]`.
+            condition: One for all or one per row.
+            batch_size: Rows in one pass, which bounds the memory; None takes the model's own number.
         """
         return self._map_rows(
             "decode", self._mean, z, condition, space=self.latent_space(), batch_size=batch_size
@@ -162,9 +162,9 @@ class EncoderDecoder(GenerativeModel):
         """The mean of p(x|z) at the code of `x`, `[B, *event_shape]`.
 
         Args:
-            x: data `[B, *event_shape]`.
-            condition: one for all or one per row.
-            batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
+            x: Data `[B, *event_shape]`.
+            condition: One for all or one per row.
+            batch_size: Rows in one pass, which bounds the memory; None takes the model's own number.
         """
         return self._map_rows("reconstruct", self.call, x, condition, batch_size=batch_size)
 
@@ -172,9 +172,9 @@ class EncoderDecoder(GenerativeModel):
         """The reconstruction error of each example, `[B]` nats; larger is stranger.
 
         Args:
-            x: data `[B, *event_shape]`.
-            condition: one for all or one per row.
-            batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
+            x: Data `[B, *event_shape]`.
+            condition: One for all or one per row.
+            batch_size: Rows in one pass, which bounds the memory; None takes the model's own number.
         """
         return self._map_rows(
             "anomaly_score", self._reconstruction_error, x, condition, batch_size=batch_size
@@ -236,7 +236,7 @@ class EncoderDecoder(GenerativeModel):
         """Name -> endpoint: `reconstruct`, `encode`, `decode`, `anomaly_score`.
 
         Args:
-            max_samples, num_samples: as in `GenerativeModel.endpoints`.
+            max_samples, num_samples: As in `GenerativeModel.endpoints`.
         """
         x = self._inputs(self.event_space())
 

@@ -63,9 +63,9 @@ class ExactDensity:
         """The exact log-density log p(x), `[B]` nats.
 
         Args:
-            x: data `[B, *event_shape]`.
-            condition: one for all or one per row.
-            batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
+            x: Data `[B, *event_shape]`.
+            condition: One for all or one per row.
+            batch_size: Rows in one pass, which bounds the memory; None takes the model's own number.
         """
         return self._map_rows("log_prob", self._log_prob, x, condition, batch_size=batch_size)
 
@@ -73,9 +73,9 @@ class ExactDensity:
         r"""Bits per dimension, $-\log_2 p(x) / D$, `[B]`.
 
         Args:
-            x: data `[B, *event_shape]`.
-            condition: one for all or one per row.
-            batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
+            x: Data `[B, *event_shape]`.
+            condition: One for all or one per row.
+            batch_size: Rows in one pass, which bounds the memory; None takes the model's own number.
         """
         return self._map_rows("bits_per_dim", self._bits_per_dim, x, condition, batch_size=batch_size)
 
@@ -86,9 +86,9 @@ class ExactDensity:
         """The negative log-density -log p(x), `[B]` nats; larger is stranger.
 
         Args:
-            x: data `[B, *event_shape]`.
-            condition: one for all or one per row.
-            batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
+            x: Data `[B, *event_shape]`.
+            condition: One for all or one per row.
+            batch_size: Rows in one pass, which bounds the memory; None takes the model's own number.
         """
         return self._map_rows("anomaly_score", self._score, x, condition, batch_size=batch_size)
 

@@ -57,8 +57,8 @@ class Exportable(_KerasExport):
         """The questions that a server can ask this model: name -> endpoint.
 
         Args:
-            max_samples: largest number of samples that one request of `sample` may ask for.
-            num_samples: number of importance samples of `log_prob`, where the density is a bound or an
+            max_samples: Largest number of samples that one request of `sample` may ask for.
+            num_samples: Number of importance samples of `log_prob`, where the density is a bound or an
                 estimate.
 
         Returns:
@@ -86,23 +86,23 @@ class Exportable(_KerasExport):
         appears whole or not at all. In a multi-worker run only the chief writes.
 
         Args:
-            filepath: the version folder, such as `"serving/vae/1"`: TensorFlow Serving looks for
+            filepath: The version folder, such as `"serving/vae/1"`: TensorFlow Serving looks for
                 integer names. With a scheme that TensorFlow knows, as in `"gs://bucket/vae/1"`, it must not
                 exist yet.
             format: "tf_saved_model". Other formats are written by `keras.Model.export` with `**kwargs`, and
                 hold what `call` computes. "onnx" needs tf2onnx; a model with operations that ONNX lacks is
                 refused.
-            verbose: whether to list the signatures.
-            overwrite: whether to replace an existing folder or file.
-            max_samples, num_samples: as in `endpoints`.
-            warmup: whether to write warm-up records for TensorFlow Serving too; needs
+            verbose: Whether to list the signatures.
+            overwrite: Whether to replace an existing folder or file.
+            max_samples, num_samples: As in `endpoints`.
+            warmup: Whether to write warm-up records for TensorFlow Serving too; needs
                 `keras_genmod[serving]`.
-            **kwargs: arguments of `keras.Model.export` for other formats.
+            **kwargs: Arguments of `keras.Model.export` for other formats.
 
         Raises:
-            ValueError: for an existing folder without `overwrite`, a path that cannot be written, a `call`
+            ValueError: For an existing folder without `overwrite`, a path that cannot be written, a `call`
                 that the format cannot hold, or parts that were quantised without the model.
-            ImportError: without the package that a format needs.
+            ImportError: Without the package that a format needs.
         """
         if format != "tf_saved_model" and is_remote(check_path(filepath)):
             raise ValueError(

@@ -21,14 +21,14 @@ def export_onnx(
     """Writes an ONNX file, whole or not at all, and checks that all of its operations are ONNX operations.
 
     Args:
-        filepath: the file.
-        write: writes the file under a temporary path.
-        name: what is exported, for the error.
-        advice: what to export instead if ONNX lacks an operation, for the error.
+        filepath: The file.
+        write: Writes the file under a temporary path.
+        name: What is exported, for the error.
+        advice: What to export instead if ONNX lacks an operation, for the error.
 
     Raises:
-        ImportError: without tf2onnx and onnx, with the command that installs them.
-        ValueError: for a model whose `call` has operations that ONNX lacks.
+        ImportError: Without tf2onnx and onnx, with the command that installs them.
+        ValueError: For a model whose `call` has operations that ONNX lacks.
     """
     for module in ("tf2onnx", "onnx"):
         optional_module(module, what="`export(format='onnx')`")

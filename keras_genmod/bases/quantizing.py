@@ -54,11 +54,11 @@ class Quantizable(_KerasQuantizing):
 
         Args:
             mode: "int8", "int4" or "float8".
-            config: instead of `mode`, a `keras.quantizers.QuantizationConfig`.
-            filters, **kwargs: as in `keras.Model.quantize`.
+            config: Instead of `mode`, a `keras.quantizers.QuantizationConfig`.
+            filters, **kwargs: As in `keras.Model.quantize`.
 
         Raises:
-            ValueError: for another mode, for a model in which nothing can be quantised, and for one that
+            ValueError: For another mode, for a model in which nothing can be quantised, and for one that
                 builds these layers itself, so that files of it could not be loaded. Nothing is changed.
 
         Cost: the memory of a second model, which is quantised first as a trial.
@@ -98,7 +98,7 @@ def check_quantization(model: keras.Model) -> None:
     """Refuses a model whose quantised weights could not be loaded, since its configuration lacks them.
 
     Raises:
-        ValueError: naming the layers.
+        ValueError: Naming the layers.
 
     Cost: if the model has quantised layers, the memory of a second one.
     """
@@ -122,7 +122,7 @@ def check_slots(model: keras.Model) -> None:
     Their slots belong to weights that are gone. Keras would leave them out of a file without a word.
 
     Raises:
-        ValueError: for such an optimizer.
+        ValueError: For such an optimizer.
     """
     if not model.compiled or not quantized_layers(model):
         return

@@ -87,7 +87,7 @@ class RowWise(_Callable):
 
         Args:
             inputs: `[x, condition]`, or the numbers of one array.
-            has_condition: whether the call was given a condition beside the list.
+            has_condition: Whether the call was given a condition beside the list.
         """
         if not any(hasattr(part, "shape") for part in inputs):
             return [np.asarray(inputs)]
@@ -110,9 +110,9 @@ class RowWise(_Callable):
         """The argument that a network is called on, with one condition a row in the form that it takes.
 
         Args:
-            network: the network.
-            x: its input, or a list of all its inputs but the condition.
-            condition: one for all or one per row.
+            network: The network.
+            x: Its input, or a list of all its inputs but the condition.
+            condition: One for all or one per row.
 
         Returns:
             `x`, `[x, condition]` or `[*x, condition]`.
@@ -142,12 +142,12 @@ class RowWise(_Callable):
         """Applies a row-wise function to many rows in bounded memory.
 
         Args:
-            key: under which the function's graph is kept.
-            function: of `x` and the condition, one row each.
-            x: rows of the space.
-            condition: one for all or one per row.
-            space: the space of `x`; None takes the event space.
-            batch_size: rows in one pass; None takes the model's own number.
+            key: Under which the function's graph is kept.
+            function: Of `x` and the condition, one row each.
+            x: Rows of the space.
+            condition: One for all or one per row.
+            space: The space of `x`; None takes the event space.
+            batch_size: Rows in one pass; None takes the model's own number.
         """
         rows_per_pass = self._batch_size(batch_size)
         x = self._as_rows(x, space)

@@ -50,11 +50,11 @@ def write_folder(path: str, write: Callable[[Path], None]) -> None:
     """Writes a model as a folder, whole or not at all, with a checksum of its weights.
 
     Args:
-        path: the folder; an existing one is replaced if it is empty or holds a saved model.
-        write: writes the files of a folder.
+        path: The folder; an existing one is replaced if it is empty or holds a saved model.
+        write: Writes the files of a folder.
 
     Raises:
-        OSError: for a remote path, or a folder that holds other files.
+        OSError: For a remote path, or a folder that holds other files.
     """
     if is_remote(path):
         raise UnwritablePathError(
@@ -85,8 +85,8 @@ def write_parts(path: str, write: Callable[[Path], None]) -> None:
     and the new index follows them.
 
     Args:
-        path: of the index, ending in `.weights.json`, or the same with the ending `.weights.h5`.
-        write: writes the index under a path, and the parts beside it.
+        path: Of the index, ending in `.weights.json`, or the same with the ending `.weights.h5`.
+        write: Writes the index under a path, and the parts beside it.
     """
     folder, name = os.path.split(path)
     name = name.removesuffix(".h5").removesuffix(".json") + ".json"
@@ -122,7 +122,7 @@ def check_weights(path: Path) -> None:
     """Compares the local files of saved weights with their checksums.
 
     Raises:
-        DamagedFileError: for a file that has changed.
+        DamagedFileError: For a file that has changed.
     """
     if path.suffix == ".keras":
         with zipfile.ZipFile(path) as archive:

@@ -82,17 +82,17 @@ class Saveable(Quantizable, _KerasSaving):
         writes.
 
         Args:
-            filepath: ends in `.keras`; local, or with a scheme that TensorFlow knows, such as
+            filepath: Ends in `.keras`; local, or with a scheme that TensorFlow knows, such as
                 "gs://bucket/vae.keras".
-            overwrite: whether an existing file is replaced.
+            overwrite: Whether an existing file is replaced.
             zipped: False writes a local folder instead, whose name has another ending; see
                 `keras.Model.save`.
-            **kwargs: as in `keras.Model.save`.
+            **kwargs: As in `keras.Model.save`.
 
         Raises:
-            ValueError: for another ending, an existing file without `overwrite`, or quantised parts that
+            ValueError: For another ending, an existing file without `overwrite`, or quantised parts that
                 could not be loaded from the file.
-            OSError: for a place that cannot be written to.
+            OSError: For a place that cannot be written to.
         """
         if not is_chief(self.distribute_strategy):
             return
@@ -127,15 +127,15 @@ class Saveable(Quantizable, _KerasSaving):
         HDF5 files get a checksum, which `load_weights` compares.
 
         Args:
-            filepath: ends in `.weights.h5` (or `.weights.json` with `max_shard_size`); local, or with a
+            filepath: Ends in `.weights.h5` (or `.weights.json` with `max_shard_size`); local, or with a
                 scheme that TensorFlow knows.
-            overwrite: whether an existing file is replaced.
-            max_shard_size: as in `keras.Model.save_weights`.
+            overwrite: Whether an existing file is replaced.
+            max_shard_size: As in `keras.Model.save_weights`.
 
         Raises:
-            ValueError: for another ending, an existing file without `overwrite`, or quantised parts that
+            ValueError: For another ending, an existing file without `overwrite`, or quantised parts that
                 could not be loaded from the file.
-            OSError: for a place that cannot be written to.
+            OSError: For a place that cannot be written to.
         """
         if not is_chief(self.distribute_strategy):
             return
@@ -159,15 +159,15 @@ class Saveable(Quantizable, _KerasSaving):
         """Reads weights. A file that does not fit this model changes nothing.
 
         Args:
-            filepath: a `.weights.h5` or `.keras` file of the same architecture, or the `.weights.json` of
+            filepath: A `.weights.h5` or `.keras` file of the same architecture, or the `.weights.json` of
                 weights in parts; local, or with a scheme that TensorFlow knows.
-            skip_mismatch, **kwargs: as in `keras.Model.load_weights`.
+            skip_mismatch, **kwargs: As in `keras.Model.load_weights`.
 
         Raises:
-            ValueError: if the file does not fit.
-            DamagedFileError: if the file is damaged or cannot be read; it is a `ValueError` and an `OSError`.
+            ValueError: If the file does not fit.
+            DamagedFileError: If the file is damaged or cannot be read; it is a `ValueError` and an `OSError`.
                 Files that Keras alone has written have no checksum to compare.
-            FileNotFoundError: if there is no such file.
+            FileNotFoundError: If there is no such file.
         """
         path = check_path(filepath)
         if not exists(path):
@@ -200,7 +200,7 @@ class Saveable(Quantizable, _KerasSaving):
         """Writes the weights that belong to no layer, and the noise of Keras' layers; Keras calls it.
 
         Args:
-            store: a mapping. The weights are written under their numbers, and besides the states of all
+            store: A mapping. The weights are written under their numbers, and besides the states of all
                 `keras.random.SeedGenerator`s below the model, which Keras does not save.
         """
         super().save_own_variables(store)
@@ -214,7 +214,7 @@ class Saveable(Quantizable, _KerasSaving):
         """Reads the weights that belong to no layer, and the noise of Keras' layers; Keras calls it.
 
         Args:
-            store: what `save_own_variables` wrote.
+            store: What `save_own_variables` wrote.
         """
         # Keras sets one of these while it reads a `.keras` file or a folder.
         if getattr(store, "archive", None) is not None:
@@ -248,11 +248,11 @@ class Saveable(Quantizable, _KerasSaving):
         """The model of a configuration.
 
         Args:
-            config: what `get_config` gave.
-            custom_objects: classes by name that Keras does not know, as in `keras.saving`.
+            config: What `get_config` gave.
+            custom_objects: Classes by name that Keras does not know, as in `keras.saving`.
 
         Raises:
-            ValueError: for a configuration of another class or of a newer format.
+            ValueError: For a configuration of another class or of a newer format.
         """
         config = dict(config)
         written = config.pop("format", None)

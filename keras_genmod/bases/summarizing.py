@@ -33,7 +33,7 @@ class Summarizable:
         and in every model the counts of its steps and of its position in the data.
 
         Args:
-            *args, **kwargs: as in `keras.Model.summary`.
+            *args, **kwargs: As in `keras.Model.summary`.
         """
         rows = [_row(layer) for layer in self.layers]
         rows += [_weight_row(one) for one in (*self._trainable_variables, *self._non_trainable_variables)]

@@ -197,9 +197,9 @@ class ValueRange:
     """The values that a model accepts, with the advice for data that lies outside.
 
     Args:
-        low, high: the ends of the closed interval of accepted values.
-        integer: whether only integers are accepted, of whatever dtype.
-        advice: what to do with other data.
+        low, high: The ends of the closed interval of accepted values.
+        integer: Whether only integers are accepted, of whatever dtype.
+        advice: What to do with other data.
     """
 
     low: float = -np.inf

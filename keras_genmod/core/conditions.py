@@ -30,9 +30,9 @@ class ConditionSpec:
     """The condition that a model takes: none, classes (int `[B]`) or arrays (float `[B, *shape]`).
 
     Args:
-        num_classes: number of classes; None where conditions are no classes.
-        shape: shape of one array; None where conditions are no arrays.
-        real_dtype: dtype of arrays.
+        num_classes: Number of classes; None where conditions are no classes.
+        shape: Shape of one array; None where conditions are no arrays.
+        real_dtype: Dtype of arrays.
     """
 
     num_classes: int | None = None
@@ -117,7 +117,7 @@ class ConditionSpec:
         """Conditions in the model's form: classes as int32 `[B]`, arrays in the real dtype.
 
         Args:
-            condition: an array or tensor with one condition a row; classes may be one-hot vectors.
+            condition: An array or tensor with one condition a row; classes may be one-hot vectors.
         """
         if not self or condition is None:
             return condition
@@ -139,8 +139,8 @@ class ConditionSpec:
         """The condition in the model's form, one row an example.
 
         Args:
-            condition: one a row, or a single one for all rows, which its rank tells; None without one.
-            num_rows: number of rows, an integer or a scalar tensor.
+            condition: One a row, or a single one for all rows, which its rank tells; None without one.
+            num_rows: Number of rows, an integer or a scalar tensor.
         """
         if isinstance(condition, keras.KerasTensor):
             raise TypeError(

@@ -19,9 +19,9 @@ def as_graph(function: Callable, *, jit_compile: bool | None = None, one_size: b
     It is traced again for tensors of other dtypes and ranks, but not for tensors of other sizes.
 
     Args:
-        function: takes tensors; AutoGraph does not rewrite it.
-        jit_compile: whether XLA compiles it.
-        one_size: whether it is traced again for other sizes too. XLA needs to know sizes.
+        function: Takes tensors; AutoGraph does not rewrite it.
+        jit_compile: Whether XLA compiles it.
+        one_size: Whether it is traced again for other sizes too. XLA needs to know sizes.
     """
     # TensorFlow counts how often the functions of one source line are traced, and warns of many. A program of
     # many models would get that warning. A partial has no source line, so each one is counted by itself.
@@ -47,9 +47,9 @@ class GraphCache:
         """The graph that is kept under a key; at the first use of the key that of `function`.
 
         Args:
-            key: says which function it is, with all that its graph depends on.
-            function: takes tensors.
-            jit_compile: whether XLA compiles the graph, once for each size.
+            key: Says which function it is, with all that its graph depends on.
+            function: Takes tensors.
+            jit_compile: Whether XLA compiles the graph, once for each size.
         """
         if key not in self._functions:
             graph = as_graph(function, jit_compile=jit_compile or None, one_size=jit_compile)
@@ -62,9 +62,9 @@ def map_rows(function: Callable, rows: Any, *, batch_size: int) -> Any:
     """Applies a row-wise function to all rows, `batch_size` of them at a time.
 
     Args:
-        function: takes a nest like `rows` with `b` rows, and returns a nest of tensors `[b, ...]`.
-        rows: nest of arrays or tensors `[N, ...]`. The function gets None entries as they are.
-        batch_size: number of rows in one call.
+        function: Takes a nest like `rows` with `b` rows, and returns a nest of tensors `[b, ...]`.
+        rows: Nest of arrays or tensors `[N, ...]`. The function gets None entries as they are.
+        batch_size: Number of rows in one call.
 
     Returns:
         The nest of results `[N, ...]`. In a graph where N is unknown they come from a single call.
@@ -92,10 +92,10 @@ def log_mean_exp(
     The terms are computed one after the other, so that they need no more memory than one term.
 
     Args:
-        function: f, from an int32 scalar i to `[num_rows]`. If n is 1 it is called with the integer 0.
-        count: n.
-        num_rows: number of rows of each term.
-        dtype: dtype of the terms.
+        function: The function f, from an int32 scalar i to `[num_rows]`. If n is 1 it is called with the integer 0.
+        count: The number n of terms.
+        num_rows: Number of rows of each term.
+        dtype: Dtype of the terms.
 
     Returns:
         `[num_rows]`.

@@ -34,16 +34,16 @@ class Space:
     """The values that a tensor may have.
 
     Args:
-        name: name of the tensor, an argument of the model and of its endpoints: "x", "z", "t", "seed".
-        shape: shape of one row, `()` for one number a row.
-        dtype: real, integer or boolean; a name or a `tf.DType`.
-        value_range: the values that are accepted. Those of integers and booleans lie in the dtype too.
-        batched: whether the batch axis stands in front, one row an example. False for what a request has
+        name: Name of the tensor, an argument of the model and of its endpoints: "x", "z", "t", "seed".
+        shape: Shape of one row, `()` for one number a row.
+        dtype: Real, integer or boolean; a name or a `tf.DType`.
+        value_range: The values that are accepted. Those of integers and booleans lie in the dtype too.
+        batched: Whether the batch axis stands in front, one row an example. False for what a request has
             only once, such as a number of samples.
 
     Raises:
-        ValueError: for a name that cannot name an argument, a bad shape, or a range without any value.
-        TypeError: for a dtype that is no number.
+        ValueError: For a name that cannot name an argument, a bad shape, or a range without any value.
+        TypeError: For a dtype that is no number.
 
     Example:
         >>> time = Space("t", (), "int32", ValueRange(0, 999, integer=True))
@@ -96,8 +96,8 @@ class Space:
                 another one. A symbolic tensor, which has no values yet, is checked for its shape alone.
 
         Raises:
-            TypeError: for what is no array or holds no numbers.
-            ValueError: for another shape, no rows, NaN, infinite or outlying values.
+            TypeError: For what is no array or holds no numbers.
+            ValueError: For another shape, no rows, NaN, infinite or outlying values.
         """
         if self.batched:
             check_rows(self.name, value, self.shape)
@@ -130,7 +130,7 @@ class Space:
         a single value.
 
         Args:
-            num_rows: number of rows, if the space has a batch.
+            num_rows: Number of rows, if the space has a batch.
 
         Returns:
             `[num_rows, *shape]`, or `shape` without a batch.

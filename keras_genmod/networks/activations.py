@@ -61,12 +61,12 @@ def check_reach(name: str, network: keras.layers.Layer, problem: Callable[[float
     """Refuses a network whose last activation cannot give values that the model needs.
 
     Args:
-        name: the argument's name.
-        network: the network.
-        problem: takes the lowest and the highest output, and returns what goes wrong, or "" if nothing does.
+        name: The argument's name.
+        network: The network.
+        problem: Takes the lowest and the highest output, and returns what goes wrong, or "" if nothing does.
 
     Raises:
-        ValueError: for such a network.
+        ValueError: For such a network.
     """
     bounds = output_bounds(network)
     if bounds is None:

@@ -80,11 +80,11 @@ def start(
     """The inputs of a network, and the tensor that its first layer takes.
 
     Args:
-        shape: shape of the first input.
-        condition: of the model; if there is one, it is the second input.
-        flatten: whether the first input is flattened.
-        name: name of the first input.
-        concatenate: whether the condition is appended to the first input.
+        shape: Shape of the first input.
+        condition: Of the model; if there is one, it is the second input.
+        flatten: Whether the first input is flattened.
+        name: Name of the first input.
+        concatenate: Whether the condition is appended to the first input.
     """
     x = keras.Input(shape, dtype=real_dtype().name, name=name)
     h = keras.layers.Flatten(name="flatten")(x) if flatten and len(shape) > 1 else x
@@ -111,14 +111,14 @@ def finish(
     """The network that ends in a dense layer of outputs of `output_shape`.
 
     Args:
-        inputs: the network's inputs.
-        h: input of the last layer, `[B, D]`.
-        output_shape: shape of one output.
-        seed: seeds the last layer's kernel, which starts Glorot uniform.
-        dtype: dtype policy of the last layer.
-        name: name of the network.
-        activation: of the last layer; None leaves it linear.
-        kernel_initializer: of the last layer, in place of Glorot's.
+        inputs: The network's inputs.
+        h: Input of the last layer, `[B, D]`.
+        output_shape: Shape of one output.
+        seed: Seeds the last layer's kernel, which starts Glorot uniform.
+        dtype: Dtype policy of the last layer.
+        name: Name of the network.
+        activation: Of the last layer; None leaves it linear.
+        kernel_initializer: Of the last layer, in place of Glorot's.
     """
     if kernel_initializer is None:
         kernel_initializer = next(initializers("glorot_uniform", seed))

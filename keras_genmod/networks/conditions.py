@@ -34,13 +34,13 @@ def network_inputs(
     A network of classes gets integers `[B]`, a column of numbers or one-hot vectors, as it declares them.
 
     Args:
-        name: the network's argument, for the error.
-        network: the network.
-        spaces: what it takes beside the condition, in the order of its inputs.
-        condition: the model's condition.
+        name: The network's argument, for the error.
+        network: The network.
+        spaces: What it takes beside the condition, in the order of its inputs.
+        condition: The model's condition.
 
     Raises:
-        ValueError: for a network whose input for the condition has another shape, or that computes with the
+        ValueError: For a network whose input for the condition has another shape, or that computes with the
             numbers of classes.
     """
     inputs = [space.keras_input() for space in spaces]
@@ -78,9 +78,9 @@ def network_condition(network: Any, condition: tf.Tensor, spec: ConditionSpec) -
     """The rows of a condition in the form that a network takes.
 
     Args:
-        network: a network that `network_inputs` has accepted.
-        condition: rows in the model's form, see `ConditionSpec.standardize`.
-        spec: the model's condition.
+        network: A network that `network_inputs` has accepted.
+        condition: Rows in the model's form, see `ConditionSpec.standardize`.
+        spec: The model's condition.
     """
     declared = _declared_condition(network)
     if spec.num_classes is None or declared is None:

@@ -80,17 +80,17 @@ def check_network(
     and the condition. It warns of an input that the output does not depend on.
 
     Args:
-        name: the argument's name.
-        network: the network.
-        inputs: what it will be called on, by their names: `x`, `[x, condition]`, `[x, t, condition]`.
-        output_shape: shape of one output that is needed.
-        why: what the numbers are for, such as "the means of 784 values".
-        raw: whether they must be raw, the last layer linear.
-        dtype: the real dtype of the model; warns of a network whose inputs would round it.
+        name: The argument's name.
+        network: The network.
+        inputs: What it will be called on, by their names: `x`, `[x, condition]`, `[x, t, condition]`.
+        output_shape: Shape of one output that is needed.
+        why: What the numbers are for, such as "the means of 784 values".
+        raw: Whether they must be raw, the last layer linear.
+        dtype: The real dtype of the model; warns of a network whose inputs would round it.
 
     Raises:
-        TypeError: for what is no Keras layer.
-        ValueError: for a network that takes other inputs or gives outputs of another shape.
+        TypeError: For what is no Keras layer.
+        ValueError: For a network that takes other inputs or gives outputs of another shape.
     """
     if not isinstance(network, keras.layers.Layer):
         raise TypeError(

@@ -73,8 +73,8 @@ def unused_inputs(network: Any, inputs: Sequence[keras.KerasTensor]) -> list[int
     network is traced once.
 
     Args:
-        network: a built network.
-        inputs: what it is called on.
+        network: A built network.
+        inputs: What it is called on.
     """
     if len(inputs) < 2:
         return []
