@@ -92,7 +92,8 @@ def log_mean_exp(
     The terms are computed one after the other, so that they need no more memory than one term.
 
     Args:
-        function: The function f, from an int32 scalar i to `[num_rows]`. If n is 1 it is called with the integer 0.
+        function: The function f, from an int32 scalar i to `[num_rows]`. If n is 1, it is called with the
+            integer 0.
         count: The number n of terms.
         num_rows: Number of rows of each term.
         dtype: Dtype of the terms.
