@@ -130,7 +130,9 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
 
     def _base_distribution(self) -> tfp.distributions.Distribution:
         """The distribution of the noise over `[latent_dim]`."""
-        return self.base.distribution(None)
+        # The constructor has refused bases that depend on a posterior.
+        no_posterior: Any = None
+        return self.base.distribution(no_posterior)
 
     def _bijector(self, condition: Any = None, training: bool = False) -> tfp.bijectors.Bijector:
         """The map from flat noise to data."""
