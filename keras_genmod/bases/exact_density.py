@@ -25,7 +25,7 @@ class ExactDensity:
     real_dtype: tf.DType
     _condition_spec: ConditionSpec
 
-    density = "exact"
+    density: str | None = "exact"
     _default_endpoint = "log_prob"
 
     if TYPE_CHECKING:

@@ -341,9 +341,9 @@ class GAN(SamplesByRow, AdversarialModel):
         """
         return self._sample(num_samples, condition, seed, batch_size, use_ema=use_ema)
 
-    def _sample_rows(self, seeds: tf.Tensor, condition: Any = None, **options: Any) -> tf.Tensor:
+    def _sample_rows(self, seeds: tf.Tensor, condition: Any = None, use_ema: bool = True) -> tf.Tensor:
         z = sample_rows(self.prior(), 1, seeds)[:, 0]
-        return self._generate(z, condition, **options)
+        return self._generate(z, condition, use_ema=use_ema)
 
     def features(self, x: Any, condition: Any = None, *, batch_size: int | None = None) -> tf.Tensor:
         """The discriminator's last features, `[B, F]`, of which its logit is a linear function.

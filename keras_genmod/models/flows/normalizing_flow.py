@@ -294,9 +294,7 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
             )
         return self._sample(num_samples, condition, seed, batch_size, temperature=temperature)
 
-    def _sample_rows(
-        self, seeds: tf.Tensor, condition: Any = None, *, temperature: float = 1.0, **options: Any
-    ) -> tf.Tensor:
+    def _sample_rows(self, seeds: tf.Tensor, condition: Any = None, temperature: float = 1.0) -> tf.Tensor:
         z = sample_rows(self._base_distribution(), 1, seeds)[:, 0]
         return self._decode(temperature * z, condition)
 
