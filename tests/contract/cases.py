@@ -592,6 +592,12 @@ def largest_difference(first, second) -> float:
     return max(float(np.max(np.abs(a[k].astype("float64") - b[k]), initial=0.0)) for k in a)
 
 
+def unlike(first, second) -> bool:
+    """Whether two models differ in trainable weights: the state of the noise holds the seed and the steps."""
+    pairs = zip(first.trainable_weights, second.trainable_weights, strict=True)
+    return max(float(np.max(np.abs(a.numpy() - b.numpy()))) for a, b in pairs) > 1e-4
+
+
 def check_export(path, model) -> None:
     """Compares what an export recorded of its endpoints with what a model's methods answer.
 
