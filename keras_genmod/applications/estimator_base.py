@@ -13,6 +13,7 @@ import numpy as np
 from keras_genmod.applications.latents import check_capability
 from keras_genmod.core.checks import describe
 from keras_genmod.core.optional import optional_module
+from keras_genmod.training.arguments import explained
 
 __all__ = ["Estimator"]
 
@@ -28,6 +29,7 @@ class Estimator:
     _needs = ""
     _type: str | None = None
 
+    @explained
     def __init__(
         self,
         model: Any,

@@ -127,7 +127,9 @@ class Codes(Estimator):
         Args:
             X: Data `[N, D]`.
         """
-        z = np.asarray(self.model_.encode(self._fitted_data(X)))
+        # First: it refuses an estimator that has no model yet.
+        x = self._fitted_data(X)
+        z = np.asarray(self.model_.encode(x))
         return z.reshape(len(z), -1)
 
     def fit_transform(self, X: Any, y: Any = None) -> np.ndarray:

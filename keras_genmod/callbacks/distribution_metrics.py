@@ -15,7 +15,7 @@ import numpy as np
 
 from keras_genmod.applications.latents import check_capability
 from keras_genmod.callbacks.collapse import CollapseWatch
-from keras_genmod.core.checks import check_choice, check_integer, check_rows, describe
+from keras_genmod.core.checks import as_array, check_choice, check_integer, check_rows, describe
 from keras_genmod.core.replicas import is_chief
 from keras_genmod.core.user_warnings import warn_user
 from keras_genmod.metrics import (
@@ -28,6 +28,7 @@ from keras_genmod.metrics import (
     precision_recall,
 )
 from keras_genmod.metrics.measurement import as_extractor, check_features, warned_of_few_samples_once
+from keras_genmod.training.arguments import explained
 
 __all__ = ["DistributionMetrics"]
 
@@ -120,6 +121,7 @@ class DistributionMetrics(keras.callbacks.Callback):
         (2, 64)
     """
 
+    @explained
     def __init__(
         self,
         x: Any,
@@ -215,7 +217,7 @@ class DistributionMetrics(keras.callbacks.Callback):
         """Checks data and condition against what the model declares; drawing reveals other misfits."""
         model = self.model
         if not hasattr(self.x, "shape"):
-            self.x = np.asarray(self.x)
+            self.x = as_array("x", self.x)
         if hasattr(model, "event_shape"):
             check_rows("x", self.x, model.event_shape)
         if hasattr(model, "value_range"):

@@ -23,6 +23,7 @@ from keras_genmod.core.files import UnwritablePathError, check_path, make_writab
 from keras_genmod.core.images import as_images, image_grid, write_png
 from keras_genmod.core.replicas import is_chief
 from keras_genmod.core.user_warnings import warn_user
+from keras_genmod.training.arguments import explained
 
 __all__ = ["PictureCallback"]
 
@@ -40,6 +41,7 @@ class PictureCallback(keras.callbacks.Callback):
     kind = ""
     needs: tuple[str, ...] = ()
 
+    @explained
     def __init__(
         self,
         directory: str | os.PathLike,

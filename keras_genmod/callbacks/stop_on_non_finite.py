@@ -11,6 +11,7 @@ import numpy as np
 from keras_genmod.applications.latents import check_capability
 from keras_genmod.core.checks import check_integer
 from keras_genmod.core.user_warnings import warn_user
+from keras_genmod.training.arguments import explained
 
 __all__ = ["StopOnNonFinite"]
 
@@ -26,7 +27,8 @@ class StopOnNonFinite(keras.callbacks.Callback):
     (weights, optimizer slots, noise state, number of training steps) is restored from the last good copy. A
     copy is made when training begins and then at every epoch's end or every `every_n_steps` steps, provided
     that the loss and all weights are finite. Callbacks that write files at an epoch's end write the restored
-    state.
+    state. Weights that are not finite at an epoch's end stop training too: the loss may hide them, since
+    TensorFlow's graphs on CPUs turn a NaN before a `relu` into 0.
 
     Args:
         restore: Whether to restore the last good state.
@@ -50,6 +52,7 @@ class StopOnNonFinite(keras.callbacks.Callback):
         >>> callbacks = [StopOnNonFinite(restore=True)]  # of `model.fit`
     """
 
+    @explained
     def __init__(self, *, restore: bool = False, every_n_steps: int | None = None) -> None:
         super().__init__()
         if every_n_steps is not None:
@@ -86,8 +89,13 @@ class StopOnNonFinite(keras.callbacks.Callback):
             self._copy()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        if self.restore and not self.every_n_steps and not self._stopped:
-            self._copy()
+        if not self.restore or self._stopped:
+            return
+        values = self._values()
+        if _num_spoilt(values):
+            self._stop_spoilt(values)
+        elif not self.every_n_steps:
+            self._good, self._good_steps = values, self._steps()
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         self._good = None
@@ -96,10 +104,22 @@ class StopOnNonFinite(keras.callbacks.Callback):
         self.model.stop_training = self._stopped = True
         self.first_bad_terms = _first(self.model.bad_terms())
         outcome = self._put_back() if self.restore else self._damage()
+        self._warn(
+            f"the loss is not finite ({loss}): {_describe(self.first_bad_terms)} {outcome} Look at the data "
+            "of that step"
+        )
+
+    def _stop_spoilt(self, values: list[np.ndarray]) -> None:
+        self.model.stop_training = self._stopped = True
+        self._warn(
+            f"{_num_spoilt(values)} of {len(values)} arrays of weights and optimizer slots contain NaN or "
+            f"infinity, though the loss is finite. {self._put_back()} Look at the data"
+        )
+
+    def _warn(self, what: str) -> None:
         warn_user(
-            f"Training was stopped because the loss is not finite ({loss}): "
-            f"{_describe(self.first_bad_terms)} {outcome} Look at the data of that step, lower the learning "
-            "rate, or clip gradients with the optimizer's `global_clipnorm`.",
+            f"Training was stopped because {what}, lower the learning rate, or clip gradients with the "
+            "optimizer's `global_clipnorm`.",
             RuntimeWarning,
         )
 

@@ -151,8 +151,11 @@ def _unreadable(path: str, error: tf.errors.OpError) -> OSError:
 
 def _split(path: str) -> tuple[str, str]:
     folder, name = os.path.split(path)
-    if not name or folder.endswith(":/") or folder.endswith("://"):
+    if not name:
         raise ValueError(f"`path` must end in a name; received {path!r}. Add the name to write.")
+    if folder.endswith(":"):
+        # Of "ram://name" the slashes went too, and "ram:" is a local folder.
+        folder = path.removesuffix(name)
     return folder, name
 
 

@@ -75,7 +75,7 @@ def check_factors(factors: Any, num_rows: int, *, min_factors: int = 1) -> np.nd
     if len(constant):
         raise ValueError(
             f"`factors` must have two values or more in each column; received {array[0, constant[0]]:g} in "
-            f"all rows of column {constant[0]}. Remove that column, or pass examples in which it varies."
+            f"all rows of column {constant[0]}. Leave out that column, or pass examples in which it varies."
         )
     return array
 

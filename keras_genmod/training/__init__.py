@@ -1,12 +1,13 @@
 """Training: the one optimisation step, its players, and schedules."""
 
+from keras_genmod.training.objective import MEASURE, SharedForward, keep_state
+from keras_genmod.training.players import Player
 from keras_genmod.training.schedules import (
     CosineSchedule,
     CyclicalSchedule,
     LinearSchedule,
     WeightSchedule,
 )
-from keras_genmod.training.step import MEASURE, Player, SharedForward, keep_state
 
 __all__ = [
     "MEASURE",

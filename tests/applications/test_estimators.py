@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -153,3 +154,16 @@ def test_pipelines_cross_validation_and_searches():
 def test_models_that_do_not_fit_are_refused(estimator, error, words):
     with pytest.raises(error, match=words):
         estimator.fit(blobs())
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: Codes(kg.Autoencoder).transform(blobs()),
+        lambda: DensityEstimator(kg.KernelDensity).score_samples(blobs()),
+        lambda: DensityEstimator(kg.KernelDensity).sample(2),
+    ],
+)
+def test_before_fit_scikit_learn_s_error_says_so(ask):
+    with pytest.raises(NotFittedError, match="is not fitted yet"):
+        ask()

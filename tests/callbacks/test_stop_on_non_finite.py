@@ -208,3 +208,33 @@ def test_on_replicas_training_stops_whichever_replica_is_hit(strategy, row):
 def test_a_model_of_another_library_is_refused():
     with pytest.raises(TypeError, match="`StopOnNonFinite` needs a model with `watch_terms`"):
         StopOnNonFinite().set_model(keras.Sequential())
+
+
+class Spoil(keras.callbacks.Callback):
+    """Makes a weight NaN after a step of the second epoch."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if int(self.model.training_steps) == 25:
+            self.model.spare.assign(np.nan)
+
+
+@pytest.mark.parametrize(("every_n_steps", "steps_kept"), [(None, 20), (4, 24)])
+def test_spoilt_weights_behind_a_finite_loss_are_put_back(every_n_steps, steps_kept, tmp_path):
+    class Spare(VAE):
+        """Has a weight that no loss shows."""
+
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.spare = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+    model = make_model(Spare)
+    file = str(tmp_path / "{epoch}.weights.h5")
+    saved = keras.callbacks.ModelCheckpoint(file, save_weights_only=True)
+    with pytest.warns(RuntimeWarning, match="1 of .* though the loss is finite") as record:
+        callback = fit(model, make_data(), [saved, Spoil()], True, every_n_steps, epochs=4)
+    assert len([one for one in record if one.category is RuntimeWarning]) == 1
+    assert callback.restored_steps == int(model.training_steps) == steps_kept
+    assert all(np.isfinite(value).all() for value in state(model))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1.weights.h5", "2.weights.h5"]
+    model.load_weights(tmp_path / "2.weights.h5")
+    assert int(model.training_steps) == steps_kept, "the checkpoint holds what was put back"

@@ -106,6 +106,18 @@ def test_a_failed_folder_leaves_nothing(bucket):
     assert gfile.listdir(f"{bucket}/vae") == []
 
 
+def test_what_is_directly_below_the_scheme_goes_into_no_local_folder(bucket, tmp_path, monkeypatch):
+    """`os.path.split` makes the local folder "ram:" of it."""
+    monkeypatch.chdir(tmp_path)
+    with replacing_file(f"{bucket}.keras") as temporary:
+        temporary.write_bytes(b"new")
+    assert read(f"{bucket}.keras") == b"new"
+    with replacing_directory(f"{bucket}-1") as temporary:
+        (temporary / "saved_model.pb").write_bytes(b"graph")
+    assert read(f"{bucket}-1/saved_model.pb") == b"graph"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_place_that_cannot_be_reached_is_an_error_of_both_kinds(bucket):
     write(f"{bucket}/file", b"")
     for path in ("nowhere://bucket/vae.keras", bucket):

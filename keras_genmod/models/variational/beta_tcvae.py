@@ -21,8 +21,8 @@ from keras_genmod.core.checks import check_integer
 from keras_genmod.core.registration import register
 from keras_genmod.losses.aggregate_posterior import log_aggregate_posterior
 from keras_genmod.models.variational.latent_variable_model import LatentVariableModel
+from keras_genmod.training.objective import MEASURE
 from keras_genmod.training.schedules import WeightSchedule, get_weight, weight_at, weight_config
-from keras_genmod.training.step import MEASURE
 
 __all__ = ["BetaTCVAE"]
 

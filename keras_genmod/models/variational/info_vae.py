@@ -24,7 +24,7 @@ from keras_genmod.core.noise import fold_in
 from keras_genmod.core.registration import register
 from keras_genmod.losses.maximum_mean_discrepancy import maximum_mean_discrepancy
 from keras_genmod.models.variational.latent_variable_model import LatentVariableModel
-from keras_genmod.training.step import MEASURE
+from keras_genmod.training.objective import MEASURE
 
 __all__ = ["WAE", "InfoVAE"]
 

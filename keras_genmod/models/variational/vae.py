@@ -23,8 +23,8 @@ import tensorflow as tf
 from keras_genmod.core.checks import check_number
 from keras_genmod.core.registration import register
 from keras_genmod.models.variational.latent_variable_model import LatentVariableModel, OneDraw
+from keras_genmod.training.objective import MEASURE
 from keras_genmod.training.schedules import WeightSchedule, get_weight, weight_at, weight_config
-from keras_genmod.training.step import MEASURE
 
 __all__ = ["VAE"]
 
