@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_genmod.core.checks import ValueRange, check_integer, check_rows
+from keras_genmod.core.checks import ValueRange, as_array, check_integer, check_rows
 from keras_genmod.core.noise import row_seeds
 from keras_genmod.core.precision import real_dtype
 from keras_genmod.core.rows import map_rows
@@ -135,8 +135,8 @@ class RowWise:
         """Data or latent variables as a checked tensor."""
         self._refuse_symbolic("z" if latent else "x", x, latent)
         symbolic = tf.is_tensor(x) and not hasattr(x, "numpy")
-        x = x if tf.is_tensor(x) else np.asarray(x)
         name, shape = ("z", self._latent_shape()) if latent else ("x", self.event_shape)
+        x = x if tf.is_tensor(x) else as_array(name, x)
         check_rows(name, x, shape)
         if not symbolic:
             accepted = self._latent_range() if latent else self.value_range()

@@ -157,7 +157,8 @@ class Saveable(Quantizable):
 
     def _save_parts(self, path: str, max_shard_size: float) -> None:
         """Writes weights in parts, without whose index nobody reads them: it goes first and comes last."""
-        folder, name = os.path.split(path)
+        name = os.path.basename(path)
+        folder = path.removesuffix(name)
         name = name.removesuffix(".h5").removesuffix(".json") + ".json"
         index = os.path.join(folder, name)
         with contextlib.ExitStack() as stack:
@@ -311,7 +312,7 @@ def _local_weights(path: str) -> Iterator[Path]:
         if is_remote(path):
             for part in _hdf5_files(local):
                 if part != local:
-                    remote = os.path.join(os.path.dirname(path), part.name)
+                    remote = path.removesuffix(os.path.basename(path)) + part.name
                     shutil.move(stack.enter_context(reading(remote)), part)
         yield local
 

@@ -87,7 +87,8 @@ class ConditionSpec:
         if self and condition is None:
             raise ValueError(
                 f"This model is conditional: it needs a `condition`, {self}; received none. "
-                "Pass it second, `fit(x, condition)`, and to `predict` in a tuple, `predict((x, condition))`."
+                "Pass it second, `fit(x, condition)`, to `predict` in a tuple, `predict((x, condition))`, "
+                "and by name to `sample` and to callbacks that draw, `condition=`."
             )
         if not self and condition is not None:
             raise ValueError(
@@ -104,6 +105,12 @@ class ConditionSpec:
             ValueRange().check("condition", condition)
         elif self._is_one_hot(condition):
             self._check_one_hot(condition)
+        elif _rank(condition) == 2 and condition.shape[1] > 1 and _rows_are_one_hot(condition).all():
+            raise ValueError(
+                f"`condition` must hold {self}; received one-hot vectors of {condition.shape[1]} classes, "
+                f"shape {condition.shape}. Build the model with `num_classes={condition.shape[1]}`, or "
+                "relabel."
+            )
         else:
             check_rows("condition", condition[:, 0] if self._is_column(condition) else condition, ())
             ValueRange(

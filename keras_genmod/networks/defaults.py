@@ -1,4 +1,4 @@
-"""Which default network goes with which shape: dense for rank 1, convolutional for rank 3."""
+"""Chooses the default network by the event's rank: dense for rank 1, convolutional for rank 3."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ __all__ = ["check_network", "check_rank", "default_decoder", "default_encoder"]
 
 
 def default_encoder(event_shape: Sequence[int], output_shape: Sequence[int], **kwargs) -> keras.Model:
-    """The default network from an event to raw outputs.
+    """Builds the default network from events to raw outputs.
 
     Args:
-        event_shape: shape of one event; rank 1 gives `dense_network`, rank 3 `conv_encoder`.
-        output_shape: shape of one output.
-        **kwargs: further arguments of the builder.
+        event_shape: Shape of one event; rank 1 gives a `dense_network`, rank 3 a `conv_encoder`.
+        output_shape: Shape of one output.
+        **kwargs: Further arguments of the builder.
 
     Raises:
-        ValueError: for another rank.
+        ValueError: If the event has another rank.
     """
     event_shape = check_rank(event_shape)
     builder = dense_network if len(event_shape) == 1 else conv_encoder
@@ -33,16 +33,16 @@ def default_encoder(event_shape: Sequence[int], output_shape: Sequence[int], **k
 
 
 def default_decoder(input_shape: Sequence[int], event_shape: Sequence[int], **kwargs) -> keras.Model:
-    """The default network from latent vectors to the raw parameters of events.
+    """Builds the default network from latent vectors to the raw parameters of events.
 
     Args:
-        input_shape: shape of one latent vector.
-        event_shape: shape of the raw parameters; rank 1 gives `dense_network` (with the widths of the
-            default encoder in reverse), rank 3 `conv_decoder`.
-        **kwargs: further arguments of the builder.
+        input_shape: Shape of one latent vector.
+        event_shape: Shape of the raw parameters; rank 1 gives a `dense_network` (with the widths of the
+            default encoder in reverse), rank 3 a `conv_decoder`.
+        **kwargs: Further arguments of the builder.
 
     Raises:
-        ValueError: for another rank.
+        ValueError: If the event has another rank.
     """
     event_shape = check_rank(event_shape)
     kwargs = {"name": "decoder", **kwargs}
@@ -94,7 +94,7 @@ def check_network(
     arguments = list(inputs) if len(inputs) > 1 else inputs[0]
     try:
         # A symbolic call also builds a network that was not called yet.
-        received = tuple(network(arguments).shape)
+        outputs = network(arguments)
     except Exception as error:
         hint = ""
         if len(inputs) > 1 and not hasattr(network, "inputs") and "int" in inputs[1].dtype:
@@ -103,6 +103,14 @@ def check_network(
                 "it functional, `keras.Model([x, condition], output)`."
             )
         raise ValueError(f"{_not_callable(name, inputs)}: {error}{hint}") from error
+    if not hasattr(outputs, "shape"):
+        shapes = ", ".join(str(tuple(output.shape)) for output in keras.tree.flatten(outputs))
+        raise ValueError(
+            f"`{name}` must end in one output of shape {(None, *output_shape)}, {why}; received several, of "
+            f"shapes {shapes}. Join those that are meant, `keras.layers.Concatenate()([mean, scale])`, and "
+            "leave out the others, such as draws, which the model makes itself."
+        )
+    received = tuple(outputs.shape)
     if received[1:] != output_shape:
         raise ValueError(
             f"`{name}` must end in {math.prod(output_shape)} {'raw ' if raw else ''}outputs of shape "

@@ -70,7 +70,7 @@ def export_saved_model(
         ImportError: `warmup` without the package `tensorflow-serving-api`.
         RuntimeError: `warmup`, and the export does not answer its examples.
 
-    Cost: each endpoint is traced twice here and once by TensorFlow, and runs on its example. `warmup` loads
+    Cost: each endpoint is traced twice, and runs on its example. `warmup` loads
     the export in a process of its own.
 
     Example:
@@ -97,7 +97,7 @@ def export_saved_model(
             archive.track(resource)
         # The archive writes the endpoint that comes first as `serving_default`.
         for name in sorted(endpoints, key=lambda name: name != default):
-            archive.add_endpoint(name, _trace(name, endpoints[name]))
+            archive.add_endpoint(name, _calling(_trace(name, endpoints[name])))
         archive.write_out(str(folder), verbose=False)  # it would print the temporary name
         if requests:
             answers = [_answer(name, endpoints[name], requests[name], name == default) for name in requests]
@@ -183,6 +183,17 @@ def _trace(signature: str, endpoint: Endpoint) -> tf.types.experimental.GenericF
     traced = tf.function(function, input_signature=endpoint.specs, autograph=False)
     check_pure(signature, traced.get_concrete_function().graph)
     return traced
+
+
+def _calling(traced: tf.types.experimental.GenericFunction) -> tf.types.experimental.GenericFunction:
+    """A function that calls the one trace: TensorFlow traces anew while it saves, and this costs nothing."""
+    concrete = traced.get_concrete_function()
+
+    def function(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        return concrete(*tensors)
+
+    vars(function)["__signature__"] = inspect.signature(traced.python_function)
+    return tf.function(function, input_signature=traced.input_signature, autograph=False)
 
 
 def _answer(signature: str, endpoint: Endpoint, request: dict[str, np.ndarray], default: bool) -> Example:

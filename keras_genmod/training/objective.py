@@ -26,6 +26,7 @@ import keras
 import tensorflow as tf
 
 from keras_genmod.core.batches import Batch, batch_size
+from keras_genmod.core.checks import describe
 from keras_genmod.core.precision import as_real
 from keras_genmod.core.replicas import sum_over_replicas
 from keras_genmod.metrics.means import StatisticSum
@@ -150,11 +151,17 @@ def objective(
         The sums. Example weights enter all terms but measures, and `term_weights` enter `"loss"`.
 
     Raises:
+        TypeError: for terms that are not a dict.
         ValueError: for a term that has not one value per example or has the name of another log, or for a
             weight or a batch statistic that no term has.
     """
     arguments = {} if shared is None else {"shared": shared(batch, seed, training)}
     terms = player.loss_terms(batch.x, condition=batch.condition, training=training, seed=seed, **arguments)
+    if not isinstance(terms, Mapping):
+        raise TypeError(
+            "`loss_terms` must give a dict of terms by name, such as {'reconstruction': values of shape "
+            f"[batch]}}; received {describe(terms)}."
+        )
     weights = player.term_weights()
     sums = _term_sums(player, terms, weights, batch)
     _check_names("term_weights", weights, sums)

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_genmod.core.checks import check_integer, check_number, describe
 from keras_genmod.core.registration import register
+from keras_genmod.training.arguments import explained
 
 __all__ = [
     "CosineSchedule",
@@ -32,6 +33,7 @@ class WeightSchedule:
         start: value at step 0.
     """
 
+    @explained
     def __init__(self, end: float, steps: int, *, start: float = 0.0) -> None:
         self.end = check_number("end", end, minimum=0.0)
         self.steps = check_integer("steps", steps)
@@ -104,6 +106,7 @@ class CyclicalSchedule(WeightSchedule):
         [0.0, 0.5, 1.0, 0.0, 0.5, 1.0]
     """
 
+    @explained
     def __init__(
         self,
         end: float,

@@ -21,6 +21,7 @@ from keras_genmod.networks import (
     dense_generator,
     dense_network,
 )
+from keras_genmod.serving.examples import read_examples
 from tests.training.toys import ToyChain, ToyCycleGAN
 
 
@@ -117,6 +118,8 @@ class Case:
         without_gradient: weights whose gradient is 0 by the mathematics.
         sibling: whether its objective differs from another row's by a term alone, so that only promises of
             replicas are among the default tests, and the others among the longer ones.
+        network: whether it brings a network or a way of computing of its own. XLA and half precision are
+            tried by default for these rows alone, and for all rows among the longer tests.
         mechanism: whether it stands for the rows that use the training loop as it does. What the loop
             promises whatever is trained is among the default tests for these rows alone.
     """
@@ -136,6 +139,7 @@ class Case:
     exempt: frozenset = field(default_factory=frozenset)
     without_gradient: tuple[str, ...] = ()
     sibling: bool = False
+    network: bool = True
     mechanism: bool = False
 
     def data(self, num_rows: int, seed: int = 0) -> tuple:
@@ -291,6 +295,7 @@ CASES = [
         lambda seed: kg.Autoencoder((6,), seed=seed, denoising=0.3, sparsity=0.01, **_dense(code=2)),
         (6,),
         lambda seed: kg.Autoencoder((6,), seed=seed, **_dense(code=2)),
+        network=False,
     ),
     Case(
         "convolutional conditional autoencoder",
@@ -301,6 +306,7 @@ CASES = [
         lambda seed: kg.Autoencoder((5, 6, 1), latent_dim=2, seed=seed, num_classes=3),
         num_classes=3,
         overfit=(3e-3, 150, 0.5),
+        network=False,
     ),
     Case(
         "vae",
@@ -308,6 +314,7 @@ CASES = [
         (6,),
         lambda seed: NoiselessVAE((6,), seed=seed, **_dense(code=4)),
         overfit=(2e-2, 300, 0.75),
+        network=False,
     ),
     Case(
         "conditional vae with a schedule",
@@ -350,6 +357,7 @@ CASES = [
         *_rows(kg.BetaTCVAE, beta=2.0, num_examples=100),
         overfit=(2e-2, 300, 0.75),
         exempt=_BY_PAIRS,
+        network=False,
     ),
     Case(
         "dip_vae",
@@ -372,6 +380,7 @@ CASES = [
         adversarial=True,
         # Latents are permuted over all rows of a batch or of its part, of which one row has none to offer.
         exempt=frozenset({"overfit", "identical_shards", "micro_batches"}),
+        network=False,
     ),
     Case(
         "vq_vae",
@@ -424,12 +433,13 @@ CASES = [
         exempt=frozenset({"overfit"}),
         # A critic's offset cancels in the difference of its means.
         without_gradient=("outputs/bias",),
+        network=False,
     ),
     Case(
         "made with several masks",
         lambda seed: kg.MADE((6,), hidden_dims=(12, 12), num_masks=2, ordering="random", seed=seed),
         (6,),
-        lambda seed: kg.MADE((6,), hidden_dims=(12, 12), direct=True, seed=seed),
+        lambda seed: kg.MADE((6,), hidden_dims=(12, 12), direct_connections=True, seed=seed),
         overfit_term="nll",
         mechanism=True,
     ),
@@ -496,9 +506,9 @@ CASES = [
     ),
     Case(
         "gaussian mixture by gradients",
-        lambda seed: _started(kg.GaussianMixture((6,), num_components=2, training="gradient", seed=seed)),
+        lambda seed: _started(kg.GaussianMixture((6,), num_components=2, method="gradient", seed=seed)),
         (6,),
-        lambda seed: _started(kg.GaussianMixture((6,), num_components=2, training="gradient", seed=seed)),
+        lambda seed: _started(kg.GaussianMixture((6,), num_components=2, method="gradient", seed=seed)),
         overfit_term="nll",
         sibling=True,
     ),
@@ -506,7 +516,7 @@ CASES = [
         "bernoulli mixture by em",
         lambda seed: _started(kg.BernoulliMixture((6,), num_components=2, seed=seed)),
         (6,),
-        lambda seed: _started(kg.BernoulliMixture((6,), num_components=2, training="gradient", seed=seed)),
+        lambda seed: _started(kg.BernoulliMixture((6,), num_components=2, method="gradient", seed=seed)),
         overfit_term="nll",
         overfit=(1e-1, 150, 0.8),
         # Beside the same pseudo-counts the examples count twice as much where each is there twice.
@@ -556,15 +566,17 @@ def _over_cases(is_default):
     )
 
 
-# For promises of a model, and for those of the loop that trains it.
+# For promises of a model, of how its networks compute, and of the loop that trains it.
 every_case = _over_cases(lambda case: not case.sibling)
+every_network = _over_cases(lambda case: case.network and not case.sibling)
 every_mechanism = _over_cases(lambda case: case.mechanism)
+every_row = _over_cases(lambda case: True)
 
 
 def selected_cases(request) -> list[str]:
     """The names of the rows that the tests of a requesting module are run for."""
     mine = [item for item in request.session.items if getattr(item, "module", None) is request.module]
-    return sorted({item.callspec.params["case"].name for item in mine})
+    return sorted({item.callspec.params["case"].name for item in mine if hasattr(item, "callspec")})
 
 
 def weights(model) -> dict[str, np.ndarray]:
@@ -578,6 +590,30 @@ def largest_difference(first, second) -> float:
     assert a.keys() == b.keys()
     assert all(np.all(np.isfinite(weight)) for weight in a.values())
     return max(float(np.max(np.abs(a[k].astype("float64") - b[k]), initial=0.0)) for k in a)
+
+
+def check_export(path, model) -> None:
+    """Compares what an export recorded of its endpoints with what a model's methods answer.
+
+    `serving.verify` compares the export with that record, which the exporting model's own endpoints made.
+    Methods that draw take one seed for all rows where endpoints take one for each; of these only `sample` is
+    compared.
+    """
+    compared = 0
+    for example in read_examples(path):
+        inputs, answers = dict(example.inputs), []
+        method = getattr(model, example.signature, None)
+        if example.signature == "sample":
+            answers.append(method(int(inputs.pop("num_samples")), **inputs))
+        elif method is not None and "seed" not in inputs:
+            answers.append(method(*inputs.values()))
+        if example.default:
+            answers.append(model(*inputs.values()))
+        for answer in answers:
+            (recorded,) = example.outputs.values()
+            np.testing.assert_allclose(recorded, answer, rtol=1e-5, atol=1e-5)
+        compared += len(answers)
+    assert compared
 
 
 def tensors(data: tuple) -> tuple:

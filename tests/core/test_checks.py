@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_genmod import VAE
 from keras_genmod.core.checks import (
     ValueRange,
+    as_array,
     check_choice,
     check_event_shape,
     check_integer,
@@ -249,3 +251,21 @@ def test_tuples_of_integers():
             check_integers("filters", value)
     with pytest.raises(ValueError, match=r"positive integers \(1 or more\), .*received \(\)"):
         check_integers("filters", (), min_length=1)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        tf.data.Dataset.range(3),
+        (np.zeros((3, 2)), np.zeros(3)),
+        [[1.0], [1.0, 2.0]],
+        None,
+    ],
+    ids=["data set", "pair", "ragged", "nothing"],
+)
+def test_what_holds_no_rows_is_refused(value):
+    with pytest.raises(TypeError, match="`x` must be one array .*Of a data set pass .*`condition`"):
+        as_array("x", value)
+    with pytest.raises(TypeError, match="`x` must be one array "):
+        VAE((2,), latent_dim=1).encode(value)
+    np.testing.assert_array_equal(as_array("x", [[1, 2], [3, 4]]), np.array([[1, 2], [3, 4]]))

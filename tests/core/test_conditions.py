@@ -187,6 +187,7 @@ def test_one_graph_takes_numbers_and_vectors():
         (np.eye(10)[:2] + np.eye(10)[1:3], r"one-hot rows.*1\., 1\..*in row 0"),
         (np.zeros((2, 10)), r"one-hot rows.*in row 0"),
         (np.array([[11], [3]]), r"\[0, 9\]; received values from 3 to 11"),
+        (np.eye(12)[:4], r"one-hot vectors of 12 classes, shape \(4, 12\).*`num_classes=12`"),
         (np.zeros((2, 5)), r"must have shape \[batch\]; received \(2, 5\)"),
     ],
 )

@@ -248,7 +248,7 @@ def test_wrong_input_is_refused(function, codes, factors, message):
         (lambda: dci(PAIRS, PAIRS[:, :1]), r"at least 2 columns; received shape \(360, 1\)"),
         (
             lambda: dci(GRID, np.arange(24)[:, None] * [1, 1]),
-            "among the 16 rows to fit; received the value .* of column 0 in other rows only",
+            "the 16 rows to fit hold it; received the value .* of column 0 in other rows only",
         ),
         (lambda: dci_from_importance([1.0, 2.0]), r"\[code_dim, num_factors\], both at least 2; received"),
         (lambda: dci_from_importance([[1.0], [2.0]]), "there is nothing to compare"),

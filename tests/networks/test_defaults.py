@@ -116,3 +116,13 @@ def test_declared_inputs_that_differ_are_named(inputs, words):
 def test_a_last_axis_of_one_is_added_as_keras_does():
     h = keras.Input((4, 1))
     check(keras.Model(h, keras.layers.Flatten()(h)), (keras.Input((4,)),), (4,))
+
+
+@pytest.mark.parametrize("collect", [list, lambda outputs: dict(zip("abc", outputs, strict=True))])
+def test_a_network_of_several_outputs_is_told_to_join_them(collect):
+    x = keras.Input((4,))
+    mean, scale = keras.layers.Dense(2)(x), keras.layers.Dense(2)(x)
+    with pytest.raises(
+        ValueError, match=r"one output of shape \(None, 5\).*several.*\(None, 2\).*Join those.*Concatenate"
+    ):
+        check(keras.Model(x, collect((mean, scale, mean))), (keras.Input((4,)),), (5,))

@@ -69,7 +69,9 @@ def test_weights_of_another_training_are_found(tmp_path):
 )
 def test_mixed_rows_are_found(function, tmp_path):
     export(tmp_path / "1", function, {"x": np.random.default_rng(0).normal(size=(3, 2))})
-    with pytest.raises(ValueError, match=r"Output `y` of signature `wrong` for row \d alone .*Rows mix"):
+    with pytest.raises(
+        ValueError, match=r"Output `y` of signature `wrong` for row \d alone .*influence one another"
+    ):
         verify(tmp_path / "1")
 
 

@@ -147,7 +147,7 @@ def test_a_request_that_does_not_fit_is_refused_before_anything_is_written(
 @pytest.mark.parametrize("number", [0, 1001])
 def test_a_server_takes_up_to_a_thousand_records(number, prediction_log, path, no_process):
     before = contents(path)
-    with pytest.raises(ValueError, match=f"hold 1 to 1000 requests.*received {number}"):
+    with pytest.raises(ValueError, match=f"contain 1 to 1000 requests.*received {number}"):
         write_warmup(path, [("sample_rows", SEEDS)] * number)
     assert contents(path) == before
 

@@ -674,3 +674,14 @@ def test_a_schedule_stays_the_users():
     model.compile("sgd", keras.optimizers.Adam(0.1), discriminator_steps=5)
     model.discriminator_optimizer.learning_rate = 0.2
     assert float(model.discriminator_optimizer.learning_rate) == pytest.approx(0.2)
+
+
+def test_terms_without_names_are_refused():
+    class Nameless(Line):
+        def loss_terms(self, x, **kwargs):
+            return self.a * x[:, 0]
+
+    model = Nameless()
+    model.compile()
+    with pytest.raises(TypeError, match="`loss_terms` must give a dict of terms by name"):
+        model.fit(np.ones((4, 1)), verbose=0)

@@ -48,7 +48,7 @@ class VQVAE(EncoderDecoder):
         encoder: network from `x` (`[x, condition]`) to vectors `[..., D]`, such as `[h, w, D]`.
         decoder: network from those (`[z, condition]`) to the raw parameters of the likelihood.
         likelihood: as in `VAE`.
-        commitment: weight $\beta$ of the second term, which is summed over an example's codes, as the
+        commitment_weight: weight $\beta$ of the second term, which is summed over an example's codes, as the
             log-likelihood is over its dimensions. The paper takes the mean over codes instead: for an example
             of n codes its weight $\beta$ is $\beta / n$ here.
         ema_decay, revival_threshold: how the codebook moves, see `layers.VectorQuantizer`.
@@ -81,7 +81,7 @@ class VQVAE(EncoderDecoder):
         encoder: keras.Model | None = None,
         decoder: keras.Model | None = None,
         likelihood: Any = "bernoulli",
-        commitment: float = 0.25,
+        commitment_weight: float = 0.25,
         ema_decay: float = 0.99,
         revival_threshold: float = 0.1,
         **kwargs: Any,
@@ -89,7 +89,7 @@ class VQVAE(EncoderDecoder):
         self.num_codes = check_integer("num_codes", num_codes, minimum=2)
         self.code_dim = check_integer("code_dim", code_dim)
         self.num_latents = check_integer("num_latents", num_latents)
-        self.commitment = check_number("commitment", commitment, minimum=0.0)
+        self.commitment_weight = check_number("commitment_weight", commitment_weight, minimum=0.0)
         super().__init__(event_shape, encoder=encoder, decoder=decoder, likelihood=likelihood, **kwargs)
         self._quantizer = VectorQuantizer(
             num_codes,
@@ -198,7 +198,7 @@ class VQVAE(EncoderDecoder):
 
     def term_weights(self) -> dict[str, Any]:
         """The weight of the second term."""
-        return {"commitment": self.commitment}
+        return {"commitment": self.commitment_weight}
 
     def get_config(self) -> dict:
         """The constructor arguments, the networks included."""
@@ -207,7 +207,7 @@ class VQVAE(EncoderDecoder):
             "num_codes": self.num_codes,
             "code_dim": self.code_dim,
             "num_latents": self.num_latents,
-            "commitment": self.commitment,
+            "commitment_weight": self.commitment_weight,
             "ema_decay": self._quantizer.ema_decay,
             "revival_threshold": self._quantizer.revival_threshold,
         }

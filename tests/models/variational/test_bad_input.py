@@ -58,7 +58,7 @@ def refused(error, words, call):
         (kg.InfoVAE, {"alpha": -2.0, "mmd_weight": 2.5}, ["`mmd_weight`", "at least 3", "2.5"]),
         (kg.WAE, {"mmd_weight": -1.0}, ["`mmd_weight`", "at least 0", "-1"]),
         (kg.FactorVAE, {"gamma": -1.0}, ["`gamma`", "at least 0", "-1"]),
-        (kg.VQVAE, {"commitment": -1.0}, ["`commitment`", "at least 0", "-1"]),
+        (kg.VQVAE, {"commitment_weight": -1.0}, ["`commitment_weight`", "at least 0", "-1"]),
         (kg.VQVAE, {"num_codes": 1}, ["`num_codes`", "at least 2", "1"]),
         (kg.VQVAE, {"code_dim": 0}, ["`code_dim`", "at least 1", "0"]),
         (kg.VQVAE, {"ema_decay": 1.5}, ["`ema_decay`", "at most 1", "1.5"]),

@@ -53,7 +53,7 @@ def test_codes_are_the_nearest_and_decode_to_the_reconstruction():
 
 
 def test_terms_by_hand():
-    model = build(commitment=0.6)
+    model = build(commitment_weight=0.6)
     z, numbers, codes, mean = by_hand(model)
     reconstruction = 0.5 * np.sum((X - mean) ** 2, axis=1) + 2.0 * np.log(2.0 * np.pi)
     commitment = np.sum((z - codes) ** 2, axis=(1, 2))
@@ -243,11 +243,11 @@ def test_without_a_prior_of_the_codes_there_is_no_sampling_and_no_density():
 
 
 def test_a_configuration_and_weights_give_the_same_codes():
-    model = build(commitment=0.6, ema_decay=0.9, revival_threshold=0.3)
+    model = build(commitment_weight=0.6, ema_decay=0.9, revival_threshold=0.3)
     model.fit(X, verbose=0)
     copy = kg.VQVAE.from_config(model.get_config())
     copy.set_weights(model.get_weights())
-    assert (copy.commitment, copy.num_codes, copy.code_dim) == (0.6, NUM_CODES, WIDTH)
+    assert (copy.commitment_weight, copy.num_codes, copy.code_dim) == (0.6, NUM_CODES, WIDTH)
     np.testing.assert_array_equal(copy.encode(X), model.encode(X))
     copy.compile(keras.optimizers.SGD(0.0))
     for each in (model, copy):
