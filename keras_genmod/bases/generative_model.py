@@ -38,6 +38,7 @@ from keras_genmod.training.arguments import ExplainsCalls, explained
 from keras_genmod.training.compiling import Compilable
 from keras_genmod.training.fitting import Fittable
 from keras_genmod.training.progress import add_data_position
+from keras_genmod.training.stages import Staged, for_its_stage
 from keras_genmod.training.step import (
     Player,
     SharedForward,
@@ -51,7 +52,7 @@ __all__ = ["GenerativeModel"]
 
 
 class GenerativeModel(
-    Compilable, Fittable, RowWise, Saveable, Exportable, Summarizable, ExplainsCalls, keras.Model
+    Compilable, Fittable, Staged, RowWise, Saveable, Exportable, Summarizable, ExplainsCalls, keras.Model
 ):
     """Base of all families: a `keras.Model` whose objective is a sum of named terms.
 
@@ -111,7 +112,7 @@ class GenerativeModel(
         self._warned_of_half = False
         # Its step cannot be divided: threads that draw at once get numbers of their own.
         self._sampling_numbers = itertools.count(1)
-        self._graphs = GraphCache()
+        self._graphs = GraphCache(version=lambda: self.stage)
 
     # ---- what a family writes -------------------------------------------------------------------
 
@@ -213,6 +214,7 @@ class GenerativeModel(
         x = keras.tree.map_structure(lambda x: tf.cast(x, self.real_dtype), batch.x)
         return batch._replace(x=x, condition=self._condition_spec.standardize(batch.condition))
 
+    @for_its_stage
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """One update of every player, in their order.
 

@@ -36,13 +36,19 @@ class GraphCache:
 
     A plain object on purpose: Keras and TensorFlow track dictionaries and functions that are attributes
     of a model, and would save them with it.
+
+    Args:
+        version: says what the functions depend on besides their arguments, such as a stage of training. What
+            was compiled under another answer does not serve.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, version: Callable[[], Hashable] = lambda: None) -> None:
         self._functions: dict[Hashable, Callable] = {}
+        self._version = version
 
     def get(self, key: Hashable, function: Callable, *, jit_compile: bool = False) -> Callable:
         """The compiled form of `function`, traced at the first use of `key`; by XLA for each size anew."""
+        key = (self._version(), key)
         if key not in self._functions:
             graph = as_graph(function, jit_compile=jit_compile or None, one_size=jit_compile)
             # Of threads that come at once the first one's is kept, so that it is traced once.

@@ -24,6 +24,7 @@ import tensorflow as tf
 
 from keras_genmod.core.batches import Batch
 from keras_genmod.core.checks import check_integer
+from keras_genmod.core.kept_errors import KeptError
 from keras_genmod.data.arrays import is_on_disk, take_rows
 
 __all__ = ["BatchStream", "feeding", "num_rows"]
@@ -67,8 +68,7 @@ class BatchStream:
         self.batch_size = check_integer("batch_size", batch_size)
         self.length = num_rows(batch)
         self.batches_per_pass = -(-self.length // self.batch_size)
-        # What an iteration failed with: TensorFlow tells it in words of its own.
-        self.error: Exception | None = None
+        self.error = KeptError()
         self._arrays = _without_nones(batch)
         self._leaves = keras.tree.flatten(self._arrays)
         self._dtypes = [_batch_dtype(leaf.dtype, dtype) for leaf in self._leaves]
@@ -177,11 +177,8 @@ def feeding(
     if num_batches is None:
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(stream.batches_per_pass))
     try:
-        yield dataset
-    except tf.errors.OpError:
-        if stream.error is not None:
-            raise stream.error from None
-        raise
+        with stream.error.tell():
+            yield dataset
     finally:
         pipeline.end()
 
@@ -239,11 +236,8 @@ class _Pipeline:
             if stream is None or first >= end:
                 none = [np.zeros([0, 0, *spec.shape[1:]], spec.dtype.as_numpy_dtype) for spec in self._leaves]
                 return [place, *none]
-            try:
+            with stream.error.keep():
                 run = stream.run_of_batches(first, end)
-            except Exception as error:
-                stream.error = error
-                raise
             return [np.array([iteration, first + len(run[0]), end]), *run]
 
         dtypes = [spec.dtype for spec in self._leaves]

@@ -58,7 +58,7 @@ class TermMeans(TransientMetric):
     the sum of the means of its parts, so that a last batch of one row biases neither. If no batch has it,
     both are NaN.
 
-    The names are those of the first update; later updates must have the same.
+    The names are those of the first update; later updates must have the same, until `start_anew`.
     """
 
     def __init__(self, name: str = "terms", **kwargs) -> None:
@@ -161,6 +161,12 @@ class TermMeans(TransientMetric):
     def reset_state(self) -> None:
         """Forgets all examples; what was watched stays noted until `forget_bad_terms`."""
         self.sums.assign(tf.zeros([_CAPACITY], tf.float64))
+
+    def start_anew(self) -> None:
+        """Forgets all examples and the names; the terms to come may be others."""
+        self.names, self._objectives = [], {}
+        self.reset_state()
+        self.forget_bad_terms()
 
     def forget_bad_terms(self) -> None:
         """Starts watching anew."""

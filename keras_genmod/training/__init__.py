@@ -1,4 +1,4 @@
-"""Training: the one optimisation step, its players, and schedules."""
+"""Training: the one optimisation step, its players, stages, and schedules."""
 
 from keras_genmod.training.schedules import (
     CosineSchedule,
@@ -6,6 +6,7 @@ from keras_genmod.training.schedules import (
     LinearSchedule,
     WeightSchedule,
 )
+from keras_genmod.training.stages import Stage
 from keras_genmod.training.step import MEASURE, Player, SharedForward, keep_state
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "LinearSchedule",
     "Player",
     "SharedForward",
+    "Stage",
     "WeightSchedule",
     "keep_state",
 ]

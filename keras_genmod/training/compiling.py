@@ -105,12 +105,15 @@ class Compilable:
             super().compile(main[1], auto_scale_loss=False, **keras_options)
             for name, optimizer in others:
                 setattr(self, name, optimizer)
-            players = self.players()
-            _check_names([player.name for player in players])
-            for player in players:
+            by_stage = self._players_by_stage()
+            for players in by_stage:
+                _check_names([player.name for player in players])
+            every = [player for players in by_stage for player in players]
+            for player in every:
                 optimizer = self._optimizer_of(player)
                 if not optimizer.built:
-                    optimizer.build(player.weights)
+                    team = [other for other in every if self._optimizer_of(other) is optimizer]
+                    optimizer.build(list({id(w): w for other in team for w in other.weights}.values()))
                 _count_training_steps(optimizer, player.updates_per_step)
                 _sum_over_several_replicas(optimizer)
         # The objective is one of the model's own means.

@@ -14,21 +14,22 @@ import tensorflow as tf
 
 from keras_genmod.core.batches import Batch, unpack
 from keras_genmod.core.checks import ValueRange, check_integer, describe
+from keras_genmod.core.kept_errors import KeptError
 from keras_genmod.data.arrays import is_on_disk
 from keras_genmod.data.pipeline import BatchStream, num_rows
 from keras_genmod.training.inputs import (
     WEIGHTS,
     CheckedSequence,
-    Complaint,
     array_batch,
     as_arrays,
     checked_dataset,
     checked_iterator,
     class_table,
+    plain_assertions,
     weigh,
 )
 
-__all__ = ["Feeding", "first_rows", "known_length", "refuse_beside_batches"]
+__all__ = ["Feeding", "initial_rows", "known_length", "refuse_beside_batches"]
 
 _DEFAULT_BATCH_SIZE = 32
 
@@ -52,12 +53,12 @@ class Feeding:
         """Checks what `call` takes: data, unless a family overrides this."""
         self.check_data(x, condition)
 
-    def _start_from(self, first_rows: Callable[[int], Batch] | None) -> None:
-        """Called by `fit` with checked data before the first step, for weights that start from data.
+    def _initialize_from_data(self, initial_rows: Callable[[int], Batch] | None) -> None:
+        """Data-dependent initialisation: `fit` calls it with checked data before the first step.
 
         Args:
-            first_rows: gives so many of the first rows of the data, or all where there are fewer; None where
-                the data are a generator, which is not to be touched.
+            initial_rows: function from a number to that many of the first rows of the data, or to all rows if
+                there are fewer. None if the data are a generator, from which nothing may be taken here.
         """
 
     # ---- arrays ---------------------------------------------------------------------------------
@@ -70,7 +71,7 @@ class Feeding:
         seed: int | None = None,
         class_weight: Mapping[int, float] | None = None,
         check: Callable[[Batch], None] | None = None,
-        start: bool = False,
+        initialize: bool = False,
     ) -> BatchStream:
         """The batches of checked arrays.
 
@@ -80,15 +81,15 @@ class Feeding:
             seed: of the order; None keeps it.
             class_weight: as in `fit`.
             check: of data; None takes that of what is trained on.
-            start: whether the first rows are shown to `_start_from`.
+            initialize: whether the data serve `_initialize_from_data`.
         """
         batch_size = _DEFAULT_BATCH_SIZE if batch_size is None else check_integer("batch_size", batch_size)
         check = check or self._check_arrays
         on_disk = any(is_on_disk(leaf) for leaf in keras.tree.flatten(batch) if leaf is not None)
-        check(first_rows([batch], batch_size) if on_disk else batch)
+        check(initial_rows([batch], batch_size) if on_disk else batch)
         _check_lengths(batch)
-        if start:
-            self._start_from(lambda rows: first_rows([batch], rows))
+        if initialize:
+            self._initialize_from_data(lambda rows: initial_rows([batch], rows))
         batch = self._weighed(batch, self._class_table(class_weight))
         return BatchStream(
             batch,
@@ -148,19 +149,20 @@ class Feeding:
         *,
         class_weight: Mapping[int, float] | None = None,
         check: Callable[[Batch], None] | None = None,
-        start: bool = False,
+        initialize: bool = False,
     ) -> Any:
         """Batches that are checked as they come, and at once by their first if they can be iterated again.
 
         Args:
             data: the batches; a generator is not touched.
             stack: errors of the data that are raised while it is open are told in our words.
-            class_weight, check, start: as in `_stream`.
+            class_weight, check, initialize: as in `_stream`.
         """
         if data is None or isinstance(data, (str, bytes, numbers.Number)):
             raise TypeError(f"`x` must be arrays or batches; received {describe(data)}.")
-        complaint = Complaint()
-        stack.enter_context(complaint.in_plain_words())
+        error = KeptError()
+        stack.enter_context(plain_assertions())
+        stack.enter_context(error.tell())
         table = self._class_table(class_weight)
         check = check or self._check_arrays
         batches = None
@@ -174,11 +176,11 @@ class Feeding:
         elif isinstance(data, keras.utils.PyDataset):
             batches = map(data.__getitem__, range(data.num_batches or 1))
             _checked_first(data[0] if data.num_batches != 0 else None, check)
-            data = CheckedSequence(data, self._preparation(check, table), complaint)
+            data = CheckedSequence(data, self._preparation(check, table), error)
         elif isinstance(data, Iterator):
-            data = checked_iterator(data, self._preparation(check, table), complaint)
-        if start:
-            self._start_from(None if batches is None else lambda rows: first_rows(batches, rows))
+            data = checked_iterator(data, self._preparation(check, table), error)
+        if initialize:
+            self._initialize_from_data(None if batches is None else lambda rows: initial_rows(batches, rows))
         return data
 
     def _preparation(
@@ -220,7 +222,7 @@ def refuse_beside_batches(**arguments: Any) -> None:
             )
 
 
-def first_rows(batches: Iterable, count: int) -> Batch:
+def initial_rows(batches: Iterable, count: int) -> Batch:
     """The first `count` rows of batches, or all rows."""
     taken, rows = [], 0
     for data in batches:

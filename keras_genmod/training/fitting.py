@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,7 +15,7 @@ from keras_genmod.core.batches import Batch
 from keras_genmod.core.checks import check_integer, describe
 from keras_genmod.core.replicas import check_collectives
 from keras_genmod.core.rows import as_graph
-from keras_genmod.data.pipeline import feeding, num_rows
+from keras_genmod.data.pipeline import BatchStream, feeding, num_rows
 from keras_genmod.training.feeding import Feeding, known_length, refuse_beside_batches
 from keras_genmod.training.inputs import array_batch, split
 from keras_genmod.training.progress import (
@@ -25,6 +26,7 @@ from keras_genmod.training.progress import (
     with_callback,
 )
 from keras_genmod.training.rates import with_rates_together
+from keras_genmod.training.stages import Execution, StageLog, across_stages
 
 __all__ = ["Fittable"]
 
@@ -94,58 +96,45 @@ class Fittable(Feeding):
         """
         self._assert_compile_called("fit")
         self._check_strategy()
-        # Keras leaves here where an interrupted run was resumed, also for the next call of `fit`.
+        # Keras notes here at which epoch an interrupted run was resumed, and reads it in the next `fit` too.
         self._initial_epoch = None
         batch = array_batch(x, y, sample_weight, self.event_shape)
         if steps_per_epoch is not None:
             steps_per_epoch = check_integer("steps_per_epoch", steps_per_epoch)
-        resumed = {"initial_epoch": initial_epoch, "backups": robust_backups(callbacks, self)}
+        backups = robust_backups(callbacks, self)
+        begin = functools.partial(RunStart, initial_epoch=initial_epoch, backups=backups)
         with contextlib.ExitStack() as stack:
             if batch is None:
                 refuse_beside_batches(
                     y=y, sample_weight=sample_weight, batch_size=batch_size, validation_split=validation_split
                 )
-                x = self._checked_batches(x, stack, class_weight=class_weight, start=True)
+                x = self._checked_batches(x, stack, class_weight=class_weight, initialize=True)
                 shuffle = shuffle if isinstance(x, keras.utils.PyDataset) else False
-                run = RunStart(steps_per_epoch or known_length(x), known_length(x), **resumed)
+                run = begin(steps_per_epoch or known_length(x), known_length(x))
             else:
                 if validation_split and validation_data is None:
                     batch, validation_data = split(batch, validation_split)
                 if batch_size is None:
-                    batch_size = self._training_batch_size
-                    if steps_per_epoch is not None:
-                        batch_size = -(-num_rows(batch) // steps_per_epoch)
+                    batch_size = self._default_training_batch_size(batch, steps_per_epoch)
                 seed = self._data_seed() if shuffle else None
-                stream = self._stream(batch, batch_size, seed=seed, class_weight=class_weight, start=True)
-                steps_per_epoch, shuffle = steps_per_epoch or stream.batches_per_pass, False
-                run = RunStart(steps_per_epoch, stream.batches_per_pass, arrays=True, **resumed)
-                # Pipelines outlive the model; they must not keep it. `RunStart` says where training begins;
-                # what tools that wrap Keras' `fit` read before, such as for a digest, is one pass.
-                model, self._next_batch = weakref.ref(self), None
-                x = stack.enter_context(
-                    feeding(
-                        stream,
-                        first_step=lambda: model()._next_batch,
-                        num_batches=max(1, epochs - initial_epoch) * steps_per_epoch,
-                    )
+                stream = self._stream(
+                    batch, batch_size, seed=seed, class_weight=class_weight, initialize=True
                 )
+                steps_per_epoch, shuffle = steps_per_epoch or stream.batches_per_pass, False
+                run = begin(steps_per_epoch, stream.batches_per_pass, arrays=True)
+                x = self._fed_from_here(stream, max(1, epochs - initial_epoch) * steps_per_epoch, stack)
             if validation_data is not None:
                 if validation_steps is None and epochs > initial_epoch + 1:
                     _refuse_generator(validation_data)
                 validation_data = self._validation_batches(
                     validation_data, batch_size, validation_batch_size, stack
                 )
-            # The steps ask it while `fit` lasts.
-            self._run = run
-            stack.enter_context(run.quiet_end())
-            stack.callback(setattr, self, "_run", None)
-            callbacks = with_rates_together(figures_before_readers(callbacks), self, self._optimizers())
-            callbacks = with_callback(callbacks, run, self)
+            stack.enter_context(self._running(run))
             return super().fit(
                 x,
                 epochs=epochs,
                 verbose=verbose,
-                callbacks=with_callback(callbacks, ShortEpoch(run), self, first=True),
+                callbacks=self._with_own_callbacks(callbacks, run, verbose),
                 validation_data=validation_data,
                 shuffle=shuffle,
                 initial_epoch=initial_epoch,
@@ -153,6 +142,44 @@ class Fittable(Feeding):
                 validation_steps=validation_steps,
                 validation_freq=validation_freq,
             )
+
+    def _default_training_batch_size(self, batch: Batch, steps_per_epoch: int | None) -> int:
+        """The batch size of `fit`, if it is given none: such that `steps_per_epoch` batches are one pass."""
+        if steps_per_epoch is None:
+            return self._training_batch_size
+        return -(-num_rows(batch) // steps_per_epoch)
+
+    def _fed_from_here(
+        self, stream: BatchStream, num_batches: int, stack: contextlib.ExitStack
+    ) -> tf.data.Dataset:
+        """A data set of a stream that begins with the batch that the model's next training step takes."""
+        # TensorFlow keeps data sets for good. They must not keep the model. `RunStart` sets `_next_batch`; a
+        # tool that wraps Keras' `fit` and reads the data before, for a digest for example, gets one pass.
+        model, self._next_batch = weakref.ref(self), None
+
+        def first_step() -> int | None:
+            trained = model()
+            return None if trained is None else trained._next_batch
+
+        return stack.enter_context(feeding(stream, first_step=first_step, num_batches=num_batches))
+
+    @contextlib.contextmanager
+    def _running(self, run: RunStart) -> Iterator[None]:
+        """A context in which training steps ask `run` how many of them are left in an epoch."""
+        self._run = run
+        try:
+            with run.quiet_end():
+                yield
+        finally:
+            self._run = None
+
+    def _with_own_callbacks(self, callbacks: Any, run: RunStart, verbose: Any) -> Any:
+        """The callbacks of a user and those of `fit` itself, each in its place."""
+        callbacks = with_rates_together(figures_before_readers(callbacks), self, self._optimizers())
+        callbacks = with_callback(callbacks, run, self)
+        if self.stages():
+            callbacks = with_callback(callbacks, StageLog(verbose), self, first=True)
+        return with_callback(callbacks, ShortEpoch(run), self, first=True)
 
     def evaluate(
         self,
@@ -267,17 +294,37 @@ class Fittable(Feeding):
         except (TypeError, ValueError) as error:
             raise type(error)(f"`validation_data` cannot be taken. {error}") from None
 
-    def _make_function(self, step_function: Callable) -> Callable:
-        """The function that runs the steps of one execution on an iterator.
+    def _make_function(self, step_function: Callable[..., Any]) -> Callable[[Any], Any]:
+        """The function that Keras' loops call with an iterator, for one execution of several steps."""
+        check_collectives(self.distribute_strategy)
+        steps = self.steps_per_execution
+        if step_function != self.train_step:
+            execution = self._execution(step_function)
+            return lambda iterator: execution(iterator, steps)
+        make = functools.partial(self._execution, step_function)
+        train = across_stages(self, make) if self.stages() else make()
 
-        Keras' own wraps every step's result in an optional and asks it, which costs as much as a tenth of
-        a small step; it stays for several steps in one graph on one device. Not on several replicas,
-        where it fails to run ("You must feed a value for placeholder": its steps sit in a conditional,
-        where replicas cannot meet), and not at the end of an epoch over an endless data set, where it
-        would run into the next epoch.
+        def function(iterator: Any) -> dict[str, tf.Tensor]:
+            count, run = steps, self._run
+            if run is not None:
+                run.skip(iterator)
+                if run.is_over():
+                    raise StopIteration
+                # More than one step may reach beyond the end of an epoch.
+                count = int(min(steps, run.steps_left())) if steps > 1 else 1
+            return train(iterator, count)
+
+        return function
+
+    def _execution(self, step_function: Callable[..., Any]) -> Execution:
+        """A function that runs a number of steps on the batches of an iterator.
+
+        Keras' own wraps the result of each step in an optional and asks it, which costs as much as a tenth of
+        a small step. It serves here for `steps_per_execution` steps in one graph on one device. On several
+        replicas it fails ("You must feed a value for placeholder"): its steps stand in a conditional, where
+        replicas cannot meet. For fewer steps, as at the end of an epoch over endless data, it would run on.
         """
         strategy, steps = self.distribute_strategy, self.steps_per_execution
-        check_collectives(strategy)
         loops_in_graph = steps > 1 and strategy.num_replicas_in_sync == 1
         whole = super()._make_function(step_function) if loops_in_graph else None
         training = step_function == self.train_step
@@ -298,31 +345,22 @@ class Fittable(Feeding):
         def one_step(iterator: Any) -> dict[str, tf.Tensor]:
             ends_unseen = training and self._run is not None and self._run.ends_unseen
             in_graph = isinstance(iterator, (tf.data.Iterator, tf.distribute.DistributedIterator))
-            # In one graph with a fetch that fails, counters and decays of weights, which need no data, go on.
+            # A graph in which the fetch of a batch fails still does what needs no batch: it moves counters
+            # and lets weights decay. Where the data may be at their end, the batch is fetched before.
             return on_iterator(iterator) if in_graph and not ends_unseen else on_data(next(iterator))
 
-        def function(iterator: Any) -> dict[str, tf.Tensor]:
-            run = self._run if training else None
-            if run is not None:
-                run.skip(iterator)
-                if run.is_over():
-                    raise StopIteration
-            if steps == 1:
+        def execution(iterator: Any, count: int) -> dict[str, tf.Tensor]:
+            if count == 1:
                 return one_step(iterator)
-            count = steps if run is None else min(steps, run.steps_left())
             if whole is not None and count == steps:
                 return whole(iterator)
-            logs = None
-            for _ in range(count):
-                try:
+            logs = one_step(iterator)
+            with contextlib.suppress(StopIteration, tf.errors.OutOfRangeError):
+                for _ in range(count - 1):
                     logs = one_step(iterator)
-                except (StopIteration, tf.errors.OutOfRangeError):
-                    if logs is None:
-                        raise StopIteration from None
-                    break
             return logs
 
-        return function if training or steps > 1 else one_step
+        return execution
 
 
 def _refuse_generator(validation_data: Any) -> None:

@@ -21,17 +21,18 @@ import tensorflow as tf
 from keras_genmod.core.batches import Batch, unpack
 from keras_genmod.core.checks import ValueRange, check_number, describe
 from keras_genmod.core.conditions import ConditionSpec
+from keras_genmod.core.kept_errors import KeptError
 from keras_genmod.data.arrays import as_array, take_rows
 
 __all__ = [
     "WEIGHTS",
     "CheckedSequence",
-    "Complaint",
     "array_batch",
     "as_arrays",
     "checked_dataset",
     "checked_iterator",
     "class_table",
+    "plain_assertions",
     "split",
     "weigh",
 ]
@@ -121,33 +122,16 @@ def split(batch: Batch, fraction: Any) -> tuple[Batch, Batch]:
     return part(lambda leaf: leaf[: cut(leaf)]), part(lambda leaf: leaf[cut(leaf) :])
 
 
-class Complaint:
-    """Keeps an error that was raised where TensorFlow would report it in words of its own."""
-
-    def __init__(self) -> None:
-        self.error: BaseException | None = None
-
-    @contextlib.contextmanager
-    def kept(self) -> Iterator[None]:
-        """Keeps what is raised inside."""
-        try:
-            yield
-        except BaseException as error:
-            self.error = error
+@contextlib.contextmanager
+def plain_assertions() -> Iterator[None]:
+    """Around the call of TensorFlow: raises a failed assertion of `checked_dataset` as a `ValueError`."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        found = re.search(f"{re.escape(_MARK)}(.*?){re.escape(_MARK)}", str(error), re.DOTALL)
+        if found is None:
             raise
-
-    @contextlib.contextmanager
-    def in_plain_words(self) -> Iterator[None]:
-        """Raises the kept error, or that of a data set's assertion, in place of TensorFlow's."""
-        try:
-            yield
-        except tf.errors.OpError as error:
-            if self.error is not None:
-                raise self.error from None
-            found = re.search(f"{re.escape(_MARK)}(.*?){re.escape(_MARK)}", str(error), re.DOTALL)
-            if found is None:
-                raise
-            raise ValueError(found.group(1).replace("\\'", "'")) from None
+        raise ValueError(found.group(1).replace("\\'", "'")) from None
 
 
 def class_table(class_weight: Mapping[int, float], num_classes: int) -> np.ndarray:
@@ -319,17 +303,17 @@ class CheckedSequence(keras.utils.PyDataset):
     Args:
         data: the user's.
         prepare: from a batch and its number to the tuple that a step takes.
-        complaint: keeps what is raised, by the user's code too.
+        error: keeps what is raised, by the user's code too.
     """
 
     def __init__(
         self,
         data: keras.utils.PyDataset,
         prepare: Callable[[Any, int], tuple],
-        complaint: Complaint,
+        error: KeptError,
     ) -> None:
         super().__init__(data.workers, data.use_multiprocessing, data.max_queue_size)
-        self._data, self._prepare, self._complaint = data, prepare, complaint
+        self._data, self._prepare, self._error = data, prepare, error
 
     @property
     def num_batches(self) -> int | None:
@@ -337,7 +321,7 @@ class CheckedSequence(keras.utils.PyDataset):
         return self._data.num_batches
 
     def __getitem__(self, index: int) -> tuple:
-        with self._complaint.kept():
+        with self._error.keep():
             return self._prepare(self._data[index], index)
 
     def on_epoch_begin(self) -> None:
@@ -349,8 +333,8 @@ class CheckedSequence(keras.utils.PyDataset):
         self._data.on_epoch_end()
 
 
-def checked_iterator(data: Iterable, prepare: Callable[[Any, int], tuple], complaint: Complaint) -> Iterator:
+def checked_iterator(data: Iterable, prepare: Callable[[Any, int], tuple], error: KeptError) -> Iterator:
     """The batches of an iterator in the model's form, each taken when it is asked for."""
-    with complaint.kept():
+    with error.keep():
         for number, batch in enumerate(data):
             yield prepare(batch, number)

@@ -117,7 +117,7 @@ def test_float16_replicas_agree_on_overflow(case, strategy):
         model.compile(keras.optimizers.SGD(1e-3))
     x, *condition = case.data(8)
     # Weights that start from data have done so before.
-    model._start_from(lambda rows: Batch(x, *condition))
+    model._initialize_from_data(lambda rows: Batch(x, *condition))
     # Weights so large that the scaled gradient of the first shard alone overflows.
     weight = np.array([1e30] + [1.0] * 7, "float32")
     before = model.get_weights()

@@ -34,7 +34,7 @@ _BATCH_SIZE = 16_384
 # Numbers in the largest temporary array of an E-step.
 _TEMPORARY = 2**21
 # Rows that a start looks at.
-_START_ROWS = 10_000
+_INITIAL_ROWS = 10_000
 
 Statistics = Sequence[tf.Tensor]
 
@@ -165,7 +165,7 @@ class ExpectationMaximization:
                 "smaller `num_components`."
             )
         generator = np.random.default_rng(self._data_seed())
-        most = self._num_start_rows()
+        most = self._num_initial_rows()
         if len(rows) > most:
             rows = np.sort(generator.choice(rows, most, replace=False))
         # Relative to the mean weight: a common factor of all weights changes nothing.
@@ -173,8 +173,8 @@ class ExpectationMaximization:
         self._start_at(x[rows].reshape(len(rows), -1), weight / weight.mean(), generator)
         self._has_parameters()
 
-    def _num_start_rows(self) -> int:
-        return max(_START_ROWS, 20 * self.num_components)
+    def _num_initial_rows(self) -> int:
+        return max(_INITIAL_ROWS, 20 * self.num_components)
 
     def _has_parameters(self) -> None:
         """Notes that the parameters were set: `fit` goes on from them."""
@@ -214,16 +214,16 @@ class ExpectationMaximization:
     def _is_fitted(self) -> bool:
         return not tf.executing_eagerly() or bool(self._started.numpy())
 
-    def _start_from(self, first_rows: Callable[[int], Batch] | None) -> None:
+    def _initialize_from_data(self, initial_rows: Callable[[int], Batch] | None) -> None:
         """The start from the training data, where there was none before."""
         if self._is_fitted():
             return
-        if first_rows is None:
+        if initial_rows is None:
             raise ValueError(
                 "The start by k-means++ must look at data before training, and these batches can be "
                 "iterated only once. Call `initialize(x)` with some examples first, or `set_parameters`."
             )
-        batch = first_rows(self._num_start_rows() if self._in_batches else sys.maxsize)
+        batch = initial_rows(self._num_initial_rows() if self._in_batches else sys.maxsize)
         self._initialize(np.asarray(batch.x), batch.weight)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
