@@ -38,7 +38,7 @@ from keras_genmod.training.arguments import ExplainsCalls, explained
 from keras_genmod.training.compiling import Compilable
 from keras_genmod.training.fitting import Fittable
 from keras_genmod.training.progress import add_data_position
-from keras_genmod.training.stages import Staged, for_its_stage
+from keras_genmod.training.stages import for_its_stage
 from keras_genmod.training.step import (
     Player,
     SharedForward,
@@ -52,7 +52,7 @@ __all__ = ["GenerativeModel"]
 
 
 class GenerativeModel(
-    Compilable, Fittable, Staged, RowWise, Saveable, Exportable, Summarizable, ExplainsCalls, keras.Model
+    Compilable, Fittable, RowWise, Saveable, Exportable, Summarizable, ExplainsCalls, keras.Model
 ):
     """Base of all families: a `keras.Model` whose objective is a sum of named terms.
 

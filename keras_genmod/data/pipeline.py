@@ -125,14 +125,15 @@ class BatchStream:
         """The rows of each array that stand at some places of pass `number`."""
         if self._seed is not None:
             if self._orders is None or self._orders[0] != number:
-                self._orders = number, [self._order(i, number) for i in range(len(self._leaves))]
+                orders = [self._order(self._seed, index, number) for index in range(len(self._leaves))]
+                self._orders = number, orders
             return [order[rows] for order in self._orders[1]]
         return [
             rows if leaf.shape[0] == self.length else np.arange(rows.start, rows.stop) % leaf.shape[0]
             for leaf in self._leaves
         ]
 
-    def _order(self, index: int, number: int) -> np.ndarray:
+    def _order(self, seed: int, index: int, number: int) -> np.ndarray:
         """Row numbers of one array in pass `number`, as many as the longest array has rows."""
         rows = self._leaves[index].shape[0]
         repeats = -(-self.length // rows)
@@ -142,7 +143,7 @@ class BatchStream:
             parts = [
                 tf.random.experimental.stateless_shuffle(
                     tf.range(rows, dtype=tf.int64),
-                    tf.constant([self._seed + own, number * repeats + part], tf.int64),
+                    tf.constant([seed + own, number * repeats + part], tf.int64),
                 ).numpy()
                 for part in range(repeats)
             ]

@@ -94,7 +94,7 @@ def explained(function: Callable) -> Callable:
 
     # Of the method's own module, where doctests are looked for; `call` uses nothing of this one.
     call = types.FunctionType(call.__code__, function.__globals__, closure=call.__closure__)
-    call.is_explained = True
+    call.__dict__["is_explained"] = True
     return functools.update_wrapper(call, function)
 
 
@@ -146,7 +146,7 @@ def misfit(
     return f"{owner}() needs the argument `{missing[0]}`." if missing else None
 
 
-def unexpected_argument(method: Callable, name: str) -> str:
+def unexpected_argument(method: Any, name: str) -> str:
     """The message for an unknown argument of a bound method that takes any."""
     parameters = inspect.signature(method).parameters.values()
     accepted = [each.name for each in parameters if each.kind is not each.VAR_KEYWORD]
@@ -167,7 +167,7 @@ def constructor_arguments(cls: type) -> list[str]:
     for base in cls.__mro__:
         if "__init__" not in vars(base):
             continue
-        parameters = list(inspect.signature(base.__init__).parameters.values())[1:]
+        parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
         takes_others = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters)
         named = [each for each in parameters if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)]
         if names:

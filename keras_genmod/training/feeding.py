@@ -6,7 +6,7 @@ import contextlib
 import numbers
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from keras_genmod.core.batches import Batch, unpack
 from keras_genmod.core.checks import ValueRange, check_integer, describe
+from keras_genmod.core.conditions import ConditionSpec
 from keras_genmod.core.kept_errors import KeptError
 from keras_genmod.data.arrays import is_on_disk
 from keras_genmod.data.pipeline import BatchStream, num_rows
@@ -42,8 +43,22 @@ class Feeding:
     Keras, wrapped so that each batch is checked as it comes.
     """
 
-    # Of arrays in `fit`. A family whose batches are only parts of one computation takes larger ones.
+    event_shape: tuple[int, ...]
+    num_classes: int | None
+    _condition_spec: ConditionSpec
+    _noise_state: keras.Variable
+
+    # For arrays in `fit`. A family whose batches are only parts of one computation takes larger ones.
     _training_batch_size = _DEFAULT_BATCH_SIZE
+
+    if TYPE_CHECKING:
+
+        @property
+        def real_dtype(self) -> tf.DType: ...
+
+        def value_range(self) -> ValueRange: ...
+
+        def check_data(self, x: Any, condition: Any = None) -> None: ...
 
     def _input_shape(self) -> tuple[int, ...]:
         """The shape of one row of what `call` takes."""
@@ -187,11 +202,11 @@ class Feeding:
         self, check: Callable[[Batch], None], table: np.ndarray | None
     ) -> Callable[[Any, int], tuple]:
         """From a user's batch and its number to the tuple that a step takes."""
-        check, condition_spec = _naming_batches(check), self._condition_spec
+        numbered_check, condition_spec = _naming_batches(check), self._condition_spec
 
         def prepare(data: Any, number: int) -> tuple:
             batch = as_arrays(unpack(data))
-            check(batch, number)
+            numbered_check(batch, number)
             if table is not None:
                 batch = weigh(batch, table, condition_spec)
             return tuple(() if part is None else part for part in batch)
@@ -264,12 +279,15 @@ def _refuse_single_examples(data: tf.data.Dataset, row_shape: tuple[int, ...]) -
 
 
 def _naming_batches(check: Callable[[Batch], None]) -> Callable[[Batch, int], None]:
-    """The check with the number of the batch in its errors; it does not keep the model that it belongs to."""
+    """The check with the number of the batch in its errors. It does not keep the model that it belongs to."""
     method = weakref.WeakMethod(check)
 
     def numbered(batch: Batch, number: int) -> None:
+        bound = method()
+        if bound is None:
+            return
         try:
-            method()(batch)
+            bound(batch)
         except (TypeError, ValueError) as error:
             raise type(error)(f"{error} It is batch {number} of the data, counted from 0.") from None
 

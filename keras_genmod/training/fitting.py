@@ -26,12 +26,12 @@ from keras_genmod.training.progress import (
     with_callback,
 )
 from keras_genmod.training.rates import with_rates_together
-from keras_genmod.training.stages import Execution, StageLog, across_stages
+from keras_genmod.training.stages import Execution, Staged, StageLog, across_stages
 
 __all__ = ["Fittable"]
 
 
-class Fittable(Feeding):
+class Fittable(Feeding, Staged):
     """The part of `GenerativeModel` that runs Keras' loops.
 
     The order of arrays is a function of the seed and of the number of passes before, weights are kept, and an

@@ -212,7 +212,7 @@ def _still_in(model: Any, stage: Stage, stages: Sequence[Stage]) -> list[Any]:
     if stage.index < len(stages) - 1:
         within = tf.logical_and(within, step < stages[stage.index + 1].first_step)
     message = (
-        f"This graph of `train_step` was traced for the stage {stage.name!r}, and training is in another one. "
+        f"This graph of `train_step` was traced for the stage {stage.name!r}, and training is in another. "
         "Trace `train_step` anew where a stage begins, or train with `fit` or `train_on_batch`, which do so. "
         "The number of training steps done is"
     )

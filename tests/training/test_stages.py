@@ -128,9 +128,7 @@ def uninterrupted():
 def by_hand(steps=STEPS):
     """Three loops, one after the other, without any of the machinery."""
     model = Stacked(seed=0)
-    first, second = (
-        [w for layer in pair for w in layer.trainable_weights] for pair in (model.first, model.second)
-    )
+    first, second = ([w for layer in each for w in layer.weights] for each in (model.first, model.second))
     optimizer = keras.optimizers.Adam(0.1)
     optimizer.build(first + second)
     (encode, decode), (encode_more, decode_more) = model.first, model.second
@@ -176,6 +174,11 @@ def test_stages_are_loops_one_after_the_other(options):
     assert_equal(weights(model), weights(expected))
 
 
+def by_autoencoder(model):
+    """The weights of the first autoencoder, and those of the second."""
+    return [[w.numpy() for layer in each for w in layer.weights] for each in (model.first, model.second)]
+
+
 class Steps(keras.callbacks.Callback):
     """Notes weights, moments and logs after each step."""
 
@@ -184,10 +187,7 @@ class Steps(keras.callbacks.Callback):
         self.weights, self.slots, self.logs, self.stages = [], [], [], []
 
     def on_train_batch_end(self, batch, logs=None):
-        first, second = self.model.first, self.model.second
-        self.weights.append(
-            [[w.numpy() for layer in pair for w in layer.weights] for pair in (first, second)]
-        )
+        self.weights.append(by_autoencoder(self.model))
         self.slots.append(slots(self.model))
         self.logs.append(dict(logs))
         self.stages.append(self.model.stage.name)
@@ -199,7 +199,7 @@ def changed(before, after):
 
 def test_only_what_a_stage_trains_changes():
     model, steps = stacked(), Steps()
-    start = [[w.numpy() for layer in pair for w in layer.weights] for pair in (model.first, model.second)]
+    start = by_autoencoder(model)
     before = slots(model)
     train(model, callbacks=[steps])
     history = [start, *steps.weights]
@@ -271,9 +271,9 @@ def test_a_file_goes_on_in_the_middle_of_a_stage(stop, tmp_path):
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert loaded.stage == model.stage
     assert loaded.evaluate(X, verbose=0) == model.evaluate(X, verbose=0)
-    for model in (loaded, model):
-        train(model, epochs=STEPS - stop, steps_per_epoch=1)
-        assert_equal(state(model), uninterrupted())
+    for resumed in (loaded, model):
+        train(resumed, epochs=STEPS - stop, steps_per_epoch=1)
+        assert_equal(state(resumed), uninterrupted())
 
 
 class Interrupt(keras.callbacks.Callback):
@@ -396,7 +396,7 @@ def test_weights_of_an_earlier_stage_bring_it_back(tmp_path):
             "`steps of the stage 'a'` must be an integer of at least 1",
         ),
         ([Stage("a", 2.5), Stage("b")], ValueError, "must be an integer of at least 1; received"),
-        ([Stage("a"), Stage("b", 2)], ValueError, "steps=None for 'a', which is stage 1 of 2"),
+        ([Stage("a"), Stage("b", 2)], ValueError, "steps=None for 'a', stage 1 of 2"),
         ([("a", 2)], TypeError, r"`stages` must give .*Write `Stage\('first layer', 1000\)`"),
     ],
 )
