@@ -23,7 +23,7 @@ from keras_genmod.core.batches import Batch, batch_size
 from keras_genmod.core.checks import check_choice, check_number
 from keras_genmod.core.replicas import sum_over_replicas
 from keras_genmod.models.mixtures.epochs import EpochCallback, EpochSums
-from keras_genmod.training.progress import with_callback
+from keras_genmod.training.callback_order import with_callback
 
 __all__ = ["TRAININGS", "ExpectationMaximization"]
 

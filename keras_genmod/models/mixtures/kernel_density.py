@@ -32,7 +32,7 @@ from keras_genmod.models.mixtures.bandwidths import choose_bandwidths
 from keras_genmod.models.mixtures.fitted import AnswersAfterFit
 from keras_genmod.models.mixtures.mixture_model import refuse_conditions, uniform_and_noise
 from keras_genmod.serving.endpoints import Endpoint
-from keras_genmod.training.progress import with_callback
+from keras_genmod.training.callback_order import with_callback
 
 __all__ = ["KernelDensity"]
 
