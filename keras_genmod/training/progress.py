@@ -7,7 +7,7 @@ saved here:
     (first_step, number, batches_per_pass)
 
 Training step `first_step` took the first batch of pass `number`, and each pass since then has had
-`batches_per_pass` batches. These are written once in a `fit`, so that they cost a step nothing. A file written
+`batches_per_pass` batches. These are written once in a `fit`, so a step costs no more. A file written
 after any step holds the position after that step.
 
 In the same way `RunPosition` holds the position in its epochs of a run that `BackupAndRestore` may resume.
