@@ -20,6 +20,8 @@ def with_callback(
     """Adds a callback to those that `fit` was given, at the end or in front."""
     if isinstance(callbacks, keras.callbacks.CallbackList):
         callback.set_model(model)
+        # A list that served in another `fit` still holds that one's.
+        callbacks.callbacks[:] = [other for other in callbacks.callbacks if type(other) is not type(callback)]
         callbacks.callbacks.insert(0 if first else len(callbacks.callbacks), callback)
         return callbacks
     others = [] if callbacks is None else keras.tree.flatten(callbacks)

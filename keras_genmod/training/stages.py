@@ -1,20 +1,21 @@
-r"""Stages: parts of one training run that train other weights, or towards another objective.
+"""Stages: parts of one training run that differ in the weights they train or in their objective.
 
-Greedy pre-training trains one layer after the other, a growing model one resolution after the other. Such a
-model lists its stages, and its `players` ask `self.stage` which one it is:
+Greedy pre-training trains one layer after another, and a growing model one resolution after another. Such a
+model lists its stages, and its `players` ask `self.stage` for the current one:
 
     def stages(self):
         return [Stage("first layer", 1000), Stage("second layer", 1000), Stage("all layers")]
 
     def players(self):
-        layers = {"first layer": self.layers[:1], "second layer": self.layers[1:]}
-        return [Player("model", layers.get(self.stage.name, self.layers), self.loss_terms)]
+        trained = {"first layer": self.blocks[:1], "second layer": self.blocks[1:]}
+        return [Player("model", trained.get(self.stage.name, self.blocks), self.loss_terms)]
 
-The stage follows from the number of training steps, which every model saves. So a run that is resumed from a
-file or by `BackupAndRestore` goes on in the middle of a stage, and nothing else is to be saved.
+The stage is a function of the number of training steps, which every model saves. So a run that is resumed
+from a file or by `BackupAndRestore` continues in the middle of a stage.
 
-A step is traced for one stage. Where a stage ends, `fit` cuts the execution of several steps in two and
-traces the step anew. Everything else that a model has traced is dropped there too.
+A training step is traced for one stage. If a stage ends within an execution of several steps, `fit` divides
+the execution there, and traces the step again for the next stage. Whatever else the model has traced, such as
+the graph of `evaluate`, is traced again too.
 """
 
 from __future__ import annotations
@@ -47,11 +48,11 @@ class Stage:
     """One stage of training.
 
     Args:
-        name: name of the stage, such as "first layer".
-        steps: number of training steps. Only the last stage may have None. It lasts as long as training does,
-            beyond its number of steps too.
-        index: position among the model's stages, from 0. The model counts it.
-        first_step: number of the stage's first training step, from 0. The model counts it.
+        name: Name of the stage, such as "first layer".
+        steps: Number of training steps. The last stage alone may have None, and lasts until training ends
+            even if it has a number.
+        index: Position among the model's stages, from 0. The model fills it in.
+        first_step: Number of the first training step of the stage, from 0. The model fills it in.
     """
 
     name: str
@@ -61,12 +62,12 @@ class Stage:
 
 
 def numbered(stages: Sequence[Stage]) -> tuple[Stage, ...]:
-    """The stages with their index and first step.
+    """Checks the stages of a model and fills in `index` and `first_step`.
 
     Raises:
         TypeError: for what is not a `Stage`.
-        ValueError: for a name that is empty or used twice, for a number of steps below 1, or for a stage
-            without a number of steps that is not the last.
+        ValueError: for a name that is empty or used twice, for a number of steps below 1, or for an endless
+            stage that is not the last.
     """
     result: list[Stage] = []
     first_step = 0
@@ -100,12 +101,12 @@ def stage_of(stages: Sequence[Stage], step: int) -> Stage:
 
 
 def steps_done(model: Any) -> int:
-    """The model's number of training steps done, also while a graph is being traced."""
+    """Number of training steps that a model has done. It is known while a graph is traced, too."""
     with tf.init_scope():
         return int(model._noise_state.numpy()[1])
 
 
-# The model and the stage that a step is made for. Each replica is traced in a thread, and has its own value.
+# The model and the stage for which a step is being made, in each thread: replicas are traced in threads.
 _MADE_FOR: contextvars.ContextVar[tuple[Any, Stage] | None] = contextvars.ContextVar("stage", default=None)
 
 
@@ -123,7 +124,7 @@ class Staged(keras.Model):
     """The part of `GenerativeModel` that knows which stage its training is in."""
 
     _term_means: TermMeans
-    # The stage that the functions which Keras keeps were made for.
+    # The stage for which the functions that Keras keeps were made.
     _entered: Stage | None = None
 
     if TYPE_CHECKING:
@@ -131,20 +132,21 @@ class Staged(keras.Model):
         def players(self) -> Sequence[Player]: ...
 
     def stages(self) -> Sequence[Stage]:
-        """The stages of training in their order; none for a model that is trained the same way throughout.
+        """The stages of training, in their order. A model without stages returns none.
 
-        `players`, and what they compute, may depend on `self.stage`. A player's name may occur in several
-        stages. Each optimizer is built once, on the weights of all stages, so that moments of a weight are
-        kept from one stage to the next.
+        `players`, and all that they compute, may depend on `self.stage`. Players of different stages may
+        share a name. Each optimizer is built once, on the weights that it updates in any stage, so a weight
+        keeps its moments from one stage to the next. A learning-rate schedule counts the steps in which its
+        optimizer makes updates.
         """
         return ()
 
     @property
     def stage(self) -> Stage | None:
-        """The stage of the training step that is being made; elsewhere that of the last step done.
+        """In a training step the stage of that step, elsewhere the stage of the last step done.
 
-        So a validation at the end of an epoch is by the objective that the epoch was trained with, also where
-        a stage ends with it. None for a model without stages.
+        So validation after an epoch uses the objective that the epoch was trained with, even if a stage ends
+        with that epoch. None for a model without stages.
         """
         made_for = _MADE_FOR.get()
         if made_for is not None and made_for[0] is self:
@@ -153,7 +155,7 @@ class Staged(keras.Model):
         return stage_of(stages, steps_done(self) - 1) if stages else None
 
     def _players_by_stage(self) -> list[Sequence[Player]]:
-        """The players of each stage; one entry for a model without stages."""
+        """The players of each stage. A model without stages has one entry."""
         stages = numbered(self.stages())
         if not stages:
             return [self.players()]
@@ -164,30 +166,30 @@ class Staged(keras.Model):
         return result
 
     def _enter(self, stage: Stage | None) -> None:
-        """Drops what was traced for another stage. The means of its terms, which may be others, end there."""
+        """Drops what was traced for another stage, and the means of its terms, whose names may differ."""
         if stage != self._entered:
             self._entered = stage
             self.test_function = self.predict_function = None
-            # A loop of a user's own comes here while it traces a step.
+            # A user's own loop may come here while it traces a step.
             with tf.init_scope():
                 self._term_means.start_anew()
 
     def make_test_function(self, force: bool = False) -> Any:
-        """Makes the function that `evaluate` calls, anew if another stage has begun."""
+        """Makes the function that `evaluate` calls, again if the stage has changed."""
         self._enter(self.stage)
         return super().make_test_function(force)
 
     def make_predict_function(self, force: bool = False) -> Any:
-        """Makes the function that `predict` calls, anew if another stage has begun."""
+        """Makes the function that `predict` calls, again if the stage has changed."""
         self._enter(self.stage)
         return super().make_predict_function(force)
 
 
 def for_its_stage(train_step: Callable[..., Any]) -> Callable[..., Any]:
-    """A method `train_step` that is made for the stage of the next training step.
+    """Decorates the method `train_step`: its `self.stage` is the stage of the next training step.
 
-    `fit` and `train_on_batch` make the step anew where a stage ends. A graph that users make of the step
-    themselves fails after the stage's last step, and says why. XLA leaves out such assertions.
+    `fit` and `train_on_batch` trace the step again where a stage ends. A graph that users trace themselves
+    fails after the stage's last step, and says why, except under XLA, which leaves out assertions.
     """
 
     @functools.wraps(train_step)
@@ -204,7 +206,7 @@ def for_its_stage(train_step: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _still_in(model: Any, stage: Stage, stages: Sequence[Stage]) -> list[Any]:
-    """The assertion that a traced step belongs to the stage that it was traced for."""
+    """The assertion that a traced step runs in the stage for which it was traced."""
     if tf.executing_eagerly():
         return []
     step = model.training_steps
@@ -213,18 +215,18 @@ def _still_in(model: Any, stage: Stage, stages: Sequence[Stage]) -> list[Any]:
         within = tf.logical_and(within, step < stages[stage.index + 1].first_step)
     message = (
         f"This graph of `train_step` was traced for the stage {stage.name!r}, and training is in another. "
-        "Trace `train_step` anew where a stage begins, or train with `fit` or `train_on_batch`, which do so. "
-        "The number of training steps done is"
+        "Trace `train_step` again where a stage begins, or train with `fit` or `train_on_batch`. The number "
+        "of training steps done is"
     )
     return [tf.debugging.Assert(within, [message, step])]
 
 
 def across_stages(model: Staged, make: Callable[[], Execution]) -> Execution:
-    """An execution that is cut where a stage ends, each part by steps that were made for their stage.
+    """An execution that is divided where a stage ends, so that each part runs steps of its stage.
 
     Args:
-        model: the model.
-        make: makes an execution that is traced when it is first called.
+        model: The model that is trained.
+        make: Makes an execution, which is traced when it is first called.
     """
     execution: Execution | None = None
     made_in: Stage | None = None
@@ -233,12 +235,12 @@ def across_stages(model: Staged, make: Callable[[], Execution]) -> Execution:
         nonlocal execution, made_in
         logs = None
         while count > 0:
-            # Read each time: a callback may have restored weights of another step, and an execution ends
-            # early where the data do.
+            # The number is read each time: an execution ends early if the data do, and a callback may have
+            # restored the weights of another step.
             stages, done = numbered(model.stages()), steps_done(model)
             stage = stage_of(stages, done)
             model._enter(stage)
-            # `_enter` keeps one object for as long as a stage lasts.
+            # `_entered` is one object for as long as the stage lasts.
             if execution is None or made_in is not model._entered:
                 execution, made_in = make(), model._entered
             following = stages[stage.index + 1 :]
@@ -263,7 +265,7 @@ class StageLog(keras.callbacks.Callback):
     and `TensorBoard` find it. `fit` puts this callback in front of all that read the logs.
 
     Args:
-        verbose: whether to print the name of a stage where it begins.
+        verbose: Whether to print the name of each stage when it begins.
     """
 
     def __init__(self, verbose: Any) -> None:

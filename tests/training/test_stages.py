@@ -329,7 +329,7 @@ def test_a_graph_of_ones_own_is_refused_in_another_stage():
     for _ in range(3):
         graph(x)
     before = weights(model)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="traced for the stage .*first.* anew"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="traced for the stage .*first.* again"):
         graph(x)
     assert not any(changed(before, weights(model))) and int(model.training_steps) == 3
 
@@ -429,3 +429,12 @@ def test_without_stages_nothing_is_logged():
     model.compile()
     assert set(train(model, epochs=1)) == {"loss", "error"}
     assert model.stage is None
+
+
+def test_a_list_of_callbacks_that_serves_twice_names_each_stage_once(capsys):
+    model = stacked()
+    callbacks = keras.callbacks.CallbackList([], add_history=True, model=model)
+    for stage in ("first", "joint"):
+        train(model, epochs=2, callbacks=callbacks, verbose=2)
+        assert capsys.readouterr().out.count(f": {stage}\n") == 1
+    assert callbacks._history.history["stage"] == [2, 3, 3, 3]
