@@ -6,7 +6,7 @@ import contextlib
 import functools
 import weakref
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
@@ -34,6 +34,12 @@ class Fittable(Feeding, Executing):
 
     # The batch that training begins with; None before `fit` knows it.
     _next_batch: int | None
+
+    if TYPE_CHECKING:
+
+        def _check_strategy(self) -> None: ...
+
+        def _optimizers(self) -> list[keras.optimizers.Optimizer]: ...
 
     def fit(
         self,

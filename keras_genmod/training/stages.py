@@ -100,18 +100,18 @@ def stage_of(stages: Sequence[Stage], step: int) -> Stage:
     return next(stage for stage in reversed(stages) if stage.first_step <= max(step, 0))
 
 
-def steps_done(model: Any) -> int:
+def steps_done(model: Staged) -> int:
     """Number of training steps that a model has done. It is known while a graph is traced, too."""
     with tf.init_scope():
         return int(model._noise_state.numpy()[1])
 
 
 # The model and the stage for which a step is being made, in each thread: replicas are traced in threads.
-_MADE_FOR: contextvars.ContextVar[tuple[Any, Stage] | None] = contextvars.ContextVar("stage", default=None)
+_MADE_FOR: contextvars.ContextVar[tuple[Staged, Stage] | None] = contextvars.ContextVar("stage", default=None)
 
 
 @contextlib.contextmanager
-def _made_for(model: Any, stage: Stage) -> Iterator[None]:
+def _made_for(model: Staged, stage: Stage) -> Iterator[None]:
     """A context in which `model.stage` is `stage`."""
     token = _MADE_FOR.set((model, stage))
     try:
@@ -123,11 +123,15 @@ def _made_for(model: Any, stage: Stage) -> Iterator[None]:
 class Staged(keras.Model):
     """The part of `GenerativeModel` that knows which stage its training is in."""
 
+    _noise_state: keras.Variable
     _term_means: TermMeans
     # The stage for which the functions that Keras keeps were made.
     _entered: Stage | None = None
 
     if TYPE_CHECKING:
+
+        @property
+        def training_steps(self) -> tf.Tensor: ...
 
         def players(self) -> Sequence[Player]: ...
 
@@ -205,7 +209,7 @@ def for_its_stage(train_step: Callable[..., Any]) -> Callable[..., Any]:
     return step_of_stage
 
 
-def _still_in(model: Any, stage: Stage, stages: Sequence[Stage]) -> list[Any]:
+def _still_in(model: Staged, stage: Stage, stages: Sequence[Stage]) -> list[Any]:
     """The assertion that a traced step runs in the stage for which it was traced."""
     if tf.executing_eagerly():
         return []
