@@ -52,7 +52,7 @@ class Compilable(_Compiling):
 
     if TYPE_CHECKING:
 
-        def players(self) -> Sequence[Player]: ...
+        def _players_by_stage(self) -> list[Sequence[Player]]: ...
 
         def default_optimizers(self) -> dict[str, keras.optimizers.Optimizer]: ...
 
@@ -132,8 +132,9 @@ class Compilable(_Compiling):
                 for name, given in optimizers.items()
             }
             _check_objects(passed)
-            players = self.players()
-            check_players(players, list(optimizers))
+            by_stage = self._players_by_stage()
+            for players in by_stage:
+                check_players(players, list(optimizers))
             # A file says what the user passed: the loss scale that is put around it here is put there again.
             self._scaled_here = frozenset(
                 name for name, one in passed.items() if scale and not _is_scaled(one)
@@ -146,8 +147,9 @@ class Compilable(_Compiling):
             super().compile(built[main], auto_scale_loss=False, **keras_options)
             for name in others:
                 setattr(self, name, built[name])
+            every = [player for players in by_stage for player in players]
             for name, optimizer in built.items():
-                _build(optimizer, name, [player for player in players if player.optimizer == name])
+                _build(optimizer, name, [player for player in every if player.optimizer == name])
         # The objective is one of the model's own means.
         self._loss_tracker = None
         self._optimizer_arguments = {main: "optimizer", **{name: name for name in others}}
