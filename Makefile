@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: quickstart test test-slow test-arithmetic lint format clean
+.PHONY: quickstart test test-slow test-arithmetic test-faults lint format clean
 
 quickstart: $(READY)  ## Train, sample, save, load and export a first model
 	$(BIN)/python examples/quickstart.py
@@ -26,6 +26,9 @@ test-arithmetic: $(READY)  ## The default tests under other arithmetic, once for
 		echo "$$setting"; \
 		env $$setting $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup || exit 1; \
 	done
+
+test-faults: $(READY)  ## Deliberate faults in a copy of the package, each of which the tests must notice
+	$(BIN)/python tests/deliberate_faults.py --workers $(WORKERS)
 
 lint: $(READY)  ## Style and format, nothing is changed
 	$(BIN)/ruff check .

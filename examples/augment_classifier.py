@@ -1,10 +1,11 @@
 """Do samples of a conditional GAN help a classifier with few labels? `python examples/augment_classifier.py`.
 
-The classifier gets 20 real images a class of scikit-learn's digits (200 in all), alone or with samples of a
-conditional GAN as extra training data. That GAN was trained on the same 200 images, or, as somebody with more
-data could give one away, on all 1,297 training digits. A last row trains the classifier on all of them.
-Accuracy on the 300 test digits, by other writers: mean and standard deviation over three seeds, which choose
-the 200 images and all initial weights. The share of samples was chosen on the validation digits.
+The classifier is trained on 20 real images per class of scikit-learn's digits (200 in total), alone or with
+samples of a conditional GAN as extra training data. The GAN was trained on the same 200 images, or on all
+1,297 training digits, like a GAN that somebody with more data shares. In the last row the classifier is
+trained on all training digits. The table shows the accuracy on 300 test digits by other writers: mean and
+standard deviation over three seeds, which determine the 200 images and all initial weights. The fraction of
+samples was chosen on the validation digits.
 """
 
 import quiet_start  # isort: skip
@@ -55,7 +56,7 @@ def main():
 
 
 def choose(labels, seed):
-    """Row numbers of 20 images of each class."""
+    """Indices of 20 images of each class."""
     generator = np.random.default_rng(seed)
     rows = [
         generator.choice(np.flatnonzero(labels == digit), LABELS_PER_CLASS, replace=False)
@@ -81,7 +82,7 @@ def train_gan(x, labels, steps, seed):
 
 
 def samples_of(model, seed):
-    """Samples and the classes that they were asked to be."""
+    """Samples and the classes that they were conditioned on."""
     labels = np.arange(NUM_SAMPLES) % 10
     return np.asarray(model.sample(NUM_SAMPLES, condition=labels, seed=seed)), labels
 
@@ -91,7 +92,7 @@ def joined(first, second):
 
 
 def accuracy_of(train, test, seed, steps=2_000):
-    """Accuracy of a small convolutional classifier after the same number of steps whatever the data."""
+    """Accuracy of a small convolutional classifier after a number of steps that is the same for all data."""
     keras.utils.set_random_seed(seed)
     classifier = keras.Sequential(
         [

@@ -1,9 +1,9 @@
-"""Exact densities on scikit-learn's digits, and what they are for: `python examples/complete_digits.py`.
+"""Exact densities on scikit-learn's digits, and their uses: `python examples/complete_digits.py`.
 
-Trains a PixelCNN of the 8x8 digits, conditioned on the class, and shows what an exact density answers:
-nats and bits per pixel of digits never seen, classification by Bayes' rule, a score for strange pictures,
-samples of each class, and the lower halves of digits whose upper halves are given. All files go to
-`complete_digits_output/`; `--gallery` also renews the picture in `examples/gallery/`.
+Trains a PixelCNN on the 8x8 digits, conditioned on the class, and shows what an exact density is good for:
+nats and bits per pixel of unseen digits, classification by Bayes' rule, a score for anomalous pictures,
+samples of each class, and lower halves for given upper halves of digits. All files go to
+`complete_digits_output/`; `--gallery` also updates the picture in `examples/gallery/`.
 """
 
 import quiet_start  # isort: skip
@@ -46,8 +46,8 @@ def main():
 
     by_class = np.stack([model.log_prob(test, condition=digit) for digit in range(10)], axis=1)
     own = by_class[np.arange(len(test)), labels["test"]]
-    print(f"\n{len(test)} digits never seen, given their class:")
-    print(f"  {own.mean():.2f} nats a digit, {-own.mean() / 64 / np.log(2):.3f} bits a pixel")
+    print(f"\n{len(test)} unseen digits, given their class:")
+    print(f"  {own.mean():.2f} nats per digit, {-own.mean() / 64 / np.log(2):.3f} bits per pixel")
     right = np.mean(by_class.argmax(axis=1) == labels["test"])
     print(f"  class of the largest p(x|class): right for {right:.1%}")
 
@@ -55,7 +55,7 @@ def main():
     density = np.logaddexp.reduce(by_class, axis=1)
     upside_down = np.stack([model.log_prob(strange, condition=digit) for digit in range(10)], axis=1)
     scores = density[:, None] > np.logaddexp.reduce(upside_down, axis=1)[None, :]
-    print(f"  a digit is likelier than one upside down: {scores.mean():.1%} of all pairs")
+    print(f"  a digit is more probable than one upside down: {scores.mean():.1%} of all pairs")
 
     classes = np.repeat(np.arange(10), 10)
     samples = model.sample(100, condition=classes, seed=1)
@@ -71,7 +71,7 @@ def main():
     ]
     picture = np.concatenate(rows).astype("float32")
     kg.write_png(OUTPUT / "completions.png", kg.image_grid(picture, 10, padding=2, scale=4))
-    print(f"\n  {OUTPUT / 'samples.png'}: a row a class")
+    print(f"\n  {OUTPUT / 'samples.png'}: one row per class")
     print(f"  {OUTPUT / 'completions.png'}: digits, their upper halves, four completions of each")
 
     model.export(OUTPUT / "serving" / "1")

@@ -1,9 +1,8 @@
-"""Digits to order: a VAE that is told the class, one row a digit. `python examples/conditional_vae.py`.
+"""Samples of chosen digits from a VAE conditioned on the class: `python examples/conditional_vae.py`.
 
-The picture, `conditional_vae_output/samples.png`, has one row for each digit and one latent vector for
-each column, so that a column shows one style of handwriting. A classifier that learned from the same
-digits judges how many samples are what was ordered. `--gallery` also renews the picture in
-`examples/gallery/`.
+The picture, `conditional_vae_output/samples.png`, has one row per digit and one latent vector per column, so
+that a column shows one style of handwriting. A classifier trained on the same digits measures how many
+samples show the chosen digit. `--gallery` also updates the picture in `examples/gallery/`.
 """
 
 import quiet_start  # isort: skip
@@ -34,7 +33,7 @@ def main():
     given = np.mean(model.log_prob(x["test"], condition=y["test"], num_samples=500))
     print(f"log p(x | digit) of 300 test digits, importance-weighted bound, 500 draws: {given:.2f} nats")
 
-    # One latent vector a column, decoded once for each digit.
+    # One latent vector per column, decoded once for each digit.
     styles = np.random.default_rng(0).normal(size=(12, model.latent_dim))
     rows = [model.decode(styles, condition=digit) for digit in range(10)]
     picture = kg.image_grid(np.concatenate(rows), columns=12, padding=3, scale=5)
@@ -45,10 +44,10 @@ def main():
     judge = LogisticRegression(max_iter=2000).fit(x["train"].reshape(-1, 64), y["train"])
     ordered = np.repeat(np.arange(10), 100)
     samples = model.sample(1000, condition=ordered, seed=0, from_likelihood=True).numpy().reshape(-1, 64)
-    print(f"A classifier finds the right digit in {judge.score(x['test'].reshape(-1, 64), y['test']):.1%} of")
     print(
-        f"the test digits and in {judge.score(samples, ordered):.1%} of 1,000 samples drawn from the model."
+        f"A classifier recognises {judge.score(x['test'].reshape(-1, 64), y['test']):.1%} of the test digits"
     )
+    print(f"and {judge.score(samples, ordered):.1%} of 1,000 samples drawn from the model.")
     print(f"\nDone in {time.perf_counter() - quiet_start.STARTED:.0f} s.")
 
 

@@ -1,13 +1,14 @@
-"""Restoring and recognising: what a denoising autoencoder knows. `python examples/denoising_autoencoder.py`.
+"""A denoising autoencoder restores digits and finds outliers: `python examples/denoising_autoencoder.py`.
 
-It learns to restore digits of which some pixels were erased. It has never seen a 7. Two questions:
+It learns to restore digits with erased pixels, and never sees a 7 in training. The script answers two
+questions:
 
-* how much nearer to the original is what it makes of a damaged digit? Picture:
-  `denoising_autoencoder_output/restored.png`, triples of original, damaged, restored;
-* does its `anomaly_score`, the reconstruction error, tell what is no digit, and what is a digit that it
-  does not know? Figure: the area under the ROC curve, 0.5 by chance, 1 at best.
+* How much closer to the original is a restored digit than the damaged one? The picture
+  `denoising_autoencoder_output/restored.png` shows triples of original, damaged, restored.
+* Does its `anomaly_score`, the reconstruction error, detect pictures that are not digits, and digits of an
+  unknown class? The figure is the area under the ROC curve: 0.5 by chance, 1 at best.
 
-`--gallery` also renews the picture in `examples/gallery/`.
+`--gallery` also updates the picture in `examples/gallery/`.
 """
 
 import quiet_start  # isort: skip

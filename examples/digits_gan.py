@@ -1,10 +1,10 @@
 """A generative adversarial network from end to end, on real digits: `python examples/digits_gan.py`.
 
-The digits are scikit-learn's, 8x8 pixels. Trains a DCGAN and watches it by numbers: a callback measures the
-samples against digits that the training does not see, in the features of a small classifier, and the
-checkpoint with the least Frechet distance is kept. Then: a picture, a path through the latent space, latent
+The digits are scikit-learn's, 8x8 pixels. The script trains a DCGAN and measures it during training: a
+callback compares the samples with held-out digits, in the features of a small classifier, and the checkpoint
+with the smallest Fréchet distance is kept. Then come a picture, a path through the latent space, latent
 arithmetic, the discriminator's features, and an export that answers without this package. All files go to
-`digits_gan_output/`; `--gallery` also renews the pictures in `examples/gallery/`.
+`digits_gan_output/`; `--gallery` also updates the pictures in `examples/gallery/`.
 """
 
 import quiet_start  # isort: skip
@@ -30,7 +30,7 @@ EPOCHS = 150
 
 
 def main():
-    # 500 digits are few for a Frechet distance, and the checkpoint waits for measurements: known here.
+    # Both warnings are expected: 500 digits are few for a Fréchet distance, and the checkpoint waits for it.
     warnings.filterwarnings("ignore", message="Fréchet distance from|Density and coverage|Can save best")
     shutil.rmtree(OUTPUT, ignore_errors=True)
     digits = kg.data.load("digits")
@@ -81,7 +81,7 @@ def main():
     path = kg.applications.interpolate(model, z[0], z[1], num_steps=10, method="spherical", latent=True)
     groups = [z[kinds == digit][:3] for digit in (8, 3, 1)]
     result, _ = kg.applications.latent_arithmetic(model, plus=[groups[0], groups[2]], minus=[groups[1]])
-    print(f"  a mean 8, less a mean 3, plus a mean 1, is seen as a {kinds_of(extractor, result)}")
+    print(f"  a mean 8, less a mean 3, plus a mean 1, is classified as a {kinds_of(extractor, result)}")
     rows = np.concatenate([samples[:50], path])
     kg.write_png(OUTPUT / "samples.png", kg.image_grid(rows, 10, value_range=(-1, 1), scale=5))
 

@@ -1,8 +1,8 @@
-"""Latents that stand for one factor each: `python examples/disentanglement.py`.
+"""Latents that encode one factor each: `python examples/disentanglement.py`.
 
-Draws all small sprites of three shapes in four sizes at 7 x 7 places, trains a VAE and a beta-TCVAE on them
-without telling the factors, and asks which latent knows which factor. `disentanglement_output/` gets two
-pictures of traversals: one row a latent, the rest held. `--gallery` also renews the picture in
+Draws all small sprites of three shapes in four sizes at 7 x 7 positions, trains a VAE and a beta-TCVAE on
+them without labels, and measures which latent encodes which factor. Two pictures of traversals go to
+`disentanglement_output/`, with one row per latent. `--gallery` also updates the picture in
 `examples/gallery/`.
 """
 
@@ -45,7 +45,7 @@ def main():
         )
         print(f"DCI disentanglement {dci.disentanglement:.2f}, completeness {dci.completeness:.2f}")
         information = metrics.mutual_information(codes, factors)
-        print(f"{'nats that a latent tells of':<30}" + "".join(f"{factor:>8}" for factor in names))
+        print(f"{'nats of information about':<30}" + "".join(f"{factor:>8}" for factor in names))
         for dim, row in enumerate(information):
             print(f"{f'  latent {dim}':<30}" + "".join(f"{nats:>8.2f}" for nats in row))
         pictures = kg.applications.traverse(model, start, values=np.linspace(-2, 2, 9))
@@ -55,7 +55,7 @@ def main():
 
 
 def networks(shape):
-    """Dense ones for so small pictures."""
+    """Dense networks, since the pictures are small."""
     dense = kg.networks.dense_network
     return {
         "latent_dim": LATENT_DIM,

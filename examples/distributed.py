@@ -3,12 +3,12 @@
     python examples/distributed.py                 # all three on this machine, one after the other
     python examples/distributed.py --way replicas  # or single, workers
 
-Without noise in the objective the three give the same numbers; with a VAE's noise each replica draws its
-own, so that they agree in distribution. The table shows both: an autoencoder and a VAE.
+If the objective has no noise, all three give the same numbers. With a VAE's noise each replica draws its own,
+so the results agree in distribution only. The table shows both: an autoencoder and a VAE.
 
 On several machines
 -------------------
-Start the same command on every machine, with `TF_CONFIG` naming all of them and telling each which it is:
+Start the same command on every machine. `TF_CONFIG` lists all machines and tells each one its index:
 
     # on the first machine, which is the chief and writes the files
     export TF_CONFIG='{"cluster": {"worker": ["host0:12345", "host1:12345"]},
@@ -17,8 +17,8 @@ Start the same command on every machine, with `TF_CONFIG` naming all of them and
 
     # on the second, the same with "index": 1
 
-All workers read the same data, each taking its share of every batch: `batch_size` is the size over all of
-them. A folder for `BackupAndRestore` must be one that all workers see.
+All workers read the same data, and each processes its part of every batch: `batch_size` is the size over all
+workers. A folder for `BackupAndRestore` must be accessible to all workers.
 """
 
 import argparse
@@ -36,7 +36,7 @@ WAYS = ("single", "replicas", "workers")
 
 
 def train(strategy, verbose: int = 0) -> dict:
-    """Trains both models under a strategy (None: one device) and returns their last losses."""
+    """Trains both models under a strategy (None for one device) and returns their final losses."""
     import keras
 
     import keras_genmod as kg
@@ -59,12 +59,12 @@ def train(strategy, verbose: int = 0) -> dict:
 
 
 def on_one_device() -> dict:
-    """Nothing to set up."""
+    """Trains without a strategy."""
     return train(None)
 
 
 def on_two_replicas() -> dict:
-    """`MirroredStrategy` over all GPUs, or over two halves of the CPU where there are none."""
+    """Trains under `MirroredStrategy` over all GPUs, or over two halves of the CPU if there are none."""
     import tensorflow as tf
 
     if tf.config.list_physical_devices("GPU"):
@@ -75,15 +75,15 @@ def on_two_replicas() -> dict:
 
 
 def as_worker() -> dict:
-    """One of several processes; `TF_CONFIG` says which."""
+    """Trains as one of several processes; `TF_CONFIG` says which."""
     import tensorflow as tf
 
-    # Before any other TensorFlow operation.
+    # This must come before any other TensorFlow operation.
     return train(tf.distribute.MultiWorkerMirroredStrategy())
 
 
 def in_two_processes() -> dict:
-    """Starts two workers on this machine, as two machines would start them."""
+    """Starts two workers on this machine as if they were two machines."""
     ports = []
     with contextlib.ExitStack() as stack:
         for _ in range(2):

@@ -1,11 +1,11 @@
-"""Do the codes of a model that saw no labels help a classifier that sees few? `python examples/features.py`.
+"""Do codes learned without labels help a classifier with few labels? `python examples/features.py`.
 
-An autoencoder and a VAE learn from all training digits without labels. Then logistic regression learns
-from a few labelled digits: from their raw pixels, or from their codes. The table shows the accuracy on
-300 test digits, by other writers than the training digits: mean and standard deviation over ten choices of
-the labelled digits, the same choices for each row. Settings were chosen on the validation digits.
+An autoencoder and a VAE are trained on all training digits without labels. Then logistic regression is
+trained on a few labelled digits: on their raw pixels, or on their codes. The table shows the accuracy on 300
+test digits, which are by other writers: mean and standard deviation over ten choices of the labelled digits,
+the same for each row. Settings were chosen on the validation digits.
 
-Expect little: pixels of such small pictures are good features already.
+The gain is small, because the pixels of such small pictures are already good features.
 """
 
 import quiet_start  # isort: skip
@@ -46,8 +46,8 @@ def main():
 
 
 def accuracies(features, digits, count):
-    """Test accuracies in percent of classifiers that learned from `count` labelled digits each."""
-    # One scale for all features: scaled one by one, the noise of unused codes would count in full.
+    """Test accuracies in percent of classifiers trained on `count` labelled digits each."""
+    # All features share one scale; scaling each separately would amplify the noise of unused codes.
     train, test = (features[split] / np.std(features["train"]) for split in ("train", "test"))
     results = []
     for seed in range(10):

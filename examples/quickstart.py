@@ -1,8 +1,8 @@
-"""The main job from end to end, on scikit-learn's handwritten digits: `python examples/quickstart.py`.
+"""The main workflow from end to end, on scikit-learn's handwritten digits: `python examples/quickstart.py`.
 
-Trains a variational autoencoder, measures it on digits that it has not seen, draws pictures, saves the
-model and loads it back, exports it for TensorFlow Serving and asks the export without this package. All
-files go to `quickstart_output/`; `--gallery` also renews the pictures in `examples/gallery/`.
+Trains a variational autoencoder, evaluates it on unseen digits, draws pictures, saves and loads the model,
+exports it for TensorFlow Serving and queries the export without this package. All files go to
+`quickstart_output/`; `--gallery` also updates the pictures in `examples/gallery/`.
 
 The pixels are black or white, so that the figures are log-probabilities, in nats per digit, and not
 cross-entropies of grey values.
@@ -106,7 +106,7 @@ def heading(text):
 
 
 def independent_pixels(train, test):
-    """Mean log-probability of the test digits if pixels were independent: what a model has to beat."""
+    """Mean log-probability of the test digits if pixels were independent: the baseline to beat."""
     probs = (train.sum(0) + 1) / (len(train) + 2)
     return np.mean(np.sum(np.where(test == 1, np.log(probs), np.log1p(-probs)), axis=(1, 2, 3)))
 

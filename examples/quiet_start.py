@@ -1,4 +1,4 @@
-"""Imported first by the examples: keeps off the screen what TensorFlow's libraries print while they load."""
+"""Imported first by the examples: hides what TensorFlow's libraries print while they load."""
 
 import os
 import time

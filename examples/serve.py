@@ -1,4 +1,4 @@
-"""A model behind TensorFlow Serving, and clients that ask it: `python examples/serve.py`.
+"""A model behind TensorFlow Serving, and its clients: `python examples/serve.py`.
 
 Trains a small variational autoencoder on scikit-learn's handwritten digits, exports it with warm-up
 records, checks the export, writes the server's configuration and prints the command that starts a server
@@ -30,11 +30,10 @@ VERSION = OUTPUT / "models" / "digits" / "1"
 
 
 def rest_predict(url, signature, *, instances=None, inputs=None, timeout=30.0):
-    """Ask a server over REST.
+    """Sends a request to a server over REST.
 
-    Rows and columns are two forms of one request. `instances` is a list with one dict, input name ->
-    value, for each row; `inputs` is one dict, input name -> array, and the form for a signature that is
-    not row-wise.
+    A request may be given in rows or in columns. `instances` is a list with one dict, input name -> value,
+    for each row; `inputs` is one dict, input name -> array. A signature that is not row-wise needs `inputs`.
 
     Args:
         url: The model, such as "http://localhost:8501/v1/models/digits"; `/versions/1` or
@@ -45,8 +44,8 @@ def rest_predict(url, signature, *, instances=None, inputs=None, timeout=30.0):
         timeout: Seconds.
 
     Returns:
-        A list of rows for `instances`, columns for `inputs`: bare values where the signature has one
-        output, dicts by output name where it has several.
+        A list of rows for `instances`, columns for `inputs`: bare values if the signature has one output,
+        dicts by output name if it has several.
     """
     if (instances is None) == (inputs is None):
         raise ValueError("Give one of `instances` and `inputs`: a server refuses requests with both or none.")
@@ -64,14 +63,14 @@ def rest_predict(url, signature, *, instances=None, inputs=None, timeout=30.0):
 
 
 def grpc_predict(address, model, signature, inputs, *, label=None, timeout=30.0):
-    """Ask a server over gRPC, which carries arrays as bytes: faster than REST, and exact.
+    """Sends a request to a server over gRPC, which transfers arrays as bytes: faster than REST, and exact.
 
     Args:
         address: Host and port, such as "localhost:8500".
         model: The model's name.
         signature: The signature's name, or "" for the default one.
-        inputs: Input name -> array, of exactly the type that the signature takes.
-        label: Which version to ask, by its label; by default the latest one.
+        inputs: Input name -> array, of exactly the dtype that the signature takes.
+        label: Label of the version to use; by default the latest version.
         timeout: Seconds.
 
     Returns:
@@ -87,7 +86,7 @@ def grpc_predict(address, model, signature, inputs, *, label=None, timeout=30.0)
         request.model_spec.version_label = label
     for name, value in inputs.items():
         request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
-    # By default a client refuses answers above 4 MB: a thousand pictures of 28x28 float32 numbers are 3.
+    # By default a client refuses answers above 4 MB; a thousand 28x28 float32 pictures take 3 MB.
     options = [("grpc.max_receive_message_length", -1)]
     with grpc.insecure_channel(address, options) as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
@@ -96,7 +95,7 @@ def grpc_predict(address, model, signature, inputs, *, label=None, timeout=30.0)
 
 
 def prepare():
-    """Train, export, check, and write what a server needs."""
+    """Trains, exports and checks a model, and writes the files that a server needs."""
     shutil.rmtree(OUTPUT, ignore_errors=True)
     digits = kg.data.load("digits")
     train = kg.data.binarize(digits["train"] / 16)
@@ -136,7 +135,7 @@ def prepare():
 
 
 def ask(rest="http://localhost:8501", grpc="localhost:8500"):
-    """Send requests of every form to a running server and compare with the export's own answers."""
+    """Sends requests of every form to a running server and compares with the export's own answers."""
     x = kg.data.binarize(kg.data.load("digits")["test"][:3] / 16)
     seeds = np.int32([[1, 2], [3, 4], [5, 6]])
     encoded, sampled, drawn, scored = kg.serving.run(

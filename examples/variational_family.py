@@ -1,11 +1,11 @@
-"""One data set, the whole variational family: `python examples/variational_family.py`.
+"""The whole variational family on one data set: `python examples/variational_family.py`.
 
-Trains each variant on the same digits with the same networks and compares what users ask of them: how
-probable unseen digits are, how many latents are in use, how good samples look, and how well digits are
-rebuilt. `variational_family_output/samples.png` has one row of samples for each; the last rows are an
-autoencoder without a prior, once decoded from normal noise, once from a density fitted to its codes
-(`LatentSampler`). `vq_vae.png` shows digits above what a VQ-VAE makes of their four codes.
-`--gallery` also renews the pictures in `examples/gallery/`.
+Trains each variant on the same digits with the same networks, and compares the log-probability of unseen
+digits, the number of latents in use, the quality of samples and of reconstructions.
+`variational_family_output/samples.png` has one row of samples per model; the last two rows are from an
+autoencoder without a prior, decoded from normal noise and from a density fitted to its codes
+(`LatentSampler`). `vq_vae.png` shows digits above their reconstructions by a VQ-VAE from four codes each.
+`--gallery` also updates the pictures in `examples/gallery/`.
 """
 
 import quiet_start  # isort: skip
@@ -26,7 +26,7 @@ EPOCHS = 40
 
 
 def variants(train):
-    """Name -> model, each with the default networks."""
+    """Name -> model, all with the default networks."""
     common = {"latent_dim": LATENT_DIM, "seed": 1}
     shape = (8, 8, 1)
     vamp = kg.distributions.VampPrior(50, pseudo_inputs=train[:50])
@@ -81,7 +81,7 @@ def main():
 
 
 def fit(model, train):
-    """The model, trained."""
+    """Trains a model and returns it."""
     optimizers = [keras.optimizers.Adam(2e-3)]
     if isinstance(model, kg.FactorVAE):
         optimizers.append(keras.optimizers.Adam(1e-4))  # Of its discriminator.
@@ -91,7 +91,7 @@ def fit(model, train):
 
 
 def show(name, model, test, samples=None, log_prob="", active=""):
-    """Prints a row; `coverage` is the share of test digits that have a sample among their neighbours."""
+    """Prints a row; `coverage` is the fraction of test digits with a sample among their neighbours."""
     coverage = ""
     if samples is not None:
         flat = samples.reshape(len(samples), -1)

@@ -1,12 +1,12 @@
-"""Exact test likelihoods of the autoregressive family, beside the published ones.
+"""Exact test likelihoods of the autoregressive family, compared with published ones.
 
     python examples/reproduce/autoregressive_densities.py pixel_cnn [--minutes 55] [--data binarized_mnist]
 
-Trains one model on a set that published density tables use, for a given time, and prints its row: model,
-exact negative log-likelihood of the test set in nats, weights, epochs, minutes. The weights are those of the
-best epoch on the validation set; the test set is looked at once. The learning rate falls along a half cosine
-over the given time, so that the training ends where the time does. The folder `--output` gets the curve of
-training and validation, the model, and samples.
+Trains one model for a given time on a data set of the published density tables, and prints its row: model,
+exact negative log-likelihood of the test set in nats, number of weights, epochs, minutes. The weights are
+those of the best epoch on the validation set; the test set is used once. The learning rate falls along a half
+cosine over the given time. The folder `--output` receives the training and validation curves, the model, and
+samples.
 
 Published (nats): fixed-binarised MNIST: FVSBN 97.45, NADE 88.33 (NADE paper, Larochelle and Murray, 2011);
 MADE with one hidden layer of 8000 and one mask 88.40, with two and 32 masks 86.64 (MADE paper, Germain et
@@ -34,7 +34,7 @@ def made(x, **options):
 
 
 def made_8000_8000(x):
-    """32 masks of one order, in bfloat16: a step takes half the time of float32's."""
+    """32 masks of one order, in bfloat16, which halves the time of a step."""
     order = np.random.default_rng(0).permutation(x.shape[1]).tolist()
     return made(x, hidden_dims=(8000, 8000), num_masks=32, ordering=order, dtype="mixed_bfloat16")
 
@@ -68,13 +68,15 @@ MNIST = {
 DNA = {
     "fvsbn": Setting(fvsbn, 20),
     "nade": Setting(lambda x: nade(x, hidden_dim=50), 20, weight_decay=0.1),
-    "made": Setting(lambda x: made(x, hidden_dims=(50,), direct=True), 20, weight_decay=0.3),
+    "made": Setting(lambda x: made(x, hidden_dims=(50,), direct_connections=True), 20, weight_decay=0.3),
 }
 MUSHROOMS = {
     "fvsbn": Setting(fvsbn, 20),
     "nade": Setting(lambda x: nade(x, hidden_dim=500), 20, 3e-3, 0.03),
     "made": Setting(
-        lambda x: made(x, hidden_dims=(500,), direct=True, activation="sigmoid", ordering="reverse"),
+        lambda x: made(
+            x, hidden_dims=(500,), direct_connections=True, activation="sigmoid", ordering="reverse"
+        ),
         20,
         3e-3,
         0.07,

@@ -1,11 +1,11 @@
-"""A mixture of 500 Bernoulli products on fixed-binarised MNIST, beside the published likelihood.
+"""A mixture of 500 Bernoulli products on fixed-binarised MNIST, compared with the published likelihood.
 
     python examples/reproduce/bernoulli_mixture.py [--components 500] [--epochs 60] [--pseudo-counts 0.05 0.2]
 
-Trains one mixture by expectation maximisation for each pseudo-count, one iteration an epoch, and stops each
-when the validation set grows no likelier. The mixture that is best on the validation set is looked at on the
-test set, once. Prints its row: exact negative log-likelihood of the test set in nats, weights, epochs,
-minutes of all trainings. The folder `--output` gets the curves, the model and samples.
+Trains one mixture per pseudo-count by expectation maximisation, one iteration per epoch, and stops when the
+validation likelihood no longer rises. The mixture with the best validation likelihood is evaluated on the
+test set, once. Prints its row: exact negative log-likelihood of the test set in nats, number of weights,
+epochs, minutes of all trainings. The folder `--output` receives the curves, the model and samples.
 
 Published (nats): 137.64 with 500 components (The Neural Autoregressive Distribution Estimator, Larochelle and
 Murray, 2011).

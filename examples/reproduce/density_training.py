@@ -1,7 +1,7 @@
-"""What the scripts of published likelihoods share: training for a given time, and the row that is printed.
+"""What the scripts for published likelihoods share: training for a given time, and printing a row.
 
-A script gives its settings by name; `run` trains one, selects the epoch on the validation set, looks at the
-test set once and writes the curve, the model, samples and the row.
+A script defines settings by name. `run` trains one of them, selects the epoch on the validation set, uses the
+test set once, and writes the curve, the model, samples and the row.
 """
 
 import argparse
@@ -23,16 +23,16 @@ class Setting:
     """A model and how it is trained.
 
     Args:
-        build: from the training examples to the model.
-        batch_size: examples a step.
-        learning_rate: at the start.
-        weight_decay: decoupled, as in AdamW.
-        images: whether examples are [28, 28, 1] and not flat.
-        momentum: Nesterov's, of stochastic gradient descent instead of Adam.
-        clip_norm: largest norm of the gradient.
-        first: a cheaper model with the same weights, which is trained in their stead for the first third of
-            the time; None for none.
-        undecayed: parts of the names of weights that do not decay.
+        build: Function from the training examples to the model.
+        batch_size: Number of examples per step.
+        learning_rate: Initial learning rate.
+        weight_decay: Decoupled weight decay, as in AdamW.
+        images: Whether examples are [28, 28, 1] and not flat.
+        momentum: Nesterov momentum of stochastic gradient descent, which then replaces Adam.
+        clip_norm: Largest norm of the gradient.
+        first: Function to a cheaper model with the same weights, which is trained instead for the first third
+            of the time; None for none.
+        undecayed: Parts of the names of weights without weight decay.
     """
 
     build: Callable
@@ -46,7 +46,7 @@ class Setting:
     undecayed: tuple[str, ...] = ()
 
     def optimizer(self, learning_rate: float | None, weight_decay: float | None):
-        """The optimizer, with the given rate and decay where there are any."""
+        """The optimizer, with the given learning rate and weight decay if any are given."""
         options = {
             "learning_rate": self.learning_rate if learning_rate is None else learning_rate,
             "weight_decay": self.weight_decay if weight_decay is None else weight_decay,
@@ -63,7 +63,7 @@ class Setting:
 class CosineOverTime(keras.callbacks.Callback):
     """The learning rate falls along a half cosine to 0 at the end of the given time, and training stops.
 
-    A training that is a part of a longer one goes from the share `begin` of its time to the share `end`.
+    A training that is part of a longer one covers the fractions `begin` to `end` of the total time.
     """
 
     def __init__(self, minutes, *, begin=0.0, end=1.0):
@@ -94,7 +94,7 @@ class NegativeBound(keras.callbacks.Callback):
 
 
 class BestEpoch(keras.callbacks.ModelCheckpoint):
-    """The weights of the epoch with the lowest `val_nll` among those that were validated."""
+    """Keeps the weights of the validated epoch with the lowest `val_nll`."""
 
     def __init__(self, path):
         super().__init__(path, "val_nll", mode="min", save_best_only=True, save_weights_only=True)
@@ -105,7 +105,7 @@ class BestEpoch(keras.callbacks.ModelCheckpoint):
 
 
 def parser(description, models, *, output):
-    """The command line that all these scripts have."""
+    """The command-line arguments that all these scripts share."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("model", choices=models)
     parser.add_argument("--minutes", type=float, default=55)
@@ -120,13 +120,13 @@ def run(arguments, setting, sets, *, measure, train=None):
     """Trains a setting on `sets` and prints its row.
 
     Args:
-        arguments: of the command line; `arguments.data` names the data.
-        setting: the model and how it is trained.
-        sets: "train", "valid" and "test" as arrays.
-        measure: from the trained model and the test examples to the name of the figure and its value for
-            each example, nats.
-        train: function of the training examples to what is trained on, such as examples binarised anew;
-            None trains on the examples.
+        arguments: Command-line arguments; `arguments.data` names the data.
+        setting: The model and how it is trained.
+        sets: Arrays "train", "valid" and "test".
+        measure: Function from the trained model and the test examples to the name of the figure and its
+            value per example in nats.
+        train: Function from the training examples to the data to train on, such as newly binarised examples;
+            None trains on the examples themselves.
     """
     output = Path(arguments.output) / f"{arguments.data}_{arguments.model}"
     output.mkdir(parents=True, exist_ok=True)
@@ -157,7 +157,7 @@ def run(arguments, setting, sets, *, measure, train=None):
         ).history
         epochs = len(history["loss"])
         if epochs % arguments.validation_every:
-            # The last epoch has not been looked at yet.
+            # The last epoch has not been validated yet.
             logs = model.evaluate(x["valid"], batch_size=setting.batch_size, verbose=0, return_dict=True)
             logs = {f"val_{name}": value for name, value in logs.items()}
             for callback in (NegativeBound(), selected):
@@ -192,7 +192,7 @@ def run(arguments, setting, sets, *, measure, train=None):
 
 
 def write_rows(path, rows):
-    """Writes a table, its header from the first row."""
+    """Writes a table whose header comes from the first row."""
     with open(path, "w", newline="") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
@@ -200,5 +200,5 @@ def write_rows(path, rows):
 
 
 def picture_paths(output, name, gallery):
-    """Where a picture goes: into the output's folder, and into the gallery where that is renewed."""
+    """The paths of a picture: in the output folder, and in the gallery if that is to be updated."""
     return [output / name, *([Path(__file__).parents[1] / "gallery" / name] if gallery else [])]

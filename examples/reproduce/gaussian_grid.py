@@ -1,11 +1,12 @@
 """How many of 25 modes does a GAN find? `python examples/reproduce/gaussian_grid.py`.
 
-Points of 25 Gaussians, centres -4, -2, 0, 2, 4 in both directions, deviation 0.05. A mode is found if a
-sample lies within three deviations of its centre; a good sample lies within three deviations of any centre
-(the protocol of PacGAN, Lin et al., 2018: 2,500 samples). The first row is `kg.GAN((2,), latent_dim=2)` and
-`compile()`, nothing else; the second the plain non-saturating GAN: no R1, no averaged generator.
+The data are points of 25 Gaussians with centres -4, -2, 0, 2, 4 in both directions and standard deviation
+0.05. A mode is found if a sample is within three standard deviations of its centre; a good sample is within
+three standard deviations of any centre (the protocol of PacGAN, Lin et al., 2018: 2,500 samples). The first
+row is `kg.GAN((2,), latent_dim=2)` with `compile()`; the second row is the plain non-saturating GAN, without
+R1 and without averaged generator.
 
-Writes a picture of the samples of each row beside the data.
+Writes a picture of the data and of each row's samples.
 """
 
 import argparse
@@ -32,7 +33,7 @@ ROWS = {
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=50, help="of 100,000 points in batches of 256")
+    parser.add_argument("--epochs", type=int, default=50, help="passes over 100,000 points in batches of 256")
     parser.add_argument("--output", default="reproduce_output/gaussian_grid")
     arguments = parser.parse_args()
     output = Path(arguments.output)

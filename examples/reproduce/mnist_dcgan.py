@@ -2,9 +2,9 @@
 
 Trains `kg.DCGAN` (with `--conditional`: on the class, by class-conditional batch normalisation and a
 projection discriminator), saves it, and measures its samples in the features of a classifier that the script
-trains first: Frechet distance, coverage, the digits that appear, and with classes how often the classifier
-sees the digit that was asked for. The same distances between two halves of the real test set stand beside.
-Two CPU cores: about a minute an epoch. `--evaluate` measures a model that was saved before.
+trains first: Fréchet distance, coverage, the digits that appear, and with classes how often the classifier
+recognises the requested digit. For comparison it prints the distances between halves of the real test set.
+An epoch takes about one minute on two CPU cores. `--evaluate` measures a model that was saved earlier.
 """
 
 import argparse
@@ -79,7 +79,7 @@ def fit(train, labels, output, arguments):
 
 
 def build(arguments):
-    """A `DCGAN` whose networks are narrower or wider than the default ones, by the same guidelines."""
+    """A `DCGAN` with narrower or wider networks than the default ones, by the same guidelines."""
     width, latent_dim = arguments.filters, 64
     condition = {"num_classes": 10} if arguments.conditional else {}
     generator = kg.networks.conv_generator(
@@ -102,7 +102,7 @@ def build(arguments):
     )
     options = {"generator": generator, "discriminator": discriminator, **condition}
     if not arguments.conditional:
-        # Without classes the discriminator tells nearly all apart and the generator stops learning.
+        # Without classes the discriminator becomes nearly perfect, and the generator stops learning.
         options["label_smoothing"] = 0.1
         options["instance_noise"] = kg.training.LinearSchedule(0.0, arguments.epochs * 700, start=0.3)
     return kg.DCGAN((28, 28, 1), latent_dim=latent_dim, seed=0, **options)
@@ -126,8 +126,12 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--conditional", action="store_true")
     parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--filters", type=int, default=32, help="of the widest images; twice as many below")
-    parser.add_argument("--learning-rate", type=float, default=1e-3, help="at first; it falls to 0")
+    parser.add_argument(
+        "--filters", type=int, default=32, help="at full image size; twice as many at each smaller size"
+    )
+    parser.add_argument(
+        "--learning-rate", type=float, default=1e-3, help="initial learning rate; it falls to 0"
+    )
     parser.add_argument("--evaluate", action="store_true", help="measure the model saved before")
     parser.add_argument("--output", default="reproduce_output")
     return parser.parse_args()

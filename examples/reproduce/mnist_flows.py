@@ -1,12 +1,12 @@
-"""Flows on MNIST in logit space, beside the published bits per pixel.
+"""Flows on MNIST in logit space, compared with published bits per pixel.
 
     python examples/reproduce/mnist_flows.py real_nvp|maf [--minutes 55]
 
-Trains one flow over the 784 grey values 0..255, uniformly dequantised and brought to the real line by a logit
-(lambda 1e-6), for a given time, and prints its row: bits per pixel of the test set with one draw of the
-dequantisation's noise, weights, epochs, minutes. The weights are those of the best epoch on the validation
-set; the test set is looked at once. The learning rate falls along a half cosine over the given time. The
-folder `--output` gets the curve of training and validation, the model, and samples.
+Trains one flow for a given time over the 784 grey values 0..255, uniformly dequantised and mapped to the real
+line by a logit (lambda 1e-6), and prints its row: bits per pixel of the test set with one draw of the
+dequantisation noise, number of weights, epochs, minutes. The weights are those of the best epoch on the
+validation set; the test set is used once. The learning rate falls along a half cosine over the given time.
+The folder `--output` receives the training and validation curves, the model, and samples.
 
 Published (bits per pixel, Masked Autoregressive Flow for Density Estimation, Papamakarios, Pavlakou and
 Murray, 2017): a normal distribution 2.01, MADE 2.04, Real NVP with five couplings 1.93 and with ten 2.02, MAF

@@ -1,10 +1,11 @@
-"""The Parzen-window figure of the first GAN: `python examples/reproduce/mnist_parzen.py`.
+"""The Parzen-window estimate of the first GAN paper: `python examples/reproduce/mnist_parzen.py`.
 
 Trains a dense GAN on MNIST, grey values in [0, 1], then follows the protocol of Generative Adversarial Nets
 (Goodfellow et al., 2014): a Gaussian kernel on each of 10,000 samples, its bandwidth chosen on the
 validation set, mean log-density of the test set in nats and its standard error. The paper's figure is 225
-(+- 2). The same measure of 10,000 training images stands beside. It is a weak measure (A Note on the
-Evaluation of Generative Models, Theis et al., 2016): there is no other published figure of these models.
+(+- 2). For comparison the script prints the same measure for 10,000 training images. It is a weak measure (A
+Note on the Evaluation of Generative Models, Theis et al., 2016), but no other figure of these models is
+published.
 """
 
 import argparse

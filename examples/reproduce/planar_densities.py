@@ -1,12 +1,12 @@
-"""Spline flows on eight densities in the plane, beside a kernel density estimate and a mixture.
+"""Spline flows on eight densities in the plane, compared with a kernel density estimate and a mixture.
 
     python examples/reproduce/planar_densities.py [--minutes 1.5] [--gallery]
 
 Trains an autoregressive spline flow on 20,000 points of each density for the given time, and prints the mean
-log-likelihood of 10,000 test points in nats, beside those of a kernel density estimate (bandwidth chosen on
-2,000 validation points) and of a mixture of 50 normal distributions with full covariances. The picture has a
-column for each density: data, the flow's density, its samples. `--gallery` also renews the picture in
-`examples/gallery/`.
+log-likelihood of 10,000 test points in nats, together with those of a kernel density estimate (bandwidth
+chosen on 2,000 validation points) and of a mixture of 50 normal distributions with full covariances. The
+picture has one column per density: data, the flow's density, its samples. `--gallery` also updates the
+picture in `examples/gallery/`.
 
 Reference: Neural Spline Flows, Durkan, Bekasov, Murray and Papamakarios, 2019.
 """
@@ -28,7 +28,7 @@ BANDWIDTHS = (0.05, 0.07, 0.1, 0.14, 0.2, 0.28)
 
 
 def flow_of(train, valid, minutes):
-    """The flow after its training."""
+    """The trained flow."""
     model = kg.NeuralSplineFlow(
         (2,), num_layers=4, autoregressive=True, num_bins=16, hidden_dims=(128, 128), seed=0
     )
@@ -60,7 +60,7 @@ def mixture_of(train, valid):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=1.5, help="of each flow's training")
+    parser.add_argument("--minutes", type=float, default=1.5, help="training time of each flow")
     parser.add_argument("--gallery", action="store_true")
     parser.add_argument("--output", default="reproduce_output/planar")
     arguments = parser.parse_args()
@@ -94,7 +94,7 @@ def pictured(model, points=160):
 
 
 def plot(columns, path):
-    """A column for each density: data, the model's density, samples."""
+    """Draws one column per density: data, the model's density, samples."""
     figure, axes = plt.subplots(3, len(columns), figsize=(1.4 * len(columns), 4.3), constrained_layout=True)
     extent = (-4.5, 4.5, -4.5, 4.5)
     for (name, data, density, samples), (top, middle, bottom) in zip(columns, axes.T, strict=True):

@@ -2,11 +2,11 @@
 
     python examples/reproduce/rate_distortion.py [--minutes 2]
 
-Trains one dense VAE for each beta, a few minutes each, and draws `rate_distortion.png`: the rate, the mean
-divergence of posterior and prior (nats), against the distortion, the mean reconstruction error (nats), both
-of the test set. Points on a line of slope -1 have the same bound on log p(x). At its optimum a beta finds the
-point where the curve has slope -1/beta: large ones spend few nats on the code, small ones many.
-`--gallery` also renews the picture in `examples/gallery/`.
+Trains one dense VAE per beta, a few minutes each, and draws `rate_distortion.png`: the rate, which is the
+mean divergence of posterior and prior (nats), against the distortion, which is the mean reconstruction error
+(nats), both on the test set. Points on a line of slope -1 have the same bound on log p(x). The optimum for a
+beta is the point where the curve has slope -1/beta: a large beta spends few nats on the code, a small beta
+many. `--gallery` also updates the picture in `examples/gallery/`.
 
 Reference: Fixing a Broken ELBO, Alemi et al., 2018.
 """
@@ -29,7 +29,7 @@ BETAS = (0.05, 0.2, 0.5, 1.0, 2.0, 4.0, 10.0, 30.0)
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=2, help="of each training")
+    parser.add_argument("--minutes", type=float, default=2, help="time of each training")
     parser.add_argument("--gallery", action="store_true")
     parser.add_argument("--output", default="reproduce_output/rate_distortion")
     arguments = parser.parse_args()
@@ -53,7 +53,7 @@ def main():
 
 
 def plot(rows, path):
-    """The curve, over lines of equal bounds."""
+    """Draws the curve, over lines of equal bounds."""
     figure, axes = plt.subplots(figsize=(5.5, 4), constrained_layout=True)
     rate, distortion = ([row[name] for row in rows] for name in ("rate", "distortion"))
     limits = 0, 1.1 * max(rate)

@@ -2,15 +2,16 @@
 
     python examples/reproduce/sprites_disentanglement.py [--minutes 3] [--seeds 3]
 
-All models have the same convolutional networks and six latents, and see all pictures without their factors
-(shape, scale, orientation, x, y: 3 x 4 x 8 x 8 x 8 pictures of 32 pixels). The codes of all pictures, the
-posteriors' means, are then judged: mutual information gap (Chen et al., 2018), disentanglement, completeness
-and informativeness by a forest (Eastwood and Williams, 2018), SAP (Kumar et al., 2018), total correlation of
-the Gaussian with the codes' covariance. The table has means and standard deviations over the seeds;
-`--output` gets it, each run's figures, and traversals: one row a latent, for the first seed.
+All models have the same convolutional networks and six latents, and are trained on all pictures without their
+factors (shape, scale, orientation, x, y: 3 x 4 x 8 x 8 x 8 pictures of 32 pixels). Then the codes of all
+pictures, which are the posteriors' means, are evaluated by: mutual information gap (Chen et al., 2018),
+disentanglement, completeness and informativeness by a forest (Eastwood and Williams, 2018), SAP (Kumar et
+al., 2018), total correlation of the Gaussian with the codes' covariance. The table has means and standard
+deviations over the seeds. `--output` receives the table, each run's figures, and the first seed's traversals
+with one row per latent.
 
-Published figures are on dSprites, 737,280 pictures of 64 pixels, after 300,000 steps and more, and do not
-compare with these; Locatello et al., 2019, found there that seeds matter as much as the objective.
+Published figures are for dSprites, 737,280 pictures of 64 pixels, after 300,000 steps and more, and are not
+comparable with these; Locatello et al., 2019, found there that seeds matter as much as the objective.
 """
 
 import argparse
@@ -34,7 +35,7 @@ MODELS = {
 
 
 def scores(codes, factors):
-    """The measures of codes, by their names."""
+    """The measures of codes, by name."""
     dci = metrics.dci(codes, factors, predictor="random_forest")
     active = codes[:, codes.var(axis=0) > 0.01]
     return {
@@ -50,7 +51,7 @@ def scores(codes, factors):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=3, help="of each training")
+    parser.add_argument("--minutes", type=float, default=3, help="time of each training")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--output", default="reproduce_output/sprites")
     arguments = parser.parse_args()
@@ -83,7 +84,7 @@ def main():
 
 
 def draw_traversals(model, start, path):
-    """One row of pictures for each latent dimension of a model, from -2 to 2."""
+    """One row of pictures per latent dimension of a model, which varies from -2 to 2."""
     pictures = kg.applications.traverse(model, start, values=np.linspace(-2, 2, 9))
     kg.write_png(path, kg.image_grid(pictures.reshape(-1, *start.shape), columns=9, scale=2))
 

@@ -1,21 +1,22 @@
-"""Test likelihoods of the variational family on MNIST, beside the published ones.
+"""Test likelihoods of the variational family on MNIST, compared with published ones.
 
     python examples/reproduce/variational_densities.py vae|iwae|vamp|dynamic_vae [--minutes 55]
 
 Trains one model for a given time and prints its row: negative log-likelihood of the test set in nats by
-importance sampling (`vae` 200 draws of each example, `iwae` and `vamp` 5000; `dynamic_vae` the bound itself,
-the mean of 20 draws), weights, epochs, minutes. The weights are those of the epoch with the best bound on
-the validation set; the test set is looked at once. The learning rate falls along a half cosine over the
-given time. The folder `--output` gets the curve, the model, and samples.
+importance sampling (200 draws per example for `vae`, 5000 for `iwae` and `vamp`; for `dynamic_vae` the bound
+itself, the mean over 20 draws), number of weights, epochs, minutes. The weights are those of the epoch with
+the best bound on the validation set; the test set is used once. The learning rate falls along a half cosine
+over the given time. The folder `--output` receives the curve, the model, and samples.
 
-`dynamic_vae` trains on examples that are binarised anew in every epoch and is measured on one draw of the
-test set; the others are of the fixed draw of Larochelle and Murray.
+`dynamic_vae` trains on examples that are newly binarised in every epoch and is measured on one draw of the
+test set; the others use the fixed draw of Larochelle and Murray.
 
 Published (nats): VAE 89.78 (200 draws), IWAE with 50 draws 86.82 (5000), VampPrior with 500 pseudo-inputs
 85.79 (5000), all by pythae (Chadebec, Vincent and Allassonniere, 2022); the bound of a VAE on dynamically
-binarised MNIST 86.77 (pytorch-generative). Networks here: two gated layers of 300 units each way (those of
-the VampPrior paper, Tomczak and Welling, 2018) and 40 latents; `dynamic_vae` has 400 units and a VampPrior of
-500 pseudo-inputs too. `iwae` is trained with 5 draws, which cost a tenth, for the first third of the time.
+binarised MNIST 86.77 (pytorch-generative). The encoder and decoder here have two gated layers of 300 units
+each (as in the VampPrior paper, Tomczak and Welling, 2018) and 40 latents; `dynamic_vae` has 400 units and a
+VampPrior of 500 pseudo-inputs. For the first third of the time `iwae` is trained with 5 draws, which cost a
+tenth.
 """
 
 import keras
@@ -30,7 +31,7 @@ WARM_UP = 10_000
 
 
 def gated(size, outputs, name, *, width=300, rate=0.0):
-    """Two layers of h = (W x) * sigmoid(V x), and a linear one."""
+    """Two layers h = (W x) * sigmoid(V x), and a linear layer."""
     inputs = h = keras.Input((size,))
     for index in range(2):
         options = {"kernel_initializer": keras.initializers.GlorotUniform(seed=index)}
@@ -44,7 +45,7 @@ def gated(size, outputs, name, *, width=300, rate=0.0):
 
 
 def networks(latent_dim=LATENT_DIM, **options):
-    """Encoder and decoder of two gated layers."""
+    """Encoder and decoder with two gated layers each."""
     return {
         "latent_dim": latent_dim,
         "encoder": gated(784, 2 * latent_dim, "encoder", **options),
@@ -74,7 +75,7 @@ def vamp(x, **options):
 SETTINGS = {
     "vae": (Setting(vae, 100, weight_decay=0.1), 200),
     "iwae": (Setting(iwae, 50, weight_decay=0.1, first=lambda x: iwae(x, 5)), 5000),
-    # Pseudo-inputs are likenesses of data.
+    # Pseudo-inputs resemble data and need no decay.
     "vamp": (Setting(vamp, 100, weight_decay=0.1, undecayed=("raw_inputs",)), 5000),
     "dynamic_vae": (Setting(lambda x: vamp(x, width=400), 250, 2e-3), None),
 }
@@ -96,7 +97,7 @@ def bound(model, x, num_draws=20):
 
 
 def binarized_anew(x, batch_size):
-    """Batches of grey values as new draws in every epoch."""
+    """Batches of grey values, binarised by new draws in every epoch."""
     grey = tf.data.Dataset.from_tensor_slices(x).shuffle(len(x), seed=0).batch(batch_size)
     return kg.data.dynamic_binarization(grey, seed=0)
 

@@ -1,4 +1,4 @@
-"""Uses of generative models, over what a model can do, never over what it is."""
+"""Applications of generative models; they depend on a model's methods, never on its class."""
 
 from keras_genmod.applications.arithmetic import latent_arithmetic
 from keras_genmod.applications.classifiers import ClassifierExtractor, classifier_extractor, predict_classes

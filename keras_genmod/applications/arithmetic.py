@@ -1,8 +1,8 @@
-r"""Sums and differences of what examples have in common, in the latent space.
+r"""Arithmetic with groups of examples in the latent space.
 
-$z = \sum_i \bar p_i - \sum_j \bar m_j$ with the means $\bar p_i$ of the groups that are added and $\bar m_j$
-of those that are taken away: smiling woman - neutral woman + neutral man. Single latent vectors carry much
-that is their own; the mean of a few keeps what they share.
+$z = \sum_i \bar p_i - \sum_j \bar m_j$ with the means $\bar p_i$ of the added groups and $\bar m_j$ of the
+subtracted groups, such as smiling woman - neutral woman + neutral man. A single latent vector encodes much
+that is particular to its example; the mean of a few encodes what the examples share.
 
 Reference: Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks,
 Radford, Metz and Chintala, 2016 (groups of three).
@@ -24,27 +24,27 @@ __all__ = ["latent_arithmetic"]
 def latent_arithmetic(
     model: Any, plus: Sequence[Any], minus: Sequence[Any] = (), *, condition: Any = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    r"""The example at the sum of some groups of latent vectors less the sum of others.
+    r"""Decodes a sum and difference of the means of groups of latent vectors.
 
-    $z = \sum_i \bar p_i - \sum_j \bar m_j$, of the groups' means.
+    $z = \sum_i \bar p_i - \sum_j \bar m_j$ with the groups' means $\bar p_i$ and $\bar m_j$.
 
     ```python
     image, z = latent_arithmetic(model, plus=[smiling_women, neutral_men], minus=[neutral_women])
     ```
 
     Args:
-        model: any model with `decode` (or, for an implicit model, a `generator`) and latent vectors.
-        plus: list of the groups that are added, each `[n, latent_dim]`, or one vector `[latent_dim]`.
-        minus: list of the groups that are taken away.
-        condition: of a conditional model: one, without the batch axis.
+        model: Any model with `decode` (or, for an implicit model, a `generator`) and latent vectors.
+        plus: List of the groups to add; each is `[n, latent_dim]`, or one vector `[latent_dim]`.
+        minus: List of the groups to subtract.
+        condition: One condition, without the batch axis.
 
     Returns:
-        The example `[*event]`, and its latent vector `[latent_dim]`, float64.
+        The example `[*event]` and its latent vector `[latent_dim]`, float64.
 
     Raises:
-        TypeError: if the model lacks a capability, latent vectors are whole numbers, or the groups are not
-            in a list.
-        ValueError: for groups without vectors, of other widths, or with values that are not finite.
+        TypeError: If the model lacks a method, the latent vectors are integers, or the groups are not in a
+            list.
+        ValueError: If a group is empty, has another width or has values that are not finite.
 
     Cost: one pass through the decoder.
 
@@ -65,7 +65,7 @@ def latent_arithmetic(
 
 def _group_means(name: str, groups: Sequence[Any]) -> list[np.ndarray]:
     """The mean of each group, `[latent_dim]`."""
-    # The rows of an array would each pass for a group, and be added up where their mean was meant.
+    # Each row of an array would count as a group of its own, so the rows' sum would replace their mean.
     if not isinstance(groups, (list, tuple)):
         raise TypeError(
             f"`{name}` must be a list of groups of latent vectors; received {describe(groups)}. "
@@ -79,13 +79,13 @@ def _mean(name: str, group: Any) -> np.ndarray:
     if vectors.ndim not in (1, 2) or not vectors.size:
         raise ValueError(
             f"`{name}` must be latent vectors [n, latent_dim], or one [latent_dim]; received shape "
-            f"{vectors.shape}. Pass at least one vector a group."
+            f"{vectors.shape}. Pass at least one vector per group."
         )
     return vectors if vectors.ndim == 1 else vectors.mean(axis=0)
 
 
 def _check_widths(added: list[np.ndarray], removed: list[np.ndarray], latent_dim: int | None) -> None:
-    """Refuses groups that do not fit the model, or one another where it does not tell."""
+    """Raises an error if groups do not fit the model, or one another if the model has no `latent_dim`."""
     named = [(f"plus[{index}]", mean) for index, mean in enumerate(added)]
     named += [(f"minus[{index}]", mean) for index, mean in enumerate(removed)]
     width = len(added[0]) if latent_dim is None else latent_dim

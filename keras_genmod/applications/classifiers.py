@@ -1,4 +1,4 @@
-"""Features of a small classifier of the data at hand, for data that no network was trained on yet."""
+"""Features from a small classifier trained on the data at hand, for data without pretrained networks."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from keras_genmod.networks.building import image_filters, initializers
 
 __all__ = ["ClassifierExtractor", "classifier_extractor", "full_precision", "predict_classes"]
 
-# Share of the labelled data that is held out where there is no validation data.
+# Fraction of the labelled data held out if there is no validation data.
 _HELD_OUT = 0.1
 
 
 @register
 class ClassifierExtractor(FeatureExtractor):
-    """Features of a classifier: the output of one of its layers. Data go in as they are.
+    """Uses the output of one of a classifier's layers as features. The data are not rescaled.
 
-    To keep one, save its classifier: `extractor.classifier.save("classifier.keras")`; a loaded one is given
-    to this class again.
+    To keep an extractor, save its classifier with `extractor.classifier.save("classifier.keras")`, and pass
+    the loaded classifier to this class again.
 
     Args:
-        classifier: functional or sequential model from data to class probabilities `[B, num_classes]`.
-        layer: name of the layer whose output is the features.
-        accuracy: share of examples that the classifier tells right, for the record.
-        name, batch_size: as for `FeatureExtractor`.
+        classifier: Functional or sequential model from data to class probabilities `[B, num_classes]`.
+        layer: Name of the layer whose output is the features.
+        accuracy: Fraction of examples that the classifier classifies correctly, for the record.
+        name, batch_size: As for `FeatureExtractor`.
 
     Attributes:
-        classifier: the model given; those of `classifier_extractor` give probabilities.
-        accuracy: the share given, in [0, 1].
+        classifier: The given model; those of `classifier_extractor` return probabilities.
+        accuracy: The given accuracy, in [0, 1], or None.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class ClassifierExtractor(FeatureExtractor):
             self.accuracy = check_number("accuracy", accuracy, minimum=0.0, maximum=1.0)
 
     def get_config(self) -> dict:
-        """The constructor arguments; of the classifier its configuration, without weights."""
+        """The constructor arguments; the classifier's configuration is included without its weights."""
         return {
             "classifier": keras.saving.serialize_keras_object(self.classifier),
             "layer": self.layer,
@@ -78,7 +78,7 @@ class ClassifierExtractor(FeatureExtractor):
 
     @classmethod
     def from_config(cls, config: dict) -> ClassifierExtractor:
-        """An extractor of a configuration; its classifier has fresh weights."""
+        """Builds an extractor from a configuration; its classifier has new initial weights."""
         config = dict(config)
         if isinstance(config["classifier"], dict):
             config["classifier"] = keras.saving.deserialize_keras_object(config["classifier"])
@@ -100,35 +100,35 @@ def classifier_extractor(
     name: str | None = None,
     verbose: Any = 0,
 ) -> ClassifierExtractor:
-    """Trains a small classifier on labelled data; its last hidden layer gives the features.
+    """Trains a small classifier on labelled data; its last hidden layer's outputs are the features.
 
-    Images get strided 5x5 convolutions and a dense layer, vectors two dense layers. Data of any range
-    will do: the network standardises them itself by the mean and variance of `x`. The data whose samples
-    are judged must be in the same range.
+    The classifier has strided 5x5 convolutions and a dense layer for images, two dense layers for vectors.
+    The data may have any range, since the network standardises them by the mean and variance of `x`; samples
+    that are evaluated later must have the same range.
 
     Args:
-        x: images `[N, height, width, channels]` or vectors `[N, D]`.
-        y: classes, whole numbers `[N]` from 0 on.
-        num_classes: number of classes; by default the largest of `y` plus 1.
-        feature_dim: number of features.
-        dropout: share of the features that is dropped in training.
-        epochs: passes over the data; Adam's learning rate falls to 0 over them as a cosine does.
-        batch_size: examples per step.
-        learning_rate: at the start.
-        validation_data: pair `(x, y)` that the accuracy is measured on; by default a tenth of the data,
-            drawn at random, is held out for it.
-        seed: of weights, order and dropout. Training draws from no other source of random numbers.
-        name: of the extractor; by default it tells the number of classes and the accuracy.
-        verbose: as for `keras.Model.fit`.
+        x: Images `[N, height, width, channels]` or vectors `[N, D]`.
+        y: Classes, integers `[N]` from 0 on.
+        num_classes: Number of classes; by default the largest of `y` plus 1.
+        feature_dim: Number of features.
+        dropout: Fraction of the features dropped in training.
+        epochs: Number of passes over the data, over which Adam's learning rate falls to 0 along a cosine.
+        batch_size: Number of examples per step.
+        learning_rate: Initial learning rate.
+        validation_data: Pair `(x, y)` for measuring the accuracy; by default a random tenth of the data is
+            held out.
+        seed: Seeds weights, data order and dropout. Training uses no other source of random numbers.
+        name: Name of the extractor; by default it states the number of classes and the accuracy.
+        verbose: As for `keras.Model.fit`.
 
     Returns:
-        The extractor, with `classifier` (a model that gives class probabilities) and `accuracy`.
+        The extractor, with `classifier` (a model that returns class probabilities) and `accuracy`.
 
     Raises:
-        ValueError: for other shapes or labels, or fewer than two examples.
+        ValueError: If shapes or labels are not as described, or there are fewer than two examples.
 
-    Cost: `epochs` passes; with the defaults 60,000 MNIST digits take about a minute on two cores, and
-    99.1% of the test digits are told right.
+    Cost: `epochs` passes. With the defaults, 60,000 MNIST digits take about a minute on two cores, and 99.1%
+    of the test digits are classified correctly.
 
     Reference: An empirical study on evaluation metrics of generative adversarial networks, Xu, Huang, Yuan,
     Guo, Sun, Wu and Weinberger, 2018 (why the features matter).
@@ -149,20 +149,22 @@ def classifier_extractor(
         num_classes = max(2, 1 + int(np.max(y))) if y.size and y.dtype.kind in "iuf" else 2
     num_classes = check_integer("num_classes", num_classes, minimum=2)
     epochs = check_integer("epochs", epochs)
-    seed = check_seed(0 if seed is None else seed)
+    seed = check_seed(seed) or 0
     _check_labelled("x", "y", x, y, x.shape[1:], num_classes)
     if validation_data is None:
         order = np.random.default_rng(seed).permutation(len(x))
         count = max(1, round(_HELD_OUT * len(x)))
         if len(x) < 2:
-            raise ValueError("`x` must hold at least 2 examples, one of them held out; received 1.")
+            raise ValueError(
+                "`x` must hold at least 2 examples, because one of them is held out; received 1. Pass more "
+                "examples, or `validation_data`."
+            )
         held_out, kept = order[:count], order[count:]
-        validation_data, (x, y) = (x[held_out], y[held_out]), (x[kept], y[kept])
+        (x_test, y_test), (x, y) = (x[held_out], y[held_out]), (x[kept], y[kept])
     else:
-        validation_data = tuple(map(np.asarray, validation_data))
+        x_test, y_test = map(np.asarray, validation_data)
         names = "validation_data[0]", "validation_data[1]"
-        _check_labelled(*names, *validation_data, x.shape[1:], num_classes)
-        held_out = None
+        _check_labelled(*names, x_test, y_test, x.shape[1:], num_classes)
     to_logits, classifier = _networks(x, num_classes, feature_dim, dropout, seed)
     steps = -(-len(x) // check_integer("batch_size", batch_size))
     to_logits.compile(
@@ -174,10 +176,9 @@ def classifier_extractor(
     stream = BatchStream(Batch(x, y.astype("int32")), batch_size, seed=seed)
     with feeding(stream, num_batches=epochs * steps) as batches:
         to_logits.fit(batches, epochs=epochs, steps_per_epoch=steps, shuffle=False, verbose=verbose)
-    right = predict_classes(classifier, validation_data[0]) == validation_data[1]
-    accuracy = float(np.mean(right))
+    accuracy = float(np.mean(predict_classes(classifier, x_test) == y_test))
     if name is None:
-        where = "validation" if held_out is None else "held-out"
+        where = "held-out" if validation_data is None else "validation"
         name = f"classifier of {num_classes} classes, {accuracy:.1%} on {where} data"
     return ClassifierExtractor(classifier, accuracy=accuracy, name=name)
 
@@ -199,12 +200,12 @@ def _check_labelled(
 def _networks(
     x: np.ndarray, num_classes: int, feature_dim: int, dropout: float, seed: int
 ) -> tuple[keras.Model, keras.Model]:
-    """The network that is trained, to logits, and the one of the same weights to probabilities."""
+    """The network to logits, which is trained, and the network to probabilities with the same weights."""
     supply = initializers("he_normal", seed)
     images = x.ndim == 4
     axes = tuple(range(x.ndim)) if images else 0
     variance = np.var(x, axis=axes, dtype=np.float64)
-    # What never varies has no scale of its own.
+    # A feature that is constant keeps its scale.
     variance = np.where(variance > 0, variance, 1.0)
     mean = np.mean(x, axis=axes, dtype=np.float64)
 
@@ -235,16 +236,16 @@ def _networks(
 
 
 def predict_classes(classifier: Any, x: Any, *, batch_size: int = 256) -> np.ndarray:
-    """The likeliest class of each example, int64 `[N]`.
+    """The most probable class of each example, int64 `[N]`.
 
     Args:
-        classifier: model from data to class probabilities or logits, or a `ClassifierExtractor`.
-        x: data `[N, *shape]`.
-        batch_size: examples per call of the model.
+        classifier: Model from data to class probabilities or logits, or a `ClassifierExtractor`.
+        x: Data `[N, *shape]`.
+        batch_size: Number of examples per call of the model.
 
     Raises:
-        TypeError: for what is neither.
-        ValueError: if the model does not give `[N, num_classes]`.
+        TypeError: If `classifier` is neither.
+        ValueError: If the model does not return `[N, num_classes]`.
 
     Cost: one pass through the classifier.
     """
@@ -259,14 +260,14 @@ def predict_classes(classifier: Any, x: Any, *, batch_size: int = 256) -> np.nda
     if scores.ndim != 2 or scores.shape[1] < 2:
         raise ValueError(
             "`classifier` must give probabilities or logits of shape [N, num_classes]; received "
-            f"{scores.shape}. Pass the model that ends in the classes."
+            f"{scores.shape}. Pass the model whose output is one score per class."
         )
     return scores.argmax(axis=1)
 
 
 @contextlib.contextmanager
 def full_precision() -> Iterator[None]:
-    """Layers made inside are float32: figures must not depend on the precision that models train in."""
+    """Layers built in this context are float32, so that figures do not depend on the training precision."""
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
     try:

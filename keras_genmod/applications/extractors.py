@@ -1,9 +1,9 @@
-"""The customary features for measures of image quality: those of Inception."""
+"""The customary features for measures of image quality: InceptionV3's."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import PurePath
 
 import keras
@@ -21,47 +21,53 @@ def inception_extractor(
     weights: str | None = "imagenet",
     batch_size: int = 32,
 ) -> FeatureExtractor:
-    """The 2,048 averaged features of InceptionV3, for images of any size with one or three channels.
+    """The 2,048 average-pooled features of InceptionV3, for images of any size with one or three channels.
 
-    Weights and graph are those of `keras.applications`, and images are resized with antialiasing. The
-    graph that the first papers used differs in both, so figures compare with one another, but not with
-    theirs to the decimal.
+    Weights and graph are those of `keras.applications`, and images are resized with antialiasing. The first
+    papers used another graph and another resizing, so figures are comparable with one another, but not with
+    those papers' to the last decimal.
 
     Args:
-        data_range: (low, high) of the data; None if they lie in [-1, 1], as the network wants them.
-        weights: "imagenet", a file of weights, or None for random ones, which still compare images.
-        batch_size: images per call of the network.
+        data_range: (low, high) of the data; None if the data are in [-1, 1], the network's range.
+        weights: "imagenet", a weights file, or None for random weights, which still distinguish images.
+        batch_size: Number of images per call of the network.
 
     Returns:
-        An extractor whose name tells the weights.
+        An extractor whose name states the weights.
 
     Raises:
-        RuntimeError: if the weights cannot be had, for example without a network connection.
+        RuntimeError: If the weights cannot be obtained, for example without a network connection.
 
-    Cost: about 6 GFLOP an image; the weights, 90 MB, are downloaded once and kept by Keras.
+    Cost: about 6 GFLOP per image; Keras downloads the weights, 90 MB, once and caches them.
 
     Reference: Rethinking the Inception Architecture for Computer Vision, Szegedy, Vanhoucke, Ioffe, Shlens
     and Wojna, 2016.
     """
     try:
-        is_file = weights not in ("imagenet", None)
-        with full_precision(), reading(weights) if is_file else nullcontext(weights) as source:
+        file: AbstractContextManager = nullcontext(weights)
+        if weights not in ("imagenet", None):
+            file = reading(weights)
+        with full_precision(), file as source:
             model = keras.applications.InceptionV3(
                 include_top=False,
-                weights=str(source) if is_file else source,
+                weights=None if source is None else str(source),
                 input_shape=(299, 299, 3),
                 pooling="avg",
             )
     except Exception as error:
         raise RuntimeError(
-            f"The weights {weights!r} of InceptionV3 could not be had ({type(error).__name__}: {error}). "
-            "Pass `weights=` a file that holds them, or train features on labelled data of your own with "
+            f"The weights {weights!r} of InceptionV3 could not be loaded ({type(error).__name__}: {error}). "
+            "Pass a weights file as `weights=`, or train features on labelled data of your own with "
             "`classifier_extractor(x, y)`."
         ) from error
-    kind = {"imagenet": "ImageNet weights of Keras", None: "random weights"}.get(weights)
+    kind = "random weights"
+    if weights is not None:
+        kind = (
+            "ImageNet weights of Keras" if weights == "imagenet" else f"weights of {PurePath(weights).name}"
+        )
     return FeatureExtractor(
         model,
-        name=f"InceptionV3, {kind or f'weights of {PurePath(weights).name}'}, average pool",
+        name=f"InceptionV3, {kind}, average pool",
         image_size=(299, 299),
         resize="bilinear",
         data_range=data_range,

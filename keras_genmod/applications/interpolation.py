@@ -1,9 +1,9 @@
-r"""Paths between two examples, through the latent space.
+r"""Paths between two examples through the latent space.
 
 Linear: $z(t) = (1 - t)\,a + t\,b$. Spherical: the direction turns at constant speed along the great circle
-from $a / |a|$ to $b / |b|$, the norm changes linearly. Draws from a standard normal prior of many
-dimensions lie near a sphere; a linear path between two of them passes inside it, where the prior has next to
-no mass.
+from $a / |a|$ to $b / |b|$, and the norm changes linearly. In many dimensions, draws from a standard normal
+prior lie near a sphere; a linear path between two of them passes inside it, where the prior has almost no
+mass.
 
 Reference: Sampling Generative Networks, White, 2016 (spherical paths).
 """
@@ -30,24 +30,23 @@ def interpolate(
     latent: bool = False,
     condition: Any = None,
 ) -> np.ndarray:
-    """Examples along a path through the latent space, both ends included.
+    """Decodes points along a path through the latent space, both ends included.
 
     Args:
-        model: any model with `encode` and `decode`; with `latent=True` `decode` (or, for an implicit
-            model, its `generator`) is enough.
-        a, b: start and end: one example each `[*event_shape]`, or as many pairs `[B, *event_shape]`.
-        num_steps: points of the path, at least 2.
+        model: Any model with `encode` and `decode`; with `latent=True`, `decode` (or, for an implicit model,
+            its `generator`) is enough.
+        a, b: Start and end: one example each, `[*event_shape]`, or B pairs, each `[B, *event_shape]`.
+        num_steps: Number of points of the path, at least 2.
         method: "linear" or "spherical".
-        latent: whether `a` and `b` are latent vectors: one each `[latent_dim]`, or pairs
-            `[B, *latent]`.
-        condition: of a conditional model: one for all, or one per pair.
+        latent: Whether `a` and `b` are latent vectors: one each, `[latent_dim]`, or pairs, `[B, *latent]`.
+        condition: One condition for all pairs, or one per pair.
 
     Returns:
-        `[num_steps, *event]`, for pairs `[B, num_steps, *event]`.
+        `[num_steps, *event]`, or for pairs `[B, num_steps, *event]`.
 
     Raises:
-        TypeError: if the model lacks a capability, or its codes are whole numbers.
-        ValueError: for shapes that do not fit.
+        TypeError: If the model lacks a method, or its codes are discrete.
+        ValueError: If shapes do not fit.
 
     Cost: two passes through the encoder and `num_steps` through the decoder per pair.
 
@@ -61,7 +60,7 @@ def interpolate(
         raise ValueError(
             f"`a` and `b` must have the same shape; received {a.shape} and {b.shape}. Pass them in pairs."
         )
-    # Of latent vectors only the single one is known by its rank.
+    # A single latent vector has rank 1; the rank of batches depends on the model.
     single = a.ndim == (1 if latent else len(model.event_shape))
     if single:
         a, b = a[None], b[None]
@@ -80,8 +79,8 @@ def lerp(a: Any, b: Any, fractions: Any) -> np.ndarray:
     r"""Points $(1 - t)\,a + t\,b$ of straight lines.
 
     Args:
-        a, b: start and end of each line, `[B, *latent]`.
-        fractions: values of t, `[T]`.
+        a, b: Start and end of each line, `[B, *latent]`.
+        fractions: Values of t, `[T]`.
 
     Returns:
         `[B, T, *latent]`, float64.
@@ -95,17 +94,17 @@ def lerp(a: Any, b: Any, fractions: Any) -> np.ndarray:
 
 
 def slerp(a: Any, b: Any, fractions: Any) -> np.ndarray:
-    r"""Points of great arcs: constant angular speed, and a norm that changes linearly.
+    r"""Points of great arcs, with constant angular speed and a norm that changes linearly.
 
     $$ z(t) = ((1 - t) |a| + t |b|) \, (u \cos t\omega + v \sin t\omega) $$
 
     with $u = a / |a|$, the angle $\omega$ between $a$ and $b$, and the unit vector $v$ orthogonal to $u$ in
-    the plane of both. Parallel vectors are joined by a line; of the many arcs between opposite ones it takes
-    the same at every call.
+    the plane of both. Parallel vectors are joined by a line. Opposite vectors are joined by many arcs, of
+    which the same one is chosen at every call.
 
     Args:
-        a, b: start and end of each arc, `[B, *latent]`; all axes but the first make one vector.
-        fractions: values of t, `[T]`.
+        a, b: Start and end of each arc, `[B, *latent]`; all axes but the first are treated as one vector.
+        fractions: Values of t, `[T]`.
 
     Returns:
         `[B, T, *latent]`, float64.
@@ -121,14 +120,14 @@ def slerp(a: Any, b: Any, fractions: Any) -> np.ndarray:
     a, b = (ends.reshape(len(ends), 1, -1) for ends in (a, b))
     t = t.reshape(1, -1, 1)
     norm_a, norm_b = (np.linalg.norm(ends, axis=-1, keepdims=True) for ends in (a, b))
-    # A zero vector has no direction: it takes the other's.
+    # A zero vector has no direction, so it takes that of the other end.
     u, w = _unit(np.where(norm_a > 0, a, b)), _unit(np.where(norm_b > 0, b, a))
     along = np.sum(u * w, axis=-1, keepdims=True)
     across = w - along * u
     sine = np.linalg.norm(across, axis=-1, keepdims=True)
-    # The arctangent is exact where the arccosine loses half its digits: at nearly parallel vectors.
+    # For nearly parallel vectors the arctangent is exact, while the arccosine would lose half its digits.
     angle = np.arctan2(sine, along)
-    # Of parallel and of opposite vectors only rounding is left, which is no direction.
+    # For parallel and opposite vectors `across` is mere rounding error, which is no direction.
     v = _unit(np.where(sine > 1e-10, across, _orthogonal(u)))
     arc = u * np.cos(t * angle) + v * np.sin(t * angle)
     path = ((1.0 - t) * norm_a + t * norm_b) * arc
@@ -136,7 +135,7 @@ def slerp(a: Any, b: Any, fractions: Any) -> np.ndarray:
 
 
 def _ends(a: Any, b: Any, fractions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The ends with an axis for the fractions, and the fractions with axes for all others."""
+    """The ends with a new axis for the fractions, and the fractions with axes to broadcast over the ends."""
     a, b = as_latents(a), as_latents(b)
     if a.ndim < 2 or a.shape != b.shape:
         raise ValueError(
@@ -154,6 +153,6 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def _orthogonal(u: np.ndarray) -> np.ndarray:
-    """A vector orthogonal to each unit vector: the axis that is farthest from it, less its share."""
+    """A vector orthogonal to each unit vector: the most different axis less its projection on the vector."""
     axis = np.eye(u.shape[-1])[np.argmin(np.abs(u), axis=-1)]
     return axis - np.sum(axis * u, axis=-1, keepdims=True) * u

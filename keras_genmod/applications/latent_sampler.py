@@ -1,7 +1,8 @@
-r"""A density over the codes of a trained encoder, for new examples from any autoencoder.
+r"""A density over the codes of a trained encoder, which lets any autoencoder generate new examples.
 
-An autoencoder has no prior, and the codes of a variational one are not spread as its prior says. A density
-that is fitted to the codes after training gives latent vectors where codes lie; the decoder does the rest.
+An autoencoder has no prior, and the codes of a variational autoencoder are not distributed exactly as its
+prior. A density fitted to the codes after training yields latent vectors where codes lie, and the decoder
+maps them to examples.
 
 Reference: From Variational to Deterministic Autoencoders, Ghosh, Sajjadi, Vergari, Black and Schoelkopf,
 2020 (ex-post density estimation, with a mixture of ten normal distributions).
@@ -25,15 +26,16 @@ class LatentSampler:
     """Draws new examples from a density over a model's codes.
 
     Args:
-        model: any model with `encode` and `decode`, whose codes are vectors.
-        density: what is fitted to the codes: any object with `fit(z)` and `sample(num_samples, seed=...)`,
-            such as a compiled density model of this library over `[latent_dim]`; None takes a mixture of
-            normal distributions with full covariances, by scikit-learn's expectation maximisation.
-        num_components: of that mixture.
-        seed: of its start.
+        model: Any model with `encode` and `decode` whose codes are vectors.
+        density: The density to fit to the codes: any object with `fit(z)` and
+            `sample(num_samples, seed=...)`, such as a compiled density model of this library over
+            `[latent_dim]`. None uses a mixture of normal distributions with full covariances, fitted by
+            scikit-learn's expectation maximisation.
+        num_components: Number of components of that mixture.
+        seed: Seeds the mixture's initialisation.
 
     Raises:
-        TypeError: for a model without these methods, or whose codes are whole numbers.
+        TypeError: If the model lacks one of these methods, or its codes are discrete.
 
     Example:
         >>> import numpy as np, keras_genmod as kg
@@ -52,52 +54,53 @@ class LatentSampler:
         self.density = density
         self.num_components = check_integer("num_components", num_components)
         self.seed = check_seed(seed)
-        self._standard = None
+        self._standard: tuple[np.ndarray, np.ndarray] | None = None
 
     def fit(self, x: Any, condition: Any = None, **options: Any) -> LatentSampler:
-        """Encodes examples and fits the density to their codes, each dimension at mean 0 and variance 1.
+        """Encodes examples and fits the density to their codes, standardised to mean 0 and variance 1.
 
         Args:
-            x: data `[N, *event_shape]`.
-            condition: of a conditional model: one for all or one per row.
-            **options: of the density's own `fit`, such as `epochs`.
+            x: Data `[N, *event_shape]`.
+            condition: One condition for all rows, or one per row.
+            **options: Further arguments of the density's own `fit`, such as `epochs`.
 
         Returns:
             This sampler.
 
         Raises:
-            ValueError: for fewer examples than components.
+            ValueError: If there are fewer examples than components.
         """
         z = encode(self.model, x, condition, what="`LatentSampler`")
         if z.ndim != 2:
             raise TypeError(
-                f"`LatentSampler` needs codes that are vectors, [N, latent_dim]; received {z.shape}."
+                f"`LatentSampler` needs codes that are vectors, [N, latent_dim]; received {z.shape}. Choose "
+                "a model whose latent space has one axis."
             )
         density = self.density
         if density is None:
             if len(z) < self.num_components:
                 raise ValueError(
-                    f"A mixture of {self.num_components} components needs as many examples at least; "
+                    f"A mixture of {self.num_components} components needs at least as many examples; "
                     f"received {len(z)}. Pass more, or a smaller `num_components`."
                 )
             density = _Mixture(self.num_components, self.seed)
         mean, scale = z.mean(axis=0), z.std(axis=0)
-        # A latent that is the same for all examples stays so: on the way back its scale is 0.
+        # A latent dimension that is constant stays so: it is multiplied by a scale of 0 when sampling.
         density.fit(((z - mean) / np.where(scale > 0, scale, 1.0)).astype("float32"), **options)
         self._fitted, self._standard = density, (mean, scale)
         return self
 
     def sample(self, num_samples: int, *, condition: Any = None, seed: Any = None) -> np.ndarray:
-        """New examples `[num_samples, *event_shape]`: codes from the density, decoded.
+        """New examples `[num_samples, *event_shape]`, decoded from codes that the density draws.
 
         Args:
-            num_samples: how many.
-            condition: of a conditional model: one for all or one per sample. The density over the codes
-                does not depend on it.
-            seed: integer; None draws anew at every call.
+            num_samples: Number of samples to draw.
+            condition: One condition for all samples, or one per sample. The density over the codes does not
+                depend on it.
+            seed: Integer; None draws anew at every call.
 
         Raises:
-            RuntimeError: before `fit`.
+            RuntimeError: If `fit` has not been called.
         """
         z = self.sample_latents(num_samples, seed=seed)
         return decode(self.model, z, condition, what="`LatentSampler`")
@@ -106,11 +109,11 @@ class LatentSampler:
         """Codes from the density, `[num_samples, latent_dim]`.
 
         Args:
-            num_samples: how many.
-            seed: integer; None draws anew at every call.
+            num_samples: Number of samples to draw.
+            seed: Integer; None draws anew at every call.
 
         Raises:
-            RuntimeError: before `fit`.
+            RuntimeError: If `fit` has not been called.
         """
         num_samples = check_integer("num_samples", num_samples)
         if self._standard is None:
@@ -120,7 +123,7 @@ class LatentSampler:
 
 
 class _Mixture:
-    """scikit-learn's mixture with a seed for every draw."""
+    """scikit-learn's mixture, whose `sample` takes a seed at every call."""
 
     def __init__(self, num_components: int, seed: int | None) -> None:
         mixture = optional_module("sklearn.mixture", what="The density of `LatentSampler`")

@@ -1,4 +1,4 @@
-"""From data to latent vectors and back, whatever the family."""
+"""Encoding and decoding with models of any family."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["as_latents", "check_capability", "decode", "encode"]
 
 
 def check_capability(model: Any, *names: str, what: str) -> None:
-    """Refuses a model that has none of the methods or networks `names`.
+    """Raises an error if a model has none of the attributes `names`.
 
     Args:
-        model: a generative model.
-        names: any one of them suffices.
-        what: who asks, for the error.
+        model: A generative model.
+        names: Names of methods or networks, one of which the model must have.
+        what: What needs the attribute, for the error message.
     """
     if not any(hasattr(model, name) for name in names):
         raise TypeError(
@@ -34,13 +34,13 @@ def encode(model: Any, x: Any, condition: Any, *, what: str) -> np.ndarray:
 
 
 def decode(model: Any, z: np.ndarray, condition: Any, *, what: str) -> np.ndarray:
-    """Examples `[B, *event]` of latent vectors `[B, *latent]`: by `decode`, else by an implicit model's call.
+    """Examples `[B, *event]` from latent vectors `[B, *latent]`, by `decode` or an implicit model's call.
 
     Args:
-        model: a generative model.
-        z: latent vectors.
-        condition: None, one for all, or one per row.
-        what: who asks, for the error.
+        model: A generative model.
+        z: Latent vectors `[B, *latent]`.
+        condition: One condition for all rows, or one per row.
+        what: What needs the examples, for the error message.
     """
     check_capability(model, "decode", "generator", what=what)
     z = tf.convert_to_tensor(z, tf.float32)
@@ -51,13 +51,16 @@ def decode(model: Any, z: np.ndarray, condition: Any, *, what: str) -> np.ndarra
 
 
 def as_latents(z: Any) -> np.ndarray:
-    """Latent vectors as float64, so that paths are exact; integer codes have no paths."""
+    """Latent vectors as float64, so that paths are exact; discrete codes are refused."""
     z = np.asarray(z)
     if not np.issubdtype(z.dtype, np.floating):
         raise TypeError(
-            f"Latent vectors must be floats; received {describe(z)}. Codes that are whole numbers have "
-            "nothing in between."
+            f"Latent vectors must be floats; received {describe(z)}. Discrete codes cannot be interpolated; "
+            "choose a model with a continuous latent space."
         )
     if not np.all(np.isfinite(z)):
-        raise ValueError("Latent vectors must be finite; received NaN or infinite values.")
+        raise ValueError(
+            "Latent vectors must be finite; received NaN or infinite values. Check the data and the model's "
+            "weights."
+        )
     return z.astype(np.float64)

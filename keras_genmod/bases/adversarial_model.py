@@ -1,26 +1,27 @@
-"""`AdversarialModel`: two players, each with its networks, its terms and its optimizer."""
+"""`AdversarialModel`: players that train against each other, with an optimizer for each side."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 
 from keras_genmod.bases.generative_model import GenerativeModel
 from keras_genmod.core.checks import check_integer
-from keras_genmod.training.step import Player, SharedForward
+from keras_genmod.training.players import Player
 
 __all__ = ["AdversarialModel"]
 
 
 class AdversarialModel(GenerativeModel):
-    """Base of models that a generator and a discriminator train against each other.
+    """Base of models in which generators and discriminators train against each other.
 
-    A family writes `players`: the two, in the order of their updates, named "discriminator" and
-    "generator"; each may own several networks. Where both need the generator's output, it may also write
-    `shared_forward`: the pass is then made once a step, under the generator's tape, and the result
-    reaches both players' `loss_terms` as `shared=`.
+    A family writes `players`: any number of them, in the order of their updates. Each names the argument of
+    `compile` that gives its optimizer, "generator_optimizer" or "discriminator_optimizer", and may own
+    several networks. Where players need the same generated examples, the family writes `shared_forward`: the
+    pass is made once a step, its result reaches every player's `loss_terms` as `shared=`, and the players of
+    the last optimizer differentiate through it.
 
     The logs hold every player's objective and terms (`generator_loss`, `discriminator_loss`,
     `generator_<term>`, ...) and `loss`, the sum of the players' objectives. That sum is no stopping
@@ -32,29 +33,21 @@ class AdversarialModel(GenerativeModel):
         event_shape, num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`.
     """
 
-    # A method `(x, *, condition, training, seed) -> tensors`, where the family has one.
-    shared_forward: Callable[..., Any] | None = None
-    # Updates of the discriminator in one step, unless `compile` says otherwise.
+    # Updates of the discriminators in one step, unless `compile` says otherwise.
     discriminator_steps = 1
 
     def players(self) -> Sequence[Player]:
-        """The discriminator and the generator, in the order of their updates."""
+        """The players in the order of their updates."""
         raise TypeError(f"{type(self).__name__} must define `players`.")
 
-    def _optimizer_of(self, player: Player) -> keras.optimizers.Optimizer:
-        return self.discriminator_optimizer if player.name == "discriminator" else self.optimizer
-
-    def _shared_forward(self) -> SharedForward | None:
-        return None if self.shared_forward is None else SharedForward(self.shared_forward)
-
     def default_optimizers(self) -> dict[str, keras.optimizers.Optimizer]:
-        """Adam for both, with the settings of DCGAN (Radford, Metz and Chintala, 2016)."""
+        """Two Adams with the settings of DCGAN (Radford, Metz and Chintala, 2016)."""
         return {
             "generator_optimizer": keras.optimizers.Adam(2e-4, beta_1=0.5),
             "discriminator_optimizer": keras.optimizers.Adam(2e-4, beta_1=0.5),
         }
 
-    def compile(
+    def compile(  # type: ignore[override]  # another set of optimizers
         self,
         generator_optimizer: Any = None,
         discriminator_optimizer: Any = None,
@@ -71,18 +64,18 @@ class AdversarialModel(GenerativeModel):
 
         Args:
             generator_optimizer: name or instance; None takes the paper's settings. It becomes
-                `self.optimizer`, which Keras' learning-rate callbacks act on. What a callback changes its
-                rate by in `fit`, the discriminator's rate is changed by too, unless that is a schedule or
-                the callback sets it as well; outside of `fit` each rate is set by itself.
-            discriminator_optimizer: the same; None takes a copy of a given `generator_optimizer`.
-            discriminator_steps: updates of the discriminator for each one of the generator, all on the
+                `self.optimizer`, whose learning rate Keras' callbacks change. In `fit` the discriminators'
+                rate changes by the same factor, unless it is a schedule or the callback sets it as well;
+                outside of `fit` each rate is set by itself.
+            discriminator_optimizer: name or instance; None takes a copy of a given `generator_optimizer`.
+            discriminator_steps: updates of the discriminators for each one of the generators, all on the
                 same batch and each with new noise; None takes the family's own number. A learning-rate
                 schedule counts training steps and not these updates.
             micro_batches, run_eagerly, steps_per_execution, jit_compile, auto_scale_loss, **refused: as
                 in `GenerativeModel.compile`.
 
         Raises:
-            ValueError: as `GenerativeModel.compile`.
+            ValueError: as `GenerativeModel.compile`, and for one optimizer object in both places.
         """
         if discriminator_optimizer is None and isinstance(generator_optimizer, keras.optimizers.Optimizer):
             with self.distribute_strategy.scope():

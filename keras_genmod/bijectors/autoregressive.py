@@ -1,10 +1,10 @@
-r"""Masked autoregressive maps: each variable is transformed with parameters made of those before it.
+r"""Masked autoregressive maps: each variable is transformed with parameters computed from the previous ones.
 
 $$ x_d = T(z_d; \theta_d(x_{<d})) $$
 
-From data to noise that is one pass, so densities are quick; from noise to data the variables come one after
-the other, each unit of the network being computed once. The inverse autoregressive map is the same map
-turned around: quick to sample, slow to judge other data than its own samples.
+From data to noise this takes one pass, so densities are fast. From noise to data the variables are computed
+one after the other; in all, each unit of the network is computed once. The inverse autoregressive map is the
+inverse of this map: sampling is fast, and the density of data other than its own samples is slow.
 
 References: Masked Autoregressive Flow for Density Estimation, Papamakarios, Pavlakou and Murray, 2017;
 Improving Variational Inference with Inverse Autoregressive Flow, Kingma et al., 2016; MADE, Germain et al.,
@@ -20,14 +20,8 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_genmod.bijectors.bijection import (
-    Bijection,
-    Memory,
-    OwnBijector,
-    sum_over_event,
-    tile_condition,
-    to_rows,
-)
+from keras_genmod.bijectors.bijection import Bijection
+from keras_genmod.bijectors.own_bijector import Memory, OwnBijector, sum_over_event, tile_condition, to_rows
 from keras_genmod.bijectors.transforms import Transform, get_transform
 from keras_genmod.core.checks import check_integers
 from keras_genmod.core.registration import register
@@ -45,12 +39,14 @@ class MaskedAutoregressive(Bijection):
     """A masked autoregressive layer over events of any rank.
 
     Args:
-        hidden_dims: units of the hidden layers of its masked network.
-        transform: "affine", "additive", "spline", or a transform.
-        ordering: "natural", "reverse", "random" (drawn from the seed), or the numbers of the variables.
-        activation: of the hidden layers.
+        hidden_dims: Widths of the hidden layers of the masked network.
+        transform: "affine", "additive", "spline", or a transform such as `SplineTransform(num_bins=16)`.
+        ordering: "natural", "reverse", "random" (drawn from the seed), or the numbers of the variables in
+            their order.
+        activation: Activation of the hidden layers.
 
-    Cost: one pass from data to noise; about one pass, in as many steps as there are variables, back.
+    Cost: One pass from data to noise. From noise to data about the work of one pass, in one sequential step
+    per variable.
 
     Example:
         >>> layer = MaskedAutoregressive(hidden_dims=(8,))
@@ -91,7 +87,7 @@ class MaskedAutoregressive(Bijection):
             name="network",
         )
 
-    def bijector(self, condition: Any = None, training: bool = False) -> tfb.Bijector:
+    def bijector(self, condition: Any = None, training: bool = False) -> tfp.bijectors.Bijector:
         """The map from noise to data."""
         return _AutoregressiveBijector(self.network, self.transform, condition, training, self.real_dtype)
 
@@ -113,22 +109,22 @@ class MaskedAutoregressive(Bijection):
 
 @register
 class InverseAutoregressive(MaskedAutoregressive):
-    """The masked autoregressive layer turned around: $z_d = T(x_d; ...)$ with parameters made of noise.
+    """The inverse of a masked autoregressive layer: $z_d = T(x_d; ...)$ with parameters from the noise.
 
     Args:
-        hidden_dims, transform, ordering, activation: as in `MaskedAutoregressive`.
+        hidden_dims, transform, ordering, activation: As in `MaskedAutoregressive`.
 
-    Cost: one pass from noise to data (and the density of what was just drawn); back as many steps as there
-    are variables.
+    Cost: One pass from noise to data, which also gives the density of the samples. From data to noise one
+    sequential step per variable.
     """
 
-    def bijector(self, condition: Any = None, training: bool = False) -> tfb.Bijector:
+    def bijector(self, condition: Any = None, training: bool = False) -> tfp.bijectors.Bijector:
         """The map from noise to data."""
         return tfb.Invert(super().bijector(condition, training))
 
 
 class _AutoregressiveBijector(OwnBijector):
-    """The map of a `MaskedAutoregressive` at the weights and the condition of one moment."""
+    """The map of a `MaskedAutoregressive` with its current weights and one condition."""
 
     def __init__(
         self,
@@ -143,8 +139,8 @@ class _AutoregressiveBijector(OwnBijector):
         self._shape, self._memory = network.event_shape, Memory()
         super().__init__(len(self._shape), dtype=dtype)
 
-    def _elementwise(self, x: tf.Tensor) -> tfb.Bijector:
-        """The transform of all variables, from the data."""
+    def _elementwise(self, x: tf.Tensor) -> tfp.bijectors.Bijector:
+        """The transforms of all variables, with parameters computed from the data x."""
         return self._memory.recall(x, lambda: self._transform.bijector(self._params(x)))
 
     def _params(self, x: tf.Tensor) -> list[tf.Tensor]:
@@ -168,9 +164,12 @@ class _AutoregressiveBijector(OwnBijector):
         return self.generated(x, self._network.generate)
 
     def generated(self, noise: tf.Tensor, generate: Callable | None = None) -> tf.Tensor:
-        """The data of noise `[..., *event_shape]`, by `generate`; None: a whole pass for each variable.
+        """Maps noise `[..., *event_shape]` to data.
 
-        That is the definition, which the quick way is held to.
+        Args:
+            noise: The noise.
+            generate: The network's fast `generate`. None runs a full pass for each variable: the definition,
+                against which tests compare the fast method.
         """
         rows = to_rows(noise, self._shape)
         by_variable = tf.transpose(tf.reshape(rows, [-1, self._network.num_variables]))
@@ -192,7 +191,7 @@ class _AutoregressiveBijector(OwnBijector):
 
 
 def _like(rows: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-    """Rows in the shape of the tensor that they were made of."""
+    """Reshapes rows to the shape of x, the tensor that they were computed from."""
     rows = tf.reshape(rows, tf.shape(x))
     rows.set_shape(x.shape)
     return rows

@@ -1,4 +1,4 @@
-r"""Flows over latent vectors: as the prior of a latent-variable model, and as its approximate posterior."""
+r"""Flows over latent vectors, as prior or as approximate posterior of a latent-variable model."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ tfd = tfp.distributions
 class FlowPrior(Prior):
     r"""A normalizing flow as prior: $z = f(\epsilon)$ with standard normal $\epsilon$.
 
-    It is trained with the model. The divergence from it has no closed form and is estimated from the draws of
-    training.
+    It is trained with the model. The KL divergence from it has no closed form, and is estimated from the
+    draws of a training step.
 
     Args:
-        bijections: layers of `keras_genmod.bijectors`, from z to the noise, over `[latent_dim]`. Those that
-            start from data (`ActNorm`) start as the identity here.
+        bijections: Layers of `keras_genmod.bijectors` over `[latent_dim]`, from z to the noise. Layers with
+            data-dependent initialisation (`ActNorm`) start as the identity here.
 
-    Cost: each bijection's way to the noise once an example.
+    Cost: Each bijection's inverse once per example.
 
     Reference: Variational Lossy Autoencoder, Chen et al., 2017.
     """
@@ -50,8 +50,8 @@ class FlowPrior(Prior):
         build_chain(self.bijections, (self.latent_dim,), seed=self.seed, dtype=self.real_dtype)
         super().build()
 
-    def distribution(self, posterior: Posterior | None = None) -> tfd.Distribution:
-        """The flow at the present weights."""
+    def distribution(self, posterior: Posterior | None = None) -> tfp.distributions.Distribution:
+        """The flow's distribution with the current weights."""
         return tfd.TransformedDistribution(
             standard_normal(self.latent_dim, self.real_dtype), chain(self.bijections)
         )
@@ -64,24 +64,23 @@ class FlowPrior(Prior):
 
 @register
 class FlowPosterior(Head):
-    r"""An approximate posterior by a flow: a diagonal normal draw that goes through more layers.
+    r"""A flow as approximate posterior: bijections transform a draw from a diagonal normal distribution.
 
     $$ z = f(\mu + \sigma \odot \epsilon; h) $$
 
-    The encoder gives $\mu$, the raw $\sigma$ and the context h, on which the layers are conditioned. By
-    default the layers are inverse autoregressive, for which drawing z and the density of what was drawn take
-    one pass each.
+    The encoder gives $\mu$, the raw $\sigma$ and the context h, on which the layers are conditioned. The
+    default layers are inverse autoregressive: drawing z takes one pass, and so does the density of the draw.
 
     Args:
-        context_dim: size of h, 0 for none.
-        num_layers: inverse autoregressive layers, in orders that take turns.
-        hidden_dims: units of their hidden layers.
-        bijections: other layers, from z to the diagonal draw.
-        seed: of the initial weights of the layers.
-        event_shape: `(latent_dim,)`; given by the model that uses it.
+        context_dim: Size of h; 0 for no context.
+        num_layers: Number of inverse autoregressive layers, with alternating orders.
+        hidden_dims: Widths of their hidden layers.
+        bijections: Layers to use instead, from z to the diagonal draw.
+        seed: Seeds the layers' initial weights.
+        event_shape: `(latent_dim,)`; set by the model that uses the head.
 
-    Cost: one pass through each layer a draw; the density of other points than draws takes as many steps as
-    there are latent dimensions.
+    Cost: One pass through each layer per draw. The density of points other than draws takes one sequential
+    step per latent dimension.
 
     Reference: Improving Variational Inference with Inverse Autoregressive Flow, Kingma et al., 2016.
     """
@@ -110,7 +109,7 @@ class FlowPosterior(Head):
         return (2 * self.event_shape[-1] + self.context_dim,)
 
     def bounds_problem(self, low: float, high: float) -> str:
-        """Raw scales and context share the output; raw scales must be able to take any value."""
+        """The problem with an encoder's bounded output: raw scales must be able to take any value."""
         return scales_problem(self, low, high)
 
     def build(self, input_shape: Any) -> None:
@@ -124,8 +123,8 @@ class FlowPosterior(Head):
             self.bijections, self.event_shape, condition=context, seed=self.seed, dtype=self._real_dtype
         )
 
-    def distribution(self, params: tf.Tensor) -> tfd.Distribution:
-        """The flow of each row of raw parameters: means, raw scales, context."""
+    def distribution(self, params: tf.Tensor) -> tfp.distributions.Distribution:
+        """The flow for each row of raw parameters: means, raw scales, context."""
         size = self.event_shape[-1]
         loc, raw, context = tf.split(as_real(params), [size, size, self.context_dim], axis=-1)
         base = self._over_event(tfd.Normal(loc, positive(raw)))

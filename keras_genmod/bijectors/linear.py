@@ -1,4 +1,4 @@
-"""Bijections that are linear, the same for every example: scales, permutations, mixing of channels."""
+"""Linear bijections, which are the same for every example: scaling, permutation and mixing of channels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_genmod.bijectors.bijection import Bijection, OwnBijector
+from keras_genmod.bijectors.bijection import Bijection
+from keras_genmod.bijectors.own_bijector import OwnBijector
 from keras_genmod.core.checks import describe
 from keras_genmod.core.noise import fresh_seed
 from keras_genmod.core.registration import register
@@ -22,10 +23,10 @@ tfb = tfp.bijectors
 
 @register
 class ActNorm(Bijection):
-    r"""$x = z \odot e^{s} + b$, one scale and shift for each channel (for vectors each variable).
+    r"""$x = z \odot e^{s} + b$, with one scale and shift for each channel (of vectors: each variable).
 
-    They start such that the noise's channels of the first data have mean 0 and variance 1 (a constant one
-    keeps its scale): `fit` sees to that before its first step.
+    Their data-dependent initialisation gives each channel of the noise mean 0 and variance 1 on the first
+    data; a constant channel keeps its scale. `fit` does this before its first step.
 
     Reference: Glow: Generative Flow with Invertible 1x1 Convolutions, Kingma and Dhariwal, 2018.
     """
@@ -35,17 +36,17 @@ class ActNorm(Bijection):
         options = {"initializer": "zeros", "dtype": self.real_dtype.name, "autocast": False}
         self.shift = self.add_weight(shape=channels, name="shift", **options)
         self.log_scale = self.add_weight(shape=channels, name="log_scale", **options)
-        self.has_started = self.add_weight(
+        self.is_initialized = self.add_weight(
             shape=(),
             initializer="zeros",
             dtype="int32",
             trainable=False,
             autocast=False,
             aggregation="only_first_replica",
-            name="has_started",
+            name="is_initialized",
         )
 
-    def bijector(self, condition: Any = None, training: bool = False) -> tfb.Bijector:
+    def bijector(self, condition: Any = None, training: bool = False) -> tfp.bijectors.Bijector:
         """Scale and shift."""
         shift, log_scale = tf.convert_to_tensor(self.shift), tf.convert_to_tensor(self.log_scale)
         return tfb.Shift(shift)(tfb.Scale(log_scale=log_scale))
@@ -56,37 +57,37 @@ class ActNorm(Bijection):
         return noise, -float(math.prod(self.event_shape[:-1])) * tf.reduce_sum(log_scale)
 
     def initialize(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
-        """Takes mean and standard deviation of each channel of x."""
+        """Sets shift and scale to the mean and standard deviation of each channel of x."""
         axes = list(range(x.shape.rank - 1))
         mean, variance = tf.nn.moments(tf.cast(x, tf.float64), axes)
         self.shift.assign(tf.cast(mean, self.real_dtype))
-        # A constant channel has no scale to take: what differs from it later must not count for thousands.
+        # A constant channel keeps scale 1, because a tiny scale would blow up any later deviation.
         variance = tf.where(variance > 1e-10, variance, 1.0)
         self.log_scale.assign(tf.cast(0.5 * tf.math.log(variance), self.real_dtype))
-        self.has_started.assign(1)
+        self.is_initialized.assign(1)
         return super().initialize(x, condition)
 
     def needs_data(self) -> bool:
-        """Until scale and shift were set from data."""
-        return not int(self.has_started.numpy())
+        """Whether scale and shift have not been set from data yet."""
+        return not int(self.is_initialized.numpy())
 
     def get_config(self) -> dict:
         """The constructor arguments."""
-        # Those of every layer. Keras finds them by itself only where the dtype is a name, not an object as
-        # files bring it.
+        # Only the arguments of every layer. Without this method Keras finds them only if the dtype is a name,
+        # and files hold it as an object.
         return super().get_config()
 
 
 @register
 class Permutation(Bijection):
-    """Another order of the channels (for vectors the variables).
+    """Reorders the channels (of vectors: the variables).
 
     Args:
-        permutation: "reverse", "random" (fixed, drawn from the seed), or the numbers of the channels: channel
+        permutation: "reverse", "random" (drawn once, from the seed), or the numbers of the channels: channel
             i of the noise is channel `permutation[i]` of the data.
 
     Raises:
-        ValueError: for anything else.
+        ValueError: If `permutation` is anything else.
     """
 
     def __init__(self, permutation: Any = "reverse", **kwargs: Any) -> None:
@@ -95,7 +96,7 @@ class Permutation(Bijection):
             if permutation not in ("reverse", "random"):
                 raise ValueError(
                     "`permutation` must be 'reverse', 'random' or the numbers of the channels; received "
-                    f"{describe(permutation)}."
+                    f"{describe(permutation)}. Choose one of these."
                 )
         else:
             permutation = [int(number) for number in np.asarray(permutation).ravel()]
@@ -112,9 +113,9 @@ class Permutation(Bijection):
             if not np.array_equal(np.sort(numbers), np.arange(size)):
                 raise ValueError(
                     f"`permutation` must hold the numbers 0 to {size - 1}, each once; received "
-                    f"{describe(self.permutation)}."
+                    f"{describe(self.permutation)}. Pass 'reverse' or 'random', or all the numbers."
                 )
-        # A weight, so that a file holds what was drawn.
+        # A weight, so that files hold the order that was drawn.
         self.numbers = self.add_weight(
             shape=(size,),
             initializer=lambda shape, dtype: tf.constant(numbers, dtype),
@@ -125,8 +126,8 @@ class Permutation(Bijection):
             name="numbers",
         )
 
-    def bijector(self, condition: Any = None, training: bool = False) -> tfb.Bijector:
-        """The permutation."""
+    def bijector(self, condition: Any = None, training: bool = False) -> tfp.bijectors.Bijector:
+        """The permutation, from noise to data."""
         numbers = tf.convert_to_tensor(self.numbers)
         return tfb.Permute(tf.math.invert_permutation(numbers), axis=-1)
 
@@ -137,12 +138,12 @@ class Permutation(Bijection):
 
 @register
 class InvertibleConvolution(Bijection):
-    r"""$z = x W$ at every pixel, with $W = P L (U + \operatorname{diag}(s))$: a 1x1 convolution.
+    r"""A 1x1 convolution: $z = x W$ at every pixel, with $W = P L (U + \operatorname{diag}(s))$.
 
-    P is a fixed permutation, L lower triangular with a unit diagonal, U strictly upper triangular; the
-    log-determinant is $H W \sum \log |s|$. W starts as a random rotation.
+    P is a fixed permutation, L is lower triangular with unit diagonal, and U is strictly upper triangular.
+    The log-determinant is $H W \sum \log |s|$ for images of H x W pixels. W starts as a random rotation.
 
-    Cost: C^2 operations a pixel, and C^3 once for the inverse.
+    Cost: C^2 operations per pixel, and C^3 once for the inverse.
 
     Reference: Glow: Generative Flow with Invertible 1x1 Convolutions, Kingma and Dhariwal, 2018.
     """
@@ -169,19 +170,19 @@ class InvertibleConvolution(Bijection):
         self.upper = add("upper", np.triu(lu, 1))
         self.log_diagonal = add("log_diagonal", np.log(np.abs(diagonal)))
         self.sign = add("sign", np.sign(diagonal), trainable=False)
-        # The product of the factors has rows in the order of the pivots.
+        # The rows of the factors' product are in the order of the pivots.
         self.permutation = add("permutation", np.asarray(pivots), trainable=False)
 
     def _to_noise(self, x: tf.Tensor, condition: Any, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
         *factors, log_det = self._factors()
         return _times(x, _matrix(*factors)), float(math.prod(self.event_shape[:-1])) * log_det
 
-    def bijector(self, condition: Any = None, training: bool = False) -> tfb.Bijector:
-        """The product with W at the present weights, turned around."""
+    def bijector(self, condition: Any = None, training: bool = False) -> tfp.bijectors.Bijector:
+        """The product with the inverse of W, from noise to data."""
         return tfb.Invert(_Product(*self._factors()))
 
     def _factors(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-        """The triangular factors of W, the places of their product's rows, and log |det W|."""
+        """The triangular factors of W, the positions of their product's rows in W, and log |det W|."""
         log_diagonal = tf.convert_to_tensor(self.log_diagonal)
         diagonal = tf.convert_to_tensor(self.sign) * tf.exp(log_diagonal)
         size = self.event_shape[-1]
@@ -193,8 +194,8 @@ class InvertibleConvolution(Bijection):
 
     def get_config(self) -> dict:
         """The constructor arguments."""
-        # Those of every layer. Keras finds them by itself only where the dtype is a name, not an object as
-        # files bring it.
+        # Only the arguments of every layer. Without this method Keras finds them only if the dtype is a name,
+        # and files hold it as an object.
         return super().get_config()
 
 
@@ -204,12 +205,12 @@ def _matrix(lower: tf.Tensor, upper: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
 
 
 def _times(x: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
-    """The product on the last axis."""
+    """The product of x with a matrix on its last axis."""
     return tf.matmul(x, matrix) if x.shape.rank == 2 else tf.tensordot(x, matrix, 1)
 
 
 class _Product(OwnBijector):
-    """y = x W on the last axis, from the triangular factors of W."""
+    """y = x W on the last axis, with W given by its triangular factors."""
 
     def __init__(self, lower: tf.Tensor, upper: tf.Tensor, places: tf.Tensor, log_det: tf.Tensor) -> None:
         self._lower, self._upper, self._places, self._log_det = lower, upper, places, log_det
@@ -219,7 +220,7 @@ class _Product(OwnBijector):
         return _times(x, _matrix(self._lower, self._upper, self._places))
 
     def _inverse(self, y: tf.Tensor) -> tf.Tensor:
-        # (P L U)^-1 = U^-1 L^-1 P^-1, on the small unit matrix once.
+        # (P L U)^-1 = U^-1 L^-1 P^-1, computed once for the unit matrix.
         size = self._lower.shape[0]
         unit = tf.gather(tf.eye(size, dtype=self.dtype), tf.math.invert_permutation(self._places))
         half = tf.linalg.triangular_solve(self._lower, unit)

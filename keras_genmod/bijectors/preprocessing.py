@@ -1,6 +1,6 @@
-r"""From data as they are to what a flow models well: whole numbers to reals, bounded values to the line.
+r"""Preprocessing as bijections: discrete data become real-valued, and bounded data unbounded.
 
-The log-determinants count, so that densities are those of the data themselves.
+Their log-determinants are part of the flow's, so that densities are densities of the data as given.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_genmod.bijectors.bijection import Bijection, OwnBijector, build_chain, chain, check_bijections
+from keras_genmod.bijectors.bijection import Bijection, build_chain, chain, check_bijections
 from keras_genmod.bijectors.coupling import Coupling
+from keras_genmod.bijectors.own_bijector import OwnBijector
 from keras_genmod.core.checks import ValueRange, check_integer, check_number
 from keras_genmod.core.conditions import ConditionSpec
 from keras_genmod.core.noise import sample_rows
@@ -28,13 +29,13 @@ tfd = tfp.distributions
 
 @register
 class Logit(Bijection):
-    r"""Data in [low, high] to the real line: $z = \operatorname{logit}(\lambda + (1 - 2 \lambda) p)$.
+    r"""Maps data in [low, high] to the real line: $z = \operatorname{logit}(\lambda + (1 - 2 \lambda) p)$.
 
-    with $p = (x - low) / (high - low)$.
+    Here $p = (x - low) / (high - low)$.
 
     Args:
-        alpha: $\lambda$, above 0 and below 0.5: how far from the ends 0 and 1 stay.
-        low, high: the range of the data.
+        alpha: $\lambda$, above 0 and below 0.5: how far the logit's argument stays from 0 and 1.
+        low, high: Range of the data.
 
     Reference: Density Estimation using Real NVP, Dinh, Sohl-Dickstein and Bengio, 2017.
     """
@@ -47,11 +48,11 @@ class Logit(Bijection):
 
     def value_range(self) -> ValueRange:
         """[low, high]."""
-        advice = "Scale the data, set `low` and `high`, or leave out the `Logit`."
+        advice = "Scale the data, set `low` and `high`, or remove the `Logit`."
         return ValueRange(self.low, self.high, advice=advice)
 
-    def bijector(self, condition: Any = None, training: bool = False) -> tfb.Bijector:
-        """The logistic function onto a little more than [low, high], cut off at the ends."""
+    def bijector(self, condition: Any = None, training: bool = False) -> tfp.bijectors.Bijector:
+        """The logistic function, scaled to an interval slightly larger than [low, high]."""
         return _Logistic(self.alpha, self.low, self.high)
 
     def get_config(self) -> dict:
@@ -60,7 +61,7 @@ class Logit(Bijection):
 
 
 class _Logistic(OwnBijector):
-    """The way from the real line to [low, high]."""
+    """Maps the real line to an interval slightly larger than [low, high]."""
 
     def __init__(self, alpha: float, low: float, high: float) -> None:
         self._alpha, self._low, self._high = alpha, low, high
@@ -71,10 +72,12 @@ class _Logistic(OwnBijector):
         return True
 
     def _ends(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The squeezed distances from both ends, each exact where it is small."""
+        """The arguments p and 1 - p of the logit, computed separately so that small values are exact."""
         size, alpha = self._high - self._low, self._alpha
-        shares = (y - self._low) / size, (self._high - y) / size
-        return tuple(alpha + (1.0 - 2.0 * alpha) * share for share in shares)
+        from_low, from_high = (
+            alpha + (1.0 - 2.0 * alpha) * share for share in ((y - self._low) / size, (self._high - y) / size)
+        )
+        return from_low, from_high
 
     def _forward(self, x: tf.Tensor) -> tf.Tensor:
         share = (tf.sigmoid(x) - self._alpha) / (1.0 - 2.0 * self._alpha)
@@ -95,9 +98,12 @@ class _Logistic(OwnBijector):
 
 
 class Dequantization(Bijection):
-    r"""Base of the dequantisations: whole numbers 0 to n - 1 to reals in [0, 1), by noise u in [0, 1).
+    r"""Base of the dequantisations: integers 0 to n - 1 become reals in [0, 1), by adding noise u in [0, 1).
 
     $$ y = (x + u) / n, \qquad \log P(x) \ge E_{q(u|x)}[\log p_y(y) - D \log n - \log q(u|x)] $$
+
+    Args:
+        num_levels: Number n of levels.
     """
 
     def __init__(self, num_levels: int = 256, **kwargs: Any) -> None:
@@ -105,26 +111,26 @@ class Dequantization(Bijection):
         self.num_levels = check_integer("num_levels", num_levels, minimum=2)
 
     def value_range(self) -> ValueRange:
-        """The whole numbers from 0 to n - 1."""
+        """The integers from 0 to n - 1."""
         return ValueRange(
             0,
             self.num_levels - 1,
             integer=True,
-            advice="Pass pixels as they are stored, or leave out the dequantisation for real data.",
+            advice="Pass pixels as they are stored, or remove the dequantisation for real-valued data.",
         )
 
-    def base(self) -> tfd.Distribution:
-        """The distribution of what the noise is made of, for one example."""
+    def base(self) -> tfp.distributions.Distribution:
+        """The distribution of the random numbers that `transformed` turns into the noise of one example."""
         raise TypeError(f"{type(self).__name__} must define `base`.")
 
     def noise(self, seeds: tf.Tensor, num_rows: Any, *, shared: bool = False) -> tf.Tensor:
-        """Draws of the base for each row.
+        """Draws from the base for each row.
 
         Args:
-            seeds: int32 `[2]`, or `[B, 2]` with one seed a row.
-            num_rows: how many.
-            shared: whether all rows get the same, as they must where the result of a row may not depend on
-                its place.
+            seeds: int32 `[2]`, or `[B, 2]` with one seed per row.
+            num_rows: Number of rows.
+            shared: Whether all rows get the same draw, so that a row's result does not depend on its position
+                in the batch.
         """
         if seeds.shape.rank == 2:
             return sample_rows(self.base(), 1, seeds)[:, 0]
@@ -137,18 +143,18 @@ class Dequantization(Bijection):
         r"""The noise u `[B, *event_shape]` in [0, 1) and $\log q(u|x)$ `[B]`.
 
         Args:
-            x: whole numbers `[B, *event_shape]`.
-            noise: draws of the base.
-            training: whether layers act as in training.
+            x: Integer-valued data `[B, *event_shape]`.
+            noise: Draws from the base.
+            training: Whether layers run in training mode.
         """
         raise TypeError(f"{type(self).__name__} must define `transformed`.")
 
-    def whole_numbers(self, x: tf.Tensor) -> tf.Tensor:
-        """The whole numbers x of reals $x + u$."""
+    def discretize(self, x: tf.Tensor) -> tf.Tensor:
+        """The integer-valued data x, given reals $x + u$."""
         return tf.clip_by_value(tf.floor(x), 0.0, self.num_levels - 1.0)
 
-    def bijector(self, condition: Any = None, training: bool = False) -> tfb.Bijector:
-        """From [0, 1) to $x + u$ in [0, n)."""
+    def bijector(self, condition: Any = None, training: bool = False) -> tfp.bijectors.Bijector:
+        """The map from [0, 1) to $x + u$ in [0, n)."""
         return tfb.Scale(tf.constant(self.num_levels, self.real_dtype))
 
     def get_config(self) -> dict:
@@ -161,30 +167,30 @@ class UniformDequantization(Dequantization):
     """Uniform noise: $q(u|x) = 1$.
 
     Args:
-        num_levels: n; data are whole numbers from 0 to n - 1.
+        num_levels: Number n of levels; data are integers from 0 to n - 1.
 
     Reference: A Note on the Evaluation of Generative Models, Theis, van den Oord and Bethge, 2016.
     """
 
-    def base(self) -> tfd.Distribution:
+    def base(self) -> tfp.distributions.Distribution:
         """Uniform numbers in [0, 1)."""
         return tfd.Sample(tfd.Uniform(tf.zeros([], self.real_dtype), 1.0), self.event_shape)
 
     def transformed(
         self, x: tf.Tensor, noise: tf.Tensor, training: bool = False
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The noise as it is, and 0."""
+        """The noise unchanged, and 0."""
         return noise, tf.zeros([tf.shape(x)[0]], noise.dtype)
 
 
 @register
 class VariationalDequantization(Dequantization):
-    r"""Noise from a flow of its own, $u = \sigma(f(\epsilon; x))$, which is trained with the model.
+    r"""Noise from a separate flow, $u = \sigma(f(\epsilon; x))$, which is trained with the model.
 
     Args:
-        num_levels: n.
-        bijections: of f, from u's side to the noise; x is their condition. None: four couplings.
-        network_options: of those four, as in `Coupling`.
+        num_levels: Number n of levels; data are integers from 0 to n - 1.
+        bijections: The layers of f, from u to its noise; x is their condition. None uses four couplings.
+        network_options: Arguments of these couplings' networks, as in `Coupling`.
 
     Reference: Flow++, Ho, Chen, Srinivas, Duan and Abbeel, 2019.
     """
@@ -205,27 +211,27 @@ class VariationalDequantization(Dequantization):
         if self.bijections is None:
             options = {"network_options": self.network_options, "dtype": self.dtype_policy}
             self.bijections = [Coupling(swap=bool(number % 2), **options) for number in range(4)]
-        seen = ConditionSpec(shape=self.event_shape)
+        condition = ConditionSpec(shape=self.event_shape)
         self._noise_shape = build_chain(
-            self.bijections, self.event_shape, condition=seen, seed=seed, dtype=self.real_dtype
+            self.bijections, self.event_shape, condition=condition, seed=seed, dtype=self.real_dtype
         )
 
-    def base(self) -> tfd.Distribution:
+    def base(self) -> tfp.distributions.Distribution:
         """Standard normal numbers."""
         return tfd.Sample(tfd.Normal(tf.zeros([], self.real_dtype), 1.0), self._noise_shape)
 
     def transformed(
         self, x: tf.Tensor, noise: tf.Tensor, training: bool = False
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The flow's image of the noise, and its log-density."""
-        seen = 2.0 * x / (self.num_levels - 1.0) - 1.0
-        flow = chain(self.bijections, seen, training)
-        # Not `tfb.Sigmoid`, whose gradient is not finite far out.
+        """The noise that the flow makes of draws from the base, and its log-density."""
+        condition = 2.0 * x / (self.num_levels - 1.0) - 1.0
+        flow = chain(self.bijections or (), condition, training)
+        # Instead of `tfb.Sigmoid`, whose gradient is not finite for large values.
         logits = flow.forward(noise)
         log_det = flow.forward_log_det_jacobian(noise, event_ndims=len(self._noise_shape))
         log_slope = -tf.nn.softplus(logits) - tf.nn.softplus(-logits)
         log_det += tf.reduce_sum(log_slope, axis=list(range(1, logits.shape.rank)))
-        # A logistic function in float32 reaches 1, which would be the next level.
+        # In float32 the logistic function reaches 1, which would give the next level.
         u = tf.minimum(tf.sigmoid(logits), 1.0 - 2.0**-16)
         return u, self.base().log_prob(noise) - log_det
 

@@ -1,4 +1,4 @@
-"""Bijections that change the shape: space for channels, and a part that is noise already."""
+"""Bijections that change the shape: they turn pixels into channels, and split off a part as noise."""
 
 from __future__ import annotations
 
@@ -10,33 +10,23 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_genmod.bijectors.bijection import (
-    Bijection,
-    Memory,
-    OwnBijector,
-    build_chain,
-    chain,
-    chain_to_noise,
-    check_bijections,
-    to_rows,
-)
+from keras_genmod.bijectors.bijection import Bijection, build_chain, chain, chain_to_noise, check_bijections
+from keras_genmod.bijectors.own_bijector import Memory, OwnBijector, to_rows
 from keras_genmod.core.checks import check_integer
 from keras_genmod.core.registration import register
 
 __all__ = ["Split", "Squeeze"]
 
-tfb = tfp.bijectors
-
 
 @register
 class Squeeze(Bijection):
-    """Squares of pixels become channels: `[H, W, C]` to `[H / n, W / n, n * n * C]` on the noise's side.
+    """Turns squares of pixels into channels: `[H, W, C]` becomes `[H / n, W / n, n * n * C]`.
 
     Args:
-        factor: n.
+        factor: Side n of the squares, in pixels.
 
     Raises:
-        ValueError: for sides that are no multiples of it.
+        ValueError: If the sides are not multiples of `factor`.
 
     Reference: Density Estimation using Real NVP, Dinh, Sohl-Dickstein and Bengio, 2017.
     """
@@ -50,18 +40,18 @@ class Squeeze(Bijection):
         if len(shape) != 3 or shape[0] % self.factor or shape[1] % self.factor:
             raise ValueError(
                 f"`Squeeze` needs images whose height and width are multiples of {self.factor}; received "
-                f"events of shape {shape}. Pad the images, or leave it out."
+                f"events of shape {shape}. Pad the images, or remove it."
             )
 
     @property
     def output_shape(self) -> tuple[int, ...]:
-        """Shape on the side of the noise."""
+        """Shape of an event on the noise side."""
         height, width, channels = self.event_shape
         n = self.factor
         return height // n, width // n, channels * n * n
 
-    def bijector(self, condition: Any = None, training: bool = False) -> tfb.Bijector:
-        """The rearrangement."""
+    def bijector(self, condition: Any = None, training: bool = False) -> tfp.bijectors.Bijector:
+        """The rearrangement, from noise to data."""
         return _Rearrangement(self.event_shape, self.output_shape, self.factor)
 
     def _to_noise(self, x: tf.Tensor, condition: Any, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
@@ -73,7 +63,7 @@ class Squeeze(Bijection):
 
 
 class _Rearrangement(OwnBijector):
-    """Channels to squares of pixels; the inverse: squares to channels."""
+    """Turns channels into squares of pixels; its inverse turns squares into channels."""
 
     def __init__(self, image: Sequence[int], squeezed: Sequence[int], factor: int) -> None:
         self._image, self._squeezed, self._factor = tuple(image), tuple(squeezed), factor
@@ -105,16 +95,16 @@ class _Rearrangement(OwnBijector):
 
 @register
 class Split(Bijection):
-    """Half of the channels are noise from here on; the other half goes on through more bijections.
+    """Splits the channels: the second half is noise, and the first half goes through more bijections.
 
-    The last bijection of a chain: its noise is flat, `[D]`, that of the half that went on in front. Several
-    scales are one `Split` in another.
+    It must be the last bijection of a chain. Its noise is flat, `[D]`, with the noise of the first half in
+    front. For several scales, put one `Split` inside another.
 
     Args:
-        bijections: what the first half of the channels goes through, from the data to the noise.
+        bijections: The bijections of the first half of the channels, from the data to the noise.
 
     Raises:
-        ValueError: for data of one channel.
+        ValueError: If the data have one channel.
 
     Reference: Density Estimation using Real NVP, Dinh, Sohl-Dickstein and Bengio, 2017.
     """
@@ -128,7 +118,7 @@ class Split(Bijection):
         if channels < 2:
             raise ValueError(
                 f"`Split` needs two channels or more; received events of shape {self.event_shape}. Put a "
-                "`Squeeze` in front of it."
+                "`Squeeze` before it."
             )
         self._first = (*sides, channels // 2)
         self._last = (*sides, channels - channels // 2)
@@ -138,11 +128,11 @@ class Split(Bijection):
 
     @property
     def output_shape(self) -> tuple[int, ...]:
-        """Shape on the side of the noise."""
+        """Shape of an event on the noise side."""
         return (math.prod(self.event_shape),)
 
-    def bijector(self, condition: Any = None, training: bool = False) -> tfb.Bijector:
-        """Both halves together, from flat noise to data."""
+    def bijector(self, condition: Any = None, training: bool = False) -> tfp.bijectors.Bijector:
+        """The map of both halves, from flat noise to data."""
         inner = chain(self.bijections, condition, training)
         return _Halves(inner, self._inner, self._first, self._last)
 
@@ -156,7 +146,7 @@ class Split(Bijection):
         return tf.concat(flat, axis=-1), log_det
 
     def initialize(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
-        """Passes the first half on."""
+        """Initialises the inner bijections with the first half."""
         first = self._first[-1]
         h = x[..., :first]
         for bijection in self.bijections:
@@ -165,7 +155,7 @@ class Split(Bijection):
         return tf.concat(flat, axis=-1)
 
     def needs_data(self) -> bool:
-        """Whether one of the inner bijections waits for data."""
+        """Whether an inner bijection needs `initialize`."""
         return any(bijection.needs_data() for bijection in self.bijections)
 
     def get_config(self) -> dict:
@@ -175,10 +165,14 @@ class Split(Bijection):
 
 
 class _Halves(OwnBijector):
-    """Flat noise to two halves of the channels, the first of which goes through a chain."""
+    """Maps flat noise to the two halves of the channels; the first half goes through a chain."""
 
     def __init__(
-        self, inner: tfb.Bijector, inner_shape: Sequence[int], first: Sequence[int], last: Sequence[int]
+        self,
+        inner: tfp.bijectors.Bijector,
+        inner_shape: Sequence[int],
+        first: Sequence[int],
+        last: Sequence[int],
     ) -> None:
         self._inner, self._inner_shape = inner, tuple(inner_shape)
         self._first, self._last = tuple(first), tuple(last)
@@ -203,7 +197,7 @@ class _Halves(OwnBijector):
         return self._of_noise.recall(x, lambda: _reshaped(x[..., :size], 1, self._inner_shape))
 
     def _first_half(self, y: tf.Tensor) -> tf.Tensor:
-        # The same tensor at every call: the chain within remembers it.
+        # It must be the same tensor at every call, because the inner chain remembers results by tensor.
         return self._of_data.recall(y, lambda: y[..., : self._first[-1]])
 
     def _forward(self, x: tf.Tensor) -> tf.Tensor:
@@ -232,6 +226,6 @@ class _Halves(OwnBijector):
 
 
 def _reshaped(x: tf.Tensor, rank: int, shape: Sequence[int]) -> tf.Tensor:
-    """The last `rank` axes in another shape."""
+    """Reshapes the last `rank` axes of x."""
     lead = tf.shape(x)[: tf.rank(x) - rank]
     return tf.reshape(x, tf.concat([lead, tf.constant(shape, tf.int32)], axis=0))

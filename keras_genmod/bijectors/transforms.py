@@ -1,7 +1,7 @@
-r"""Monotone functions of one variable, whose parameters another network gives.
+r"""Monotone functions of one variable, with parameters from a network.
 
-Couplings and autoregressive bijections apply one to each variable. A transform states how many raw
-parameters it needs; at raw parameters of 0 it is the identity.
+Couplings and autoregressive bijections apply one to each variable. A transform states how many raw parameters
+it needs. With raw parameters of 0 it is the identity.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_genmod.bijectors.bijection import has_own_way
+from keras_genmod.bijectors.bijection import has_fast_path
 from keras_genmod.bijectors.spline import RationalQuadraticSpline, spline_to_noise
 from keras_genmod.core.checks import check_integer, check_number
 from keras_genmod.core.registration import register, resolve
@@ -26,12 +26,20 @@ tfb = tfp.bijectors
 
 
 class Transform:
-    """Base of the transforms. A subclass defines `params_per_dim` and `bijector`."""
+    """Base of the transforms. A subclass defines `params_per_dim` and `bijector`.
 
-    params_per_dim = 1
+    Attributes:
+        params_per_dim: Number of raw parameters for each variable.
+    """
 
-    def bijector(self, params: Sequence[tf.Tensor]) -> tfb.Bijector:
-        """The function from noise to data, elementwise.
+    params_per_dim: int = 1
+
+    if TYPE_CHECKING:
+
+        def _to_noise(self, raw: tf.Tensor, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]: ...
+
+    def bijector(self, params: Sequence[tf.Tensor]) -> tfp.bijectors.Bijector:
+        """The elementwise function from noise to data.
 
         Args:
             params: `params_per_dim` tensors of raw parameters, each of the variables' shape.
@@ -39,13 +47,15 @@ class Transform:
         raise TypeError(f"{type(self).__name__} must define `bijector(params)`.")
 
     def to_noise(self, raw: tf.Tensor, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        r"""The noise of data and $\log | dz / dx |$, elementwise: the numbers of `bijector`, by a short way.
+        r"""Maps data to noise elementwise, and gives $\log | dz / dx |$ with it.
+
+        It gives the same numbers as `bijector`. A class may define a fast path as `_to_noise`.
 
         Args:
-            raw: raw parameters `[B, ..., params_per_dim * C]`, parameter k of channel c at k * C + c.
-            x: data `[B, ..., C]`.
+            raw: Raw parameters `[B, ..., params_per_dim * C]`; parameter k of channel c has index k * C + c.
+            x: Data `[B, ..., C]`.
         """
-        if has_own_way(self, "_to_noise"):
+        if has_fast_path(self, "_to_noise"):
             return self._to_noise(raw, x)
         bijector = self.bijector(tf.split(raw, self.params_per_dim, axis=-1))
         log_slope = bijector.inverse_log_det_jacobian(x, event_ndims=0)
@@ -57,15 +67,15 @@ class Transform:
 
     @classmethod
     def from_config(cls, config: dict) -> Transform:
-        """The transform of a configuration."""
+        """The transform from its configuration."""
         return cls(**config)
 
 
 @register
 class AdditiveTransform(Transform):
-    """$x = z + t$: volumes are kept. Reference: NICE, Dinh, Krueger and Bengio, 2015."""
+    """$x = z + t$, which preserves volume. Reference: NICE, Dinh, Krueger and Bengio, 2015."""
 
-    def bijector(self, params: Sequence[tf.Tensor]) -> tfb.Bijector:
+    def bijector(self, params: Sequence[tf.Tensor]) -> tfp.bijectors.Bijector:
         """The shift."""
         return tfb.Shift(params[0])
 
@@ -78,7 +88,7 @@ class AffineTransform(Transform):
     r"""$x = t + z \, e^{s}$ with $s = a \tanh(\hat s / a)$.
 
     Args:
-        max_log_scale: $a$; scales lie between $e^{-a}$ and $e^a$, so that deep stacks stay finite.
+        max_log_scale: $a$. Scales lie between $e^{-a}$ and $e^a$, so that deep stacks stay finite.
 
     Reference: Density Estimation using Real NVP, Dinh, Sohl-Dickstein and Bengio, 2017.
     """
@@ -88,7 +98,7 @@ class AffineTransform(Transform):
     def __init__(self, max_log_scale: float = 2.0) -> None:
         self.max_log_scale = check_number("max_log_scale", max_log_scale, above=0.0)
 
-    def bijector(self, params: Sequence[tf.Tensor]) -> tfb.Bijector:
+    def bijector(self, params: Sequence[tf.Tensor]) -> tfp.bijectors.Bijector:
         """Scale and shift."""
         shift, raw = params
         return tfb.Shift(shift)(tfb.Scale(log_scale=self._log_scale(raw)))
@@ -108,17 +118,17 @@ class AffineTransform(Transform):
 
 @register
 class SplineTransform(Transform):
-    r"""A monotone rational-quadratic spline on [-B, B], the identity outside.
+    r"""A monotone rational-quadratic spline on [-B, B]; the identity outside.
 
-    K bins; their widths, heights and the slopes at the K - 1 inner knots are the parameters: 3 K - 1.
+    Its 3 K - 1 parameters are the widths and heights of K bins and the slopes at the K - 1 inner knots.
 
     Args:
-        num_bins: K.
-        bound: B.
-        min_bin_size: least width and height of a bin, as a share of 2 B.
-        min_slope: least slope at a knot.
+        num_bins: Number K of bins.
+        bound: Half-width B of the interval.
+        min_bin_size: Minimum width and height of a bin, as a fraction of 2 B.
+        min_slope: Minimum slope at a knot.
 
-    Cost: some 30 elementwise operations on `[..., K]`.
+    Cost: About 30 elementwise operations on `[..., K]`.
 
     Reference: Neural Spline Flows, Durkan, Bekasov, Murray and Papamakarios, 2019.
     """
@@ -130,19 +140,16 @@ class SplineTransform(Transform):
         self.bound = check_number("bound", bound, above=0.0)
         self.min_bin_size = check_number("min_bin_size", min_bin_size, above=0.0, maximum=0.5 / num_bins)
         self.min_slope = check_number("min_slope", min_slope, above=0.0, maximum=0.5)
+        self.params_per_dim = 3 * self.num_bins - 1
 
-    @property
-    def params_per_dim(self) -> int:
-        """3 K - 1."""
-        return 3 * self.num_bins - 1
-
-    def bijector(self, params: Sequence[tf.Tensor]) -> tfb.Bijector:
+    def bijector(self, params: Sequence[tf.Tensor]) -> tfp.bijectors.Bijector:
         """The spline."""
         bins = self.num_bins
-        params = tf.stack(params, axis=-1)
-        widths, heights, slopes = tf.split(params, [bins, bins, bins - 1], axis=-1)
-        sizes = [self._sizes(raw) for raw in (widths, heights)]
-        return RationalQuadraticSpline(*sizes, self._slopes(slopes), self.bound)
+        raw = tf.stack(params, axis=-1)
+        widths, heights, slopes = tf.split(raw, [bins, bins, bins - 1], axis=-1)
+        return RationalQuadraticSpline(
+            self._sizes(widths), self._sizes(heights), self._slopes(slopes), self.bound
+        )
 
     def _sizes(self, raw: tf.Tensor) -> tf.Tensor:
         """Widths or heights of the bins, `[..., K]`."""
@@ -150,7 +157,7 @@ class SplineTransform(Transform):
         return 2.0 * self.bound * share
 
     def _slopes(self, raw: tf.Tensor) -> tf.Tensor:
-        """Slopes at the inner knots, `[..., K - 1]`: 1 at raw 0."""
+        """Slopes at the inner knots, `[..., K - 1]`; a raw value of 0 gives slope 1."""
         start = math.log(math.expm1(1.0 - self.min_slope))
         return self.min_slope + tf.nn.softplus(raw + start)
 
@@ -160,7 +167,8 @@ class SplineTransform(Transform):
         rows = tf.reshape(tf.transpose(rows, [0, 2, 1]), [-1, params])
         graph = _SPLINES.get(tuple(self.get_config().items()), functools.partial(_spline_of_rows, self))
         both = tf.reshape(graph(rows, tf.reshape(x, [-1])), [-1, *x.shape[1:], 2])
-        return tuple(tf.unstack(both, axis=-1))
+        noise, log_slope = tf.unstack(both, axis=-1)
+        return noise, log_slope
 
     def get_config(self) -> dict:
         """The constructor arguments."""
@@ -173,25 +181,26 @@ class SplineTransform(Transform):
 
 
 def _spline_of_rows(transform: SplineTransform, raw: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-    """The noise and the log-slope at x `[N]` of raw parameters `[N, 3 K - 1]`, as `[N, 2]`."""
+    """The noise and the log-slope at x `[N]` for raw parameters `[N, 3 K - 1]`, as `[N, 2]`."""
     bins = transform.num_bins
     sizes, slopes = tf.split(raw, [2 * bins, bins - 1], axis=-1)
     sizes = transform._sizes(tf.reshape(sizes, [-1, 2, bins]))
     return tf.stack(spline_to_noise(x, sizes, transform._slopes(slopes), transform.bound), axis=-1)
 
 
-# A spline and its gradient are some hundred operations, and a flow has many splines: traced once for all
-# layers of all models, they are only copied into a flow's graph. The graphs hold no weights and no models.
+# A spline with its gradient has about a hundred operations, and a flow has many splines. So each kind is
+# traced once for all layers of all models and then copied into a flow's graph. The graphs hold no weights and
+# no models.
 _SPLINES = GraphCache()
 
 _TRANSFORMS = {"additive": AdditiveTransform, "affine": AffineTransform, "spline": SplineTransform}
 
 
 def get_transform(transform: Any) -> Transform:
-    """The transform of a `transform` argument: "additive", "affine", "spline", a `Transform`, its config.
+    """The transform that a `transform` argument gives: a name, a `Transform` or its configuration.
 
     Raises:
-        ValueError: for another name or type.
+        ValueError: If the name is unknown, or the argument is of another type.
     """
     other = "a transform such as `SplineTransform(num_bins=16)`"
     return resolve("transform", transform, _TRANSFORMS, Transform, other)

@@ -1,4 +1,4 @@
-"""Callbacks for looking at a model during `fit`."""
+"""Callbacks that show or guard a model during `fit`."""
 
 from keras_genmod.callbacks.distribution_metrics import DistributionMetrics
 from keras_genmod.callbacks.grids import ImageGrid, ReconstructionGrid, TraversalGrid

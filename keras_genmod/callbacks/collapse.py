@@ -1,4 +1,4 @@
-"""Signs of collapse from one measurement to the next: samples too alike, a discriminator too good."""
+"""Detects collapse from one measurement to the next: samples too similar, or a discriminator too good."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import numpy as np
 
 __all__ = ["CollapseWatch"]
 
-# Below this share of the real data's diversity samples count as collapsing.
+# Samples with less than this fraction of the real data's diversity count as collapsing.
 _LEAST_DIVERSITY = 0.5
-# From this accuracy on the discriminator's gradient tells the generator next to nothing.
+# At this accuracy the discriminator's gradient hardly informs the generator any more.
 _SATURATED_ACCURACY = 0.99
 _SATURATED_MEASUREMENTS = 2
 
 
 class CollapseWatch:
-    """Says what goes wrong, each thing once until it is over.
+    """Says what goes wrong; each problem is reported once until it is over.
 
     Args:
-        adversarial: whether the model has a discriminator, and with it the remedies for it.
+        adversarial: Whether the model has a discriminator, which decides the remedies to suggest.
 
     >>> watch = CollapseWatch(adversarial=True)
     >>> [len(watch.complaints(diversity)) for diversity in (0.9, 0.3, 0.2, 0.8, 0.3)]
@@ -31,15 +31,16 @@ class CollapseWatch:
         self._reported: set[str] = set()
 
     def complaints(self, diversity: float, accuracy: float | None = None) -> list[str]:
-        """What to warn of after a measurement.
+        """The warnings that a measurement gives rise to.
 
         Args:
-            diversity: mean distance between samples as a share of that between real data; NaN if samples
-                are not finite.
-            accuracy: share of examples that the discriminator tells right; None if there is none.
+            diversity: Mean distance between samples divided by the mean distance between real examples; NaN
+                if samples are not finite.
+            accuracy: Fraction of examples that the discriminator classifies correctly; None if there is no
+                discriminator.
         """
         is_low = diversity < _LEAST_DIVERSITY
-        # Low but rising is how training begins.
+        # At the beginning of training diversity is low but rising, which is no collapse.
         is_collapsing = is_low and diversity <= self._best_diversity
         self._best_diversity = np.fmax(self._best_diversity, diversity)
         is_saturated = accuracy is not None and float(accuracy) >= _SATURATED_ACCURACY
@@ -58,18 +59,18 @@ class CollapseWatch:
         if name == "not finite":
             return (
                 "Samples or their features are NaN or infinite, so there are no figures. Lower the learning "
-                "rate, or stop such runs with `StopOnNonFinite`."
+                "rate, or let `StopOnNonFinite` stop such runs."
             )
         if name == "collapse":
             return (
-                f"Samples are collapsing: they lie {diversity:.0%} as far from one another as real data do, "
-                f"less than {_LEAST_DIVERSITY:.0%}, and do not spread. {self._remedies()}"
+                f"Samples are collapsing: the mean distance between them is {diversity:.0%} of that between "
+                f"real examples, less than {_LEAST_DIVERSITY:.0%}, and does not grow. {self._remedies()}"
             )
         return (
-            f"The discriminator tells nearly all examples right ({accuracy:.1%} at {_SATURATED_MEASUREMENTS} "
-            "measurements in a row), so that the generator learns little from it. Try noise on what it sees "
-            "(`instance_noise=`), a penalty on its gradient (`r1=`), `label_smoothing=`, or a lower learning "
-            "rate of the discriminator."
+            f"The discriminator classifies nearly all examples correctly ({accuracy:.1%} at "
+            f"{_SATURATED_MEASUREMENTS} measurements in a row), so the generator learns little from it. Try "
+            "noise on its inputs (`instance_noise=`), a penalty on its gradient (`r1=`), `label_smoothing=`, "
+            "or a lower learning rate of the discriminator."
         )
 
     def _remedies(self) -> str:

@@ -1,8 +1,8 @@
-"""Sample quality during `fit`: how far the distribution of samples is from that of real data.
+"""Measures sample quality during `fit`: how far the distribution of samples is from that of real data.
 
-The noise of the samples is the same at every epoch, so that figures compare, and it is drawn from no stream
-that training draws from. Before the first step everything is measured once, so that data, condition or
-extractor that do not fit end the run before work is lost.
+The samples' noise is the same at every epoch, so that figures can be compared, and training's random streams
+are not touched. Everything is measured once before the first step, so that data, a condition or an extractor
+that do not fit end the run before any work is lost.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from keras_genmod.applications.latents import check_capability
 from keras_genmod.callbacks.collapse import CollapseWatch
-from keras_genmod.core.checks import check_choice, check_integer, check_rows, describe
+from keras_genmod.core.checks import as_array, check_choice, check_integer, check_rows, describe
 from keras_genmod.core.replicas import is_chief
 from keras_genmod.core.user_warnings import warn_user
 from keras_genmod.metrics import (
@@ -28,6 +28,7 @@ from keras_genmod.metrics import (
     precision_recall,
 )
 from keras_genmod.metrics.measurement import as_extractor, check_features, warned_of_few_samples_once
+from keras_genmod.training.arguments import explained
 
 __all__ = ["DistributionMetrics"]
 
@@ -37,11 +38,11 @@ def _frechet(real: np.ndarray, generated: np.ndarray) -> dict[str, Measurement]:
 
 
 def _kernel(real: np.ndarray, generated: np.ndarray) -> dict[str, Measurement]:
-    # From all pairs: less spread than the customary subsets for a fraction of their time.
+    # All pairs give a smaller variance than the customary subsets, in a fraction of their time.
     return {"kid": kernel_distance(real, generated, subset_size=None)}
 
 
-# Figures that come together, and the function of both sides' features that gives them.
+# Figures that are computed together, and the function of real and generated features that computes them.
 _FUNCTIONS: dict[tuple[str, ...], Callable] = {
     ("fid",): _frechet,
     ("kid",): _kernel,
@@ -53,17 +54,19 @@ _NAMES = (*(name for names in _FUNCTIONS for name in names), _DIVERSITY)
 
 
 class DistributionMetrics(keras.callbacks.Callback):
-    r"""Measures samples against real data at the end of epochs and puts the figures into the logs.
+    r"""Compares samples with real data at the end of epochs and adds the figures to the logs.
 
-    Other callbacks see `val_fid` and so on, as does `History`; an epoch without a measurement has none of
-    the keys. The order in the list does not matter: `fit` of the models of this library moves this callback
-    in front of those that monitor one of its figures or write all of them down (`TensorBoard`, `CSVLogger`).
-    In the `fit` of another model, and for callbacks of your own that read the logs, it must be in front.
-    Figures of the functions in `keras_genmod.metrics`: "fid"
-    (`frechet_distance`), "kid" (`kernel_distance`, of all pairs), "precision" and "recall"
-    (`precision_recall`), "density" and "coverage" (`density_coverage`), and "diversity", the mean distance
-    between the features of two samples divided by that of two real examples, $E|f(y) - f(y')| / E|f(x) -
-    f(x')|$: near 0 for a model that makes one thing only.
+    `History` and other callbacks see the figures as `val_fid` and so on; the logs of an epoch without a
+    measurement lack these keys. The order of callbacks does not matter: `fit` of this library's models moves
+    this callback before those that monitor one of its figures or record all logs (`TensorBoard`,
+    `CSVLogger`). In the `fit` of another model, and if callbacks of your own read the logs, put this callback
+    before them.
+
+    The figures come from the functions in `keras_genmod.metrics`: "fid" (`frechet_distance`), "kid"
+    (`kernel_distance` over all pairs), "precision" and "recall" (`precision_recall`), "density" and
+    "coverage" (`density_coverage`). "diversity" is the mean distance between the features of two samples
+    divided by that between two real examples, $E|f(y) - f(y')| / E|f(x) - f(x')|$; it is near 0 if all
+    samples are alike.
 
     ```python
     quality = DistributionMetrics(x_test, extractor)
@@ -71,41 +74,41 @@ class DistributionMetrics(keras.callbacks.Callback):
     model.fit(x_train, epochs=20, callbacks=[quality, best])
     ```
 
-    In a multi-worker run every worker measures the same numbers, so that decisions made on them agree. If
-    samples are NaN or infinite, so are the figures NaN. `CSVLogger` takes its columns from its first epoch:
-    measure every epoch beside it.
+    In a multi-worker run every worker computes the same figures, so that all workers decide alike. If samples
+    are NaN or infinite, the figures are NaN. `CSVLogger` takes its columns from its first epoch, so measure
+    every epoch if you use it.
 
     Args:
-        x: real data `[N, *event_shape]`, best as many as `num_samples`, and not those of training.
-        extractor: what turns data into features: a `FeatureExtractor`, or a Keras model that takes data as
-            they are; None takes the data themselves, flattened, which serves for few dimensions.
-        metrics: names of the figures in the logs.
-        num_samples: samples per measurement. Figures of other counts do not compare.
-        condition: of a conditional model: one for all, or an array of any number, such as the labels of
-            `x`. It is repeated if it is shorter than `num_samples`; of a longer one rows at even
-            distances are taken.
-        every_n_epochs: epochs from one measurement to the next.
-        seed: of the samples, integer or two integers.
-        prefix: put before each name in the logs.
-        warn_of_collapse: whether to warn, once until it is over, when the diversity is below 0.5 and not
-            above its best so far, and when the logs' `discriminator_accuracy` is 0.99 or more at two
-            measurements in a row.
+        x: Real data `[N, *event_shape]`, preferably as many examples as `num_samples` and not from the
+            training data.
+        extractor: A `FeatureExtractor`, or a Keras model that takes the data as they are. None uses the
+            flattened data themselves as features, which suits few dimensions.
+        metrics: Names of the figures to compute.
+        num_samples: Number of samples per measurement. Figures from different numbers are not comparable.
+        condition: One condition for all samples, or an array of any length, such as the labels of `x`: a
+            shorter one is repeated, and evenly spaced rows are taken from a longer one.
+        every_n_epochs: Number of epochs from one measurement to the next.
+        seed: Seeds the samples; an integer or a pair of integers.
+        prefix: Prefix of each name in the logs.
+        warn_of_collapse: Whether to warn when the diversity is below 0.5 and not above its best so far, and
+            when the logs' `discriminator_accuracy` is at least 0.99 at two measurements in a row. Each
+            problem is reported once until it is over.
         verbose: 1 prints `describe()` after each measurement.
 
     Attributes:
-        measurements: the figures of the last run, `{epoch: {name: Measurement}}` with epochs counted from
-            1; 0 is before the first step.
+        measurements: Figures of the last run, `{epoch: {name: Measurement}}`, with epochs counted from 1;
+            epoch 0 is before the first step.
 
     Raises:
-        TypeError: before training, if the model has no `sample`, or the extractor is none.
-        ValueError: for unknown names; before training, for data, condition or features that do not fit.
+        TypeError: Before training, if the model has no `sample`, or the extractor is not one.
+        ValueError: If a name is unknown; before training, if data, condition or features do not fit.
 
     Warns:
-        UserWarning: of collapse, with what helps; before training, of too few samples.
+        UserWarning: If samples collapse, with remedies; before training, if there are too few samples.
 
     Cost: `num_samples` samples, their features and the figures' own cost, before training and at each
-    measurement; the features of `x` once. Beside sampling, figures of 2,048 samples with 128 features take
-    about a second on two cores against 2,048 real examples, and nine against 10,000.
+    measurement; the features of `x` once. In addition to sampling, figures of 2,048 samples with 128 features
+    take about one second on two cores against 2,048 real examples, and nine seconds against 10,000.
 
     Example:
         >>> from keras_genmod.models import GAN
@@ -118,6 +121,7 @@ class DistributionMetrics(keras.callbacks.Callback):
         (2, 64)
     """
 
+    @explained
     def __init__(
         self,
         x: Any,
@@ -169,7 +173,7 @@ class DistributionMetrics(keras.callbacks.Callback):
             self._real_distance = mean_pairwise_distance(self._real)
         if self._real_distance == 0.0:
             raise ValueError(
-                "`x` must hold different examples; received features that are all alike. Pass more real "
+                "`x` must hold different examples; received features that are all equal. Pass more real "
                 "data, or another extractor."
             )
         self._watch = CollapseWatch(adversarial=hasattr(self.model, "discriminator"))
@@ -181,7 +185,7 @@ class DistributionMetrics(keras.callbacks.Callback):
             return
         logs = {} if logs is None else logs
         generated = self._draw()
-        # Too few samples were warned of before training.
+        # The warning about too few samples was given before training.
         with warned_of_few_samples_once(False):
             figures = self._figures(generated) if np.isfinite(generated).all() else self._no_figures()
         self.measurements[epoch + 1] = figures
@@ -197,7 +201,7 @@ class DistributionMetrics(keras.callbacks.Callback):
         """The last figures and their origin in one line.
 
         Raises:
-            ValueError: before the first measurement.
+            ValueError: If nothing has been measured yet.
         """
         if not self.measurements:
             raise ValueError("There are no figures yet. Pass this callback to `fit` first.")
@@ -210,14 +214,14 @@ class DistributionMetrics(keras.callbacks.Callback):
         )
 
     def _check_model(self) -> None:
-        """Refuses what does not fit the model, where it tells what it takes; the rest shows when it draws."""
+        """Checks data and condition against what the model declares; drawing reveals other misfits."""
         model = self.model
         if not hasattr(self.x, "shape"):
-            self.x = np.asarray(self.x)
+            self.x = as_array("x", self.x)
         if hasattr(model, "event_shape"):
             check_rows("x", self.x, model.event_shape)
         if hasattr(model, "value_range"):
-            # Figures of data in another range than the samples would be far off and look like any others.
+            # If the data had another range than the samples, the figures would be wrong without a sign of it.
             model.value_range().check("x", np.asarray(self.x))
         conditional = any(getattr(model, name, None) for name in ("num_classes", "condition_shape"))
         if conditional and self.condition is None:
@@ -228,19 +232,19 @@ class DistributionMetrics(keras.callbacks.Callback):
             )
 
     def _draw(self) -> np.ndarray:
-        """Features of samples of the model as it is now, `[num_samples, feature_dim]`."""
+        """Features of samples from the current model, `[num_samples, feature_dim]`."""
         samples = self.model.sample(self.num_samples, condition=self._conditions(), seed=self.seed)
         return self._features(samples)
 
     def _conditions(self) -> Any:
-        """None, one for all, or exactly one per sample."""
+        """None, one condition for all samples, or exactly one per sample."""
         row_rank = len(getattr(self.model, "condition_shape", None) or ())
         if self.condition is None or np.ndim(self.condition) <= row_rank:
             return self.condition
         condition = np.asarray(self.condition)
         numbers = np.arange(self.num_samples)
         if len(condition) > self.num_samples:
-            # Not the first ones: arrays may be sorted by class.
+            # Not the first rows, because the array may be sorted by class.
             return condition[numbers * len(condition) // self.num_samples]
         return condition[numbers % max(1, len(condition))]
 
@@ -252,7 +256,7 @@ class DistributionMetrics(keras.callbacks.Callback):
         return x.reshape(len(x), -1)
 
     def _figures(self, generated: np.ndarray) -> dict[str, Measurement]:
-        """The figures asked for, in their order."""
+        """The requested figures, in the requested order."""
         values: dict[str, float] = {_DIVERSITY: self._diversity(generated)}
         for names, function in _FUNCTIONS.items():
             if set(names) & set(self.metrics):
@@ -268,7 +272,8 @@ class DistributionMetrics(keras.callbacks.Callback):
         return mean_pairwise_distance(generated) / self._real_distance
 
     def _measurement(self, name: str, value: float) -> Measurement:
-        """The value with its origin: the functions were given features and do not know whose."""
+        """The value with its origin, unknown to the metrics' functions, which receive features only."""
+        assert self._real is not None, "`on_train_begin` computes the real features"
         if self.extractor is None:
             source = {"extractor": "the data themselves", "resize": "none"}
         else:

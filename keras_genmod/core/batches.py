@@ -1,4 +1,4 @@
-"""The one place that takes a batch apart.
+"""The one place that takes batches apart.
 
 A batch is `x`, `(x, condition)` or `(x, condition, sample_weight)`; unconditional and weighted is
 `(x, None, sample_weight)`. In paired translation the second entry is the target; in unpaired
@@ -16,7 +16,7 @@ __all__ = ["Batch", "batch_size", "micro_batch", "unpack"]
 
 
 class Batch(NamedTuple):
-    """Data, condition (or target) and weights of a batch; what is absent is None."""
+    """The data, the condition (or target) and the example weights of a batch; absent ones are None."""
 
     x: Any
     condition: Any = None
@@ -24,7 +24,14 @@ class Batch(NamedTuple):
 
 
 def unpack(data: Any) -> Batch:
-    """Takes apart what `fit`, `evaluate` or `predict` hands to a step."""
+    """The batch that `fit`, `evaluate` or `predict` hands to a step.
+
+    Args:
+        data: `x`, `(x, condition)` or `(x, condition, sample_weight)`, a tuple or a list.
+
+    Raises:
+        ValueError: for a tuple of another length.
+    """
     if isinstance(data, Batch):
         return data
     if isinstance(data, list):
@@ -34,7 +41,7 @@ def unpack(data: Any) -> Batch:
     if not 1 <= len(data) <= 3:
         raise ValueError(
             "A batch must be `x`, `(x, condition)` or `(x, condition, sample_weight)`; "
-            f"received a tuple of {len(data)} entries."
+            f"received a tuple of {len(data)} entries. Put what belongs to `x` into a dictionary."
         )
     if len(data) == 1 and isinstance(data[0], (tuple, list)):
         return unpack(data[0])
@@ -43,13 +50,13 @@ def unpack(data: Any) -> Batch:
 
 
 def batch_size(batch: Batch) -> tf.Tensor:
-    """Number of examples in the batch, int32; of the largest part where `x` has several."""
+    """Number of examples in the batch, int32; where `x` has several parts, of the largest one."""
     sizes = [tf.shape(part)[0] for part in keras.tree.flatten(batch.x)]
     return sizes[0] if len(sizes) == 1 else tf.reduce_max(tf.stack(sizes))
 
 
 def micro_batch(batch: Batch, index: int, count: int) -> Batch:
-    """Part `index` of `count` parts of a batch that differ in size by one example at most."""
+    """Part `index` of a batch that is cut into `count` parts, whose sizes differ by at most one example."""
 
     def part(tensor: tf.Tensor) -> tf.Tensor:
         size = tf.shape(tensor)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import numbers
 from collections.abc import Iterable, Sequence
@@ -12,6 +13,7 @@ import numpy as np
 
 __all__ = [
     "ValueRange",
+    "as_array",
     "check_choice",
     "check_event_shape",
     "check_integer",
@@ -32,6 +34,26 @@ def describe(value: Any) -> str:
         return f"{type(value).__name__} of shape {shape} and dtype {getattr(dtype, 'name', dtype)}"
     text = repr(value)
     return text if len(text) <= 80 else f"{type(value).__name__} {text[:76]}..."
+
+
+def as_array(name: str, value: Any) -> np.ndarray:
+    """Rows as an array: of an array, nested lists, a frame.
+
+    Raises:
+        TypeError: for what holds no rows, such as a data set, or arrays of several shapes: `(x, labels)`.
+    """
+    with contextlib.suppress(ValueError):
+        array = np.asarray(value)
+        if array.ndim or array.dtype != object:
+            return array
+    parts = isinstance(value, (list, tuple))
+    received = (
+        f"a {type(value).__name__} of {len(value)} parts of several shapes" if parts else describe(value)
+    )
+    raise TypeError(
+        f"`{name}` must be one array or tensor, or nested lists of numbers; received {received}. Of a data "
+        "set pass the examples as one array, and labels apart, as the `condition`."
+    )
 
 
 def _rank_is_unknown(shape: Any) -> bool:
@@ -197,9 +219,9 @@ class ValueRange:
     """The values that a model accepts, with the advice for data that lies outside.
 
     Args:
-        low, high: the closed interval of accepted values.
-        integer: whether only whole numbers are accepted.
-        advice: what to do with other data.
+        low, high: The ends of the closed interval of accepted values.
+        integer: Whether only integers are accepted, of whatever dtype.
+        advice: What to do with other data.
     """
 
     low: float = -np.inf
@@ -208,9 +230,13 @@ class ValueRange:
     advice: str = ""
 
     def __str__(self) -> str:
+        kind = "integers" if self.integer else "values"
         if self.low == -np.inf and self.high == np.inf:
-            return "whole numbers" if self.integer else "finite values"
-        kind = "whole numbers" if self.integer else "values"
+            return kind if self.integer else "finite values"
+        if self.high == np.inf:
+            return f"{kind} of at least {self.low:g}"
+        if self.low == -np.inf:
+            return f"{kind} of at most {self.high:g}"
         return f"{kind} in [{self.low:g}, {self.high:g}]"
 
     def check(self, name: str, value: np.ndarray) -> None:

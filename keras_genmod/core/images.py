@@ -1,4 +1,4 @@
-"""Many small images as one picture, and pictures as PNG files."""
+"""Grids of many small images, and PNG files."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["as_images", "image_grid", "write_png"]
 
 
 def as_images(x: Any) -> np.ndarray:
-    """Data as images `[N, height, width, channels]`: flat vectors of a square number of values fold.
+    """Data as images `[N, height, width, channels]`; flat vectors of square length become square images.
 
     Args:
         x: `[N, height, width, 1 or 3]`, or `[N, side * side]`.
 
     Raises:
-        ValueError: for another shape, or no images.
+        ValueError: If the data have another shape, or hold no images.
     """
     x = np.asarray(x)
     if x.ndim == 2:
@@ -31,8 +31,8 @@ def as_images(x: Any) -> np.ndarray:
             x = x.reshape(-1, side, side, 1)
     if x.ndim != 4 or x.shape[-1] not in (1, 3) or 0 in x.shape:
         raise ValueError(
-            "Images must have shape [N, height, width, 1 or 3] or [N, side * side], with N at least 1 (or be "
-            f"groups of such); received {x.shape}. Reshape them, or choose three of their channels."
+            "Images must have shape [N, height, width, 1 or 3] or [N, side * side], with N at least 1, or be "
+            f"groups of such images; received {x.shape}. Reshape them, or select 1 or 3 channels."
         )
     return x
 
@@ -45,24 +45,24 @@ def image_grid(
     padding: int = 1,
     scale: int = 1,
 ) -> np.ndarray:
-    """Puts images side by side, row after row, with white lines between and around them.
+    """Arranges images in a grid, row by row, with white lines between and around them.
 
     Args:
-        images: `[N, height, width, 1 or 3]`, or flat `[N, side * side]`; or groups of images, `[groups, n,
-            height, width, 1 or 3]` or a list of arrays of images, such as one for each class or each latent
-            dimension. Each group begins a row of its own.
-        columns: images in a row; by default those of the largest group, and without groups such that the
-            grid is as square as it can be.
-        value_range: the values that become black and full brightness. What lies outside is clipped, and
-            NaN becomes black: a picture of a model that went wrong is still a picture.
-        padding: width of the lines, in pixels of the picture.
-        scale: pixels of the picture per pixel of an image, along each side.
+        images: Images `[N, height, width, 1 or 3]` or flat `[N, side * side]`. Or groups of images, such as
+            one group for each class or latent dimension: an array `[groups, n, height, width, 1 or 3]` or a
+            list of arrays of images. Each group starts a new row.
+        columns: Number of images in a row. By default that of the largest group; without groups, the number
+            that makes the grid as square as possible.
+        value_range: Values shown as black and as full brightness. Values outside are clipped. NaN becomes
+            black, so that a model that diverged still gives a picture.
+        padding: Width of the lines, in pixels of the grid.
+        scale: Enlargement: one pixel of an image becomes `scale` by `scale` pixels of the grid.
 
     Returns:
-        uint8 `[rows * (scale * height + padding) + padding, ..., 1 or 3]`; places without an image are white.
+        uint8 `[rows * (scale * height + padding) + padding, ..., 1 or 3]`; empty cells are white.
 
     Raises:
-        ValueError: for images of another shape, or arguments out of range.
+        ValueError: If the images have another shape, or an argument is out of range.
 
     Example:
         >>> image_grid(np.array([[0.0, 0.5, 1.0, 1.0]]))[..., 0]
@@ -83,13 +83,13 @@ def image_grid(
     scale = check_integer("scale", scale)
     rows_of_groups = [-(-len(group) // columns) for group in groups]
     rows = sum(rows_of_groups)
-    # The place of each image: each group begins a row.
+    # The cell of each image: each group starts a new row.
     begins = np.cumsum([0, *rows_of_groups[:-1]]) * columns
     places = np.concatenate([begin + np.arange(len(g)) for begin, g in zip(begins, groups, strict=True)])
     pixels = pixels.repeat(scale, axis=1).repeat(scale, axis=2)
     tiles = np.full((rows * columns, *pixels.shape[1:]), 255, np.uint8)
     tiles[places] = pixels
-    # Lines above and to the left of each tile, then the last ones below and to the right of all.
+    # Each tile gets lines above and to its left; the last lines, below and to the right, come at the end.
     lines = [(0, 0), (padding, 0), (padding, 0), (0, 0)]
     tiles = np.pad(tiles, lines, constant_values=255)
     height, width = tiles.shape[1:3]
@@ -99,7 +99,7 @@ def image_grid(
 
 
 def _groups(images: Any) -> list[np.ndarray] | None:
-    """Groups of images of one shape; None where the images are in no groups."""
+    """Groups of images of one shape, or None if the images are not in groups."""
     ranks = {np.ndim(part) for part in images} if isinstance(images, (list, tuple)) else {np.ndim(images) - 1}
     if ranks != {4} or not len(images):
         return None
@@ -107,7 +107,7 @@ def _groups(images: Any) -> list[np.ndarray] | None:
     if len({group.shape[1:] for group in groups}) > 1:
         raise ValueError(
             "Groups of images must be images of one shape; received groups of shapes "
-            f"{', '.join(str(group.shape) for group in groups)}. Resize them, or make a picture of each."
+            f"{', '.join(str(group.shape) for group in groups)}. Resize them, or make one grid per group."
         )
     return groups
 
@@ -115,20 +115,22 @@ def _groups(images: Any) -> list[np.ndarray] | None:
 def _to_bytes(images: np.ndarray, value_range: tuple[float, float]) -> np.ndarray:
     low, high = (check_number("value_range", value) for value in value_range)
     if low >= high:
-        raise ValueError(f"`value_range` must rise; received ({low:g}, {high:g}). Exchange its values.")
+        raise ValueError(
+            f"`value_range` must be increasing; received ({low:g}, {high:g}). Swap the two values."
+        )
     unit = (images.astype(np.float64) - low) / (high - low)
     return np.rint(255.0 * np.nan_to_num(np.clip(unit, 0.0, 1.0), nan=0.0)).astype(np.uint8)
 
 
 def write_png(path: str | os.PathLike, grid: np.ndarray) -> None:
-    """Writes a picture as a PNG file that appears whole or not at all.
+    """Writes an image as a PNG file; readers never see an incomplete one.
 
     Args:
-        path: the file; an existing one is replaced, missing folders are made.
-        grid: uint8 `[height, width, 1 or 3]`, as `image_grid` gives it.
+        path: The file to write. An existing file is replaced; missing folders are created.
+        grid: uint8 `[height, width, 1 or 3]`, as `image_grid` returns it.
 
     Raises:
-        ValueError: for another array, or a path that cannot be written to.
+        ValueError: If the array has another dtype or shape, or the path cannot be written to.
     """
     grid = np.asarray(grid)
     if grid.dtype != np.uint8 or grid.ndim != 3 or grid.shape[-1] not in (1, 3) or 0 in grid.shape:

@@ -51,6 +51,7 @@ class Purpose(enum.IntEnum):
     EVALUATION = 2
     SAMPLING = 3
     DATA = 4
+    STATE = 5
 
 
 def check_seed(seed: Any) -> int | None:

@@ -1,4 +1,4 @@
-"""Packages that the library uses where they are there, and does without elsewhere."""
+"""Imports of optional packages."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from types import ModuleType
 
 __all__ = ["optional_module"]
 
-# Module -> the name to install it by.
+# Module -> the name under which `pip` installs it.
 _PACKAGES = {"sklearn": "scikit-learn"}
 
 
 def optional_module(name: str, *, what: str) -> ModuleType:
-    """A module of an optional package.
+    """Imports a module of an optional package.
 
     Args:
-        name: of the module, such as "sklearn.mixture".
-        what: who needs it, for the error.
+        name: Name of the module, such as "sklearn.mixture".
+        what: What needs the module, for the error message.
 
     Raises:
-        ImportError: if the package is missing, with the command that installs it.
+        ImportError: If the package is missing; the message gives the command that installs it.
     """
     try:
         return importlib.import_module(name)

@@ -1,16 +1,18 @@
-"""Files and folders behind a scheme, such as "gs://bucket/vae.keras": written locally, then copied.
+"""Files and folders whose path has a scheme, such as "gs://bucket/vae.keras": written locally, then copied.
 
-What TensorFlow has a file system for (`tf.io.gfile`) is reached: "gs://", "hdfs://", "file://", "ram://", and
-what packages such as tensorflow-io add. HDF5, zip archives and SavedModels need files that one can go
-back and forth in, which buckets do not have; so they grow on a local disk.
+Every scheme that TensorFlow has a file system for (`tf.io.gfile`) works: "gs://", "hdfs://", "file://",
+"ram://", and those that packages such as tensorflow-io add. HDF5, zip archives and SavedModels need files
+with random access, which buckets do not offer, so they are written on a local disk first.
 
-A file arrives under a hidden name, its length is compared, and a rename makes it visible. A folder has no
-rename in a bucket: its files arrive under their own names, the one that makes it readable last.
+A file is copied to a hidden name, its length is compared, and a rename makes it visible. Buckets cannot
+rename folders: a folder's files are copied under their own names, and the file that makes it readable comes
+last.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import tempfile
 from collections.abc import Iterator
@@ -18,7 +20,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from keras_genmod.core.files import Leftover, UnwritablePathError, hidden_name
+from keras_genmod.core.files import UnwritablePathError
+from keras_genmod.core.hidden_names import Leftover, hidden_name
 
 __all__ = [
     "local_copy",
@@ -28,7 +31,7 @@ __all__ = [
     "replacing_remote_file",
 ]
 
-# What TensorFlow's file systems raise.
+# The errors that TensorFlow's file systems raise.
 _ERRORS = (tf.errors.OpError, OSError)
 
 
@@ -44,7 +47,7 @@ def replacing_remote_file(path: str) -> Iterator[Path]:
             )
         tf.io.gfile.makedirs(folder)
         _clear_leftovers(folder)
-        # Proves that the place can be written to, before the work.
+        # This proves that the path can be written to before the work begins.
         _write_empty(hidden)
     try:
         with tempfile.TemporaryDirectory() as local:
@@ -67,9 +70,9 @@ def new_remote_directory(path: str, *, last: str | None = None) -> Iterator[Path
     with _unwritable(path):
         if tf.io.gfile.exists(path):
             raise UnwritablePathError(
-                f"`path` must not exist yet; received the existing {path!r}. A remote folder cannot be "
-                "replaced without a moment in which readers see half of it: write to another name, such as "
-                "the next version, or remove it yourself first."
+                f"`path` must not exist yet; received the existing {path!r}. A remote folder is never "
+                "replaced, because readers would see half of it for a moment. Write to another name, such "
+                "as the next version, or remove the folder yourself first."
             )
     make_remote_writable(folder)
     with tempfile.TemporaryDirectory() as local:
@@ -104,8 +107,8 @@ def local_copy(path: str) -> Iterator[Path]:
     """A copy of a remote file or folder, removed afterwards.
 
     Raises:
-        FileNotFoundError: if there is nothing at `path`.
-        OSError: if it cannot be read.
+        FileNotFoundError: If nothing exists at `path`.
+        OSError: If it cannot be read.
     """
     path = path.rstrip("/")
     _, name = _split(path)
@@ -128,10 +131,10 @@ def local_copy(path: str) -> Iterator[Path]:
 
 
 def remote_exists(path: str) -> bool:
-    """Whether there is a file or folder at a path with a scheme.
+    """Whether a file or folder exists at a path with a scheme.
 
     Raises:
-        OSError: if TensorFlow cannot tell, such as for a scheme that it does not know.
+        OSError: If TensorFlow cannot tell, for example because it does not know the scheme.
     """
     try:
         return tf.io.gfile.exists(path)
@@ -142,14 +145,17 @@ def remote_exists(path: str) -> bool:
 def _unreadable(path: str, error: tf.errors.OpError) -> OSError:
     return OSError(
         f"{path!r} must be a path that TensorFlow can read; received the error {type(error).__name__}: "
-        f"{error.message}. Check the scheme and the rights, or copy the files to a local folder."
+        f"{error.message}. Check the scheme and the permissions, or copy the files to a local folder."
     )
 
 
 def _split(path: str) -> tuple[str, str]:
     folder, name = os.path.split(path)
-    if not name or folder.endswith(":/") or folder.endswith("://"):
+    if not name:
         raise ValueError(f"`path` must end in a name; received {path!r}. Add the name to write.")
+    if folder.endswith(":"):
+        # Of "ram://name" the slashes went too, and "ram:" is a local folder.
+        folder = path.removesuffix(name)
     return folder, name
 
 
@@ -162,8 +168,9 @@ def _unwritable(path: str) -> Iterator[None]:
     except _ERRORS as error:
         reason = getattr(error, "message", None) or str(error)
         raise UnwritablePathError(
-            f"`path` must be one that TensorFlow can write to; received {path!r} ({type(error).__name__}: "
-            f"{reason}). Check the rights and the scheme, or write to a local folder and copy it there."
+            f"`path` must be a path that TensorFlow can write to; received {path!r} "
+            f"({type(error).__name__}: {reason}). Check the scheme and the permissions, or write to a local "
+            "folder and copy it yourself."
         ) from error
 
 
@@ -180,14 +187,19 @@ def _copy(source: Path, target: str) -> None:
 
 
 def _clear_leftovers(folder: str) -> None:
-    """Removes what killed writers left in a folder; they hold nothing that is not to be replaced."""
+    """Removes what killed writers left in a folder: all of it is incomplete."""
     with contextlib.suppress(*_ERRORS):
         for name in tf.io.gfile.listdir(folder):
             leftover = Leftover.parse(name.rstrip("/"))
             path = tf.io.gfile.join(folder, name)
-            # One of this very process may be another thread's: it is left to a later process.
+            # A file of this process may belong to another of its threads; a later process removes it.
             if leftover is None or leftover.pid == os.getpid():
                 continue
             with contextlib.suppress(*_ERRORS):
-                if leftover.is_dead(lambda path=path: tf.io.gfile.stat(path).mtime_nsec / 1e9):
+                if leftover.is_dead(functools.partial(_last_change, path)):
                     tf.io.gfile.remove(path)
+
+
+def _last_change(path: str) -> float:
+    """The time of the last change to a file, in seconds since 1970."""
+    return tf.io.gfile.stat(path).mtime_nsec / 1e9

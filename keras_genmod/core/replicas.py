@@ -1,11 +1,12 @@
-"""What the library needs to know of `tf.distribute`: who am I, sum over all, and one way to keep state equal.
+"""What the library needs of `tf.distribute`: a replica's number, sums over all, state that stays equal.
 
-Every function also works outside a strategy, where it does nothing that costs.
+Every function also works outside a strategy, where it costs nothing.
 """
 
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -28,23 +29,23 @@ _first_strategies: dict[int, weakref.ref] = {}
 
 
 def check_collectives(strategy: tf.distribute.Strategy) -> None:
-    """Refuses another strategy than the one that trained before in this process.
+    """Refuses a second strategy object, after another one has trained in this process.
 
     TensorFlow gives all `MirroredStrategy` objects of a process one group for their collective operations,
-    and each object numbers its own from the same number on. The first one fixes the devices of the group and
-    the shape that belongs to each number; a second one fails in a step where it asks for others ("Shape
-    mismatch in the collective instance"), and the first one with it from then on.
+    and each object numbers its operations from the same start. The first object fixes the devices of the
+    group and the shape that belongs to each number. A second one fails in the step that asks for another
+    shape ("Shape mismatch in the collective instance"), and from then on the first one fails too.
 
     Args:
-        strategy: of the model that is about to train or to be evaluated.
+        strategy: the strategy of the model that is about to train or to be evaluated.
 
     Raises:
-        RuntimeError: if it would fail.
+        RuntimeError: for a second strategy, which would fail.
     """
     if not isinstance(strategy, tf.distribute.MirroredStrategy) or strategy.num_replicas_in_sync == 1:
         return
     extended = strategy.extended
-    # Another way of reducing, which the user chose, needs no group.
+    # The user chose another way of reducing, which needs no group.
     if getattr(extended, "_cross_device_ops", None) is not getattr(extended, "_collective_ops", None):
         return
     key = getattr(strategy, "_collective_key_base", 0)
@@ -84,7 +85,7 @@ def sum_over_replicas(value: Any) -> Any:
 
 
 def gather_rows(value: Any) -> Any:
-    """The rows `[B, ...]` of all replicas one behind the other, differentiable: the batch as a whole."""
+    """The rows `[B, ...]` of all replicas in their order: the whole batch. Gradients pass through it."""
     context = _replica_context()
     if context is None:
         return value
@@ -114,7 +115,7 @@ def in_multi_worker(strategy: tf.distribute.Strategy | None = None) -> bool:
 
 
 def is_chief(strategy: tf.distribute.Strategy | None = None) -> bool:
-    """Whether this process writes files: always, but for the other workers of a multi-worker run."""
+    """Whether this process writes files; of a multi-worker run only one worker does."""
     strategy = strategy or tf.distribute.get_strategy()
     if not in_multi_worker(strategy):
         return True
@@ -124,15 +125,26 @@ def is_chief(strategy: tf.distribute.Strategy | None = None) -> bool:
     return resolver.task_type == "worker" and resolver.task_id == 0
 
 
-def assign_equally(variable: Any, update: Any, *, rows: Any) -> None:
-    """Updates state from the rows of all replicas, with the same value on each replica.
+def assign_equally(variable: Any, update: Callable[[tf.Tensor, Any], tf.Tensor], *, rows: Any) -> None:
+    """Updates state from the rows of all replicas, to the same value on each replica.
 
-    An assignment inside a replica's step would leave every replica with its own copy, of which one is
-    saved. Here the rows are gathered from all replicas in their order, and each computes the same value.
+    An assignment inside a replica's step would leave every replica with its own copy, and one of them would
+    be saved. Here the rows of all replicas are gathered in their order, and each replica computes the same
+    value; the first replica's is assigned everywhere.
 
     Args:
         variable: a Keras variable or `tf.Variable`, created with `aggregation="only_first_replica"`.
-        update: function `(old_value, rows) -> new_value`.
-        rows: tensor `[B, ...]` of this replica.
+        update: function `(old_value, rows) -> new_value`. Noise in it needs a seed that is the same on all
+            replicas.
+        rows: tensor `[B, ...]` of this replica, or a nest of such tensors.
+
+    Raises:
+        ValueError: on several replicas, for a variable of another aggregation.
     """
+    aggregation = str(getattr(variable.aggregation, "name", variable.aggregation)).lower()
+    if _replica_context() is not None and aggregation != "only_first_replica":
+        raise ValueError(
+            "`variable` must be created with aggregation='only_first_replica', so that all replicas keep one "
+            f"value; received aggregation={aggregation!r} for {variable.name!r}. Pass it to `add_weight`."
+        )
     variable.assign(update(tf.convert_to_tensor(variable), gather_rows(rows)))

@@ -7,19 +7,20 @@ import warnings
 
 __all__ = ["warn_user"]
 
-# What lies between a user's line and a warning: this package, those that call it back, and wrappers.
+# Packages whose frames may lie between a user's line and a warning: this package, its callers and wrappers.
 _INTERNAL = {"keras_genmod", "keras", "tensorflow", "tensorflow_probability", "contextlib", "functools"}
 
 
 def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
-    """Warns at the first line outside of this package, Keras and TensorFlow.
+    """Warns at the innermost line outside this package, Keras and TensorFlow.
 
-    A fixed `stacklevel` points somewhere else as soon as one more function lies between, and Python shows a
-    warning once for each line that it points at, so that it would be shown once for all users' lines.
+    A fixed `stacklevel` would point at the wrong line as soon as the call goes through one more function.
+    Python shows a warning once for each line it points at, so a warning that points into this package would
+    be shown once in all, not once for each line of the user.
 
     Args:
-        message: what is wrong and what to do.
-        category: class of the warning.
+        message: What is wrong and what to do.
+        category: Class of the warning.
     """
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and _is_internal(frame.f_globals.get("__name__")):

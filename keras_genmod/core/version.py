@@ -1,4 +1,4 @@
-"""The version, in one place."""
+"""The package's version."""
 
 __all__ = ["__version__"]
 

@@ -1,11 +1,11 @@
-"""Binary data from grey values: by a threshold once, or by Bernoulli draws anew in every pass.
+"""Binary data from grey values: by a fixed threshold, or by new Bernoulli draws in every pass.
 
-A grey value in [0, 1] is read as the probability of a one. Dynamic binarisation draws each picture again
-every time it is seen, which keeps a model from learning one draw's noise by heart; published densities on
-dynamically and on fixedly binarised pictures do not compare.
+A grey value in [0, 1] is taken as the probability of a one. Dynamic binarisation draws an image anew every
+time it is seen, so that a model cannot memorise the noise of one draw. Published densities of dynamically and
+of statically binarised images are not comparable.
 
 Reference: Salakhutdinov and Murray, "On the Quantitative Analysis of Deep Belief Networks", 2008 (draws);
-Burda, Grosse and Salakhutdinov, "Importance Weighted Autoencoders", 2015 (draws anew in every epoch).
+Burda, Grosse and Salakhutdinov, "Importance Weighted Autoencoders", 2015 (new draws in every epoch).
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from keras_genmod.core.noise import as_seed, fold_in
 
 __all__ = ["binarize", "dynamic_binarization", "stochastic_binarize"]
 
-_UNIT = ValueRange(0.0, 1.0, advice="Divide pixel values by their largest, for example `x / 255`.")
+_UNIT = ValueRange(0.0, 1.0, advice="Divide pixel values by their maximum, for example `x / 255`.")
 
 
 def binarize(x: Any, *, threshold: float = 0.5) -> Any:
-    """Binarises by a threshold: one where the grey value is above it, else zero.
+    """Binarises by a threshold: one if the grey value is above it, else zero.
 
     Args:
-        x: array or tensor of any shape; floats in [0, 1], or uint8 pixels 0..255, which count as x / 255.
-        threshold: from 0 up to, but not including, 1.
+        x: Array or tensor of any shape: floats in [0, 1], or uint8 pixels 0..255, which are divided by 255.
+        threshold: At least 0 and below 1.
 
     Returns:
         Float32 zeros and ones of the same shape; an array for an array, a tensor for a tensor.
 
     Raises:
-        ValueError: Values lie outside of [0, 1] (checked outside of graphs), or uint8 values are binary
+        ValueError: If values are outside [0, 1] (not checked inside a graph), or uint8 values are binary
             already.
-        TypeError: `x` is neither of floats nor of uint8.
+        TypeError: If `x` holds neither floats nor uint8.
 
     Example:
         >>> binarize(np.array([0.2, 0.5, 0.7])), binarize(np.array([127, 128], "uint8"))
         (array([0., 0., 1.], dtype=float32), array([0., 1.], dtype=float32))
     """
     if check_number("threshold", threshold, minimum=0.0, maximum=1.0) == 1.0:
-        raise ValueError("`threshold` must be below 1; received 1.0. No value is above it.")
+        raise ValueError("`threshold` must be below 1; received 1.0. Lower it: no value is above 1.")
     ones = tf.cast(_probs(x) > threshold, tf.float32)
     return ones if tf.is_tensor(x) else ones.numpy()
 
@@ -53,45 +53,45 @@ def stochastic_binarize(x: Any, seed: Any) -> Any:
     """Draws each value from the Bernoulli distribution whose probability is the grey value.
 
     Args:
-        x: array or tensor of any shape; floats in [0, 1], or uint8 pixels 0..255, which count as x / 255.
-        seed: integer, or two integers `[2]`. The same seed and shape give the same draws.
+        x: Array or tensor of any shape: floats in [0, 1], or uint8 pixels 0..255, which are divided by 255.
+        seed: Integer or pair of integers. The same seed and shape give the same draws.
 
     Returns:
         Float32 zeros and ones of the same shape; an array for an array, a tensor for a tensor.
 
     Raises:
-        ValueError: Values lie outside of [0, 1] (checked outside of graphs), or uint8 values are binary
+        ValueError: If values are outside [0, 1] (not checked inside a graph), or uint8 values are binary
             already.
-        TypeError: `x` is neither of floats nor of uint8.
+        TypeError: If `x` holds neither floats nor uint8.
 
     Example:
         >>> stochastic_binarize(np.array([0.0, 1.0, 1.0], "float32"), seed=1)
         array([0., 1., 1.], dtype=float32)
     """
     probs = _probs(x)
-    # Uniform draws lie in [0, 1): never below a probability of 0, always below one of 1.
+    # Uniform draws lie in [0, 1): never below a probability of 0, always below a probability of 1.
     draws = tf.cast(tf.random.stateless_uniform(tf.shape(probs), as_seed(seed)) < probs, tf.float32)
     return draws if tf.is_tensor(x) else draws.numpy()
 
 
 def dynamic_binarization(dataset: tf.data.Dataset, seed: Any, *, initial_epoch: int = 0) -> tf.data.Dataset:
-    """Binarises a data set by Bernoulli draws that are new in every pass over it.
+    """Binarises a data set with new Bernoulli draws in every pass over it.
 
-    The draws of element i in pass n are a function of (`seed`, n, i). A pass begins whenever the returned
-    data set is iterated, also by `evaluate` or by a look at one batch, and an endless data set has one
-    pass; so give `validation_data` draws of its own, or fixed ones.
+    The draws of element i in pass n are a function of (`seed`, n, i). Every iteration over the returned data
+    set begins a new pass, also one by `evaluate` or one that reads a single batch. An infinite data set has a
+    single pass. So do not use one returned data set for both training and `validation_data`.
 
     Args:
-        dataset: elements `x`, `(x, condition)` or `(x, condition, weight)`, batched or not, with `x` as
-            in `stochastic_binarize`. Shuffle before, not after, so that the order of draws is kept.
-        seed: integer, or two integers `[2]`. Two data sets with the same seed draw the same.
-        initial_epoch: number of the first pass, for a run that is resumed.
+        dataset: Elements `x`, `(x, condition)` or `(x, condition, weight)`, batched or not, with `x` as
+            in `stochastic_binarize`. Shuffle it before, not afterwards, so that draws stay reproducible.
+        seed: Integer or pair of integers. Two data sets with the same seed have the same draws.
+        initial_epoch: Number of the first pass, for a resumed run.
 
     Returns:
-        A data set of the same structure and length, with `x` in float32 zeros and ones.
+        A data set of the same structure and length, in which `x` holds float32 zeros and ones.
 
     Raises:
-        TypeError: `x` is neither of floats nor of uint8.
+        TypeError: If `x` holds neither floats nor uint8.
 
     Example:
         >>> grey = tf.data.Dataset.from_tensor_slices(np.full([4, 100], 0.5, "float32")).batch(4)
@@ -101,7 +101,7 @@ def dynamic_binarization(dataset: tf.data.Dataset, seed: Any, *, initial_epoch: 
         False
     """
     seed = as_seed(seed)
-    # A Python counter belongs to no device or replica, unlike a variable made under a strategy.
+    # A Python counter, because a variable created under a strategy would belong to devices or replicas.
     passes = itertools.count(check_integer("initial_epoch", initial_epoch, minimum=0))
 
     def next_pass(_: tf.Tensor) -> tf.Tensor:
@@ -123,7 +123,7 @@ def dynamic_binarization(dataset: tf.data.Dataset, seed: Any, *, initial_epoch: 
     if length != tf.data.UNKNOWN_CARDINALITY:
         drawn = drawn.apply(tf.data.experimental.assert_cardinality(length))
     options = tf.data.Options()
-    # At the end of each pass TensorFlow would wait for its autotuning thread, up to seconds.
+    # Otherwise TensorFlow would wait for its autotuning thread after each pass, up to several seconds.
     options.autotune.enabled = False
     return drawn.prefetch(2).with_options(options)
 
@@ -135,14 +135,14 @@ def _probs(x: Any) -> tf.Tensor:
     if not (is_pixels or values.dtype.is_floating):
         raise TypeError(
             f"`x` must hold floats in [0, 1] or uint8 pixels 0..255; received {describe(values)}. "
-            "Convert it with `x.astype('float32')` and bring it to [0, 1]."
+            "Convert it with `x.astype('float32')` and scale it to [0, 1]."
         )
     if tf.executing_eagerly() and tf.size(values) > 0:
         if not is_pixels:
             _UNIT.check("x", values.numpy())
         elif tf.reduce_max(values) == 1:
             raise ValueError(
-                "`x` in uint8 must hold pixels 0..255; received zeros and ones only. They are binary "
-                "already: use `x.astype('float32')`."
+                "`x` of dtype uint8 must hold pixels 0..255; received only zeros and ones, which are binary "
+                "already. Use `x.astype('float32')` instead."
             )
     return tf.cast(values, tf.float32) / 255.0 if is_pixels else tf.cast(values, tf.float32)

@@ -1,4 +1,4 @@
-"""Densities in the plane that are hard in different ways: drawn, in any number."""
+"""Samples of two-dimensional densities, each difficult to model in its own way."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ __all__ = ["PLANAR_SETS", "planar"]
 
 
 def planar(name: str, num_samples: int, *, seed: int | None = None) -> np.ndarray:
-    """Points of one of the densities in the plane on which flows are usually shown.
+    """Draws points from one of the two-dimensional densities that are customary for showing flows.
 
     Args:
         name: "moons", "circles", "rings", "spirals", "checkerboard", "eight_gaussians", "pinwheel" or
             "swiss_roll".
-        num_samples: how many.
-        seed: of the draw; None draws anew at every call.
+        num_samples: Number of samples to draw.
+        seed: Integer; None draws anew at every call.
 
     Returns:
         Float32 `[num_samples, 2]`, within about [-4, 4].
 
-    Reference: FFJORD, Grathwohl, Chen, Bettencourt, Sutskever and Duvenaud, 2019 (the usual set of them).
+    Reference: FFJORD, Grathwohl, Chen, Bettencourt, Sutskever and Duvenaud, 2019 (the customary densities).
 
     Example:
         >>> planar("moons", 100, seed=0).shape
@@ -34,7 +34,7 @@ def planar(name: str, num_samples: int, *, seed: int | None = None) -> np.ndarra
 
 
 def _around(angle: np.ndarray, radius: np.ndarray | float = 1.0) -> np.ndarray:
-    """Points at angles and radii."""
+    """Points with these angles and radii, `[N, 2]`."""
     return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
 
 

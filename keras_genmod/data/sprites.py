@@ -1,8 +1,8 @@
-"""Sprites with known factors: white shapes on black, one for each combination of the factors' values.
+"""Sprites with known factors: one image of a white shape on black for each combination of factor values.
 
-In the manner of dSprites (Matthey, Higgins, Hassabis and Lerchner, "dSprites: Disentanglement testing
-sprites dataset", 2017), but drawn here: a pixel is white if its centre lies in the shape, so that pictures
-are binary and the same on every machine.
+They resemble dSprites (Matthey, Higgins, Hassabis and Lerchner, "dSprites: Disentanglement testing sprites
+dataset", 2017), but are drawn here: a pixel is white if its centre lies in the shape, so that images are
+binary and the same on every machine.
 """
 
 from __future__ import annotations
@@ -19,43 +19,43 @@ __all__ = ["Sprites"]
 
 SHAPES = ("square", "ellipse", "heart")
 
-# The radius of the circle around the largest shape, as a share of the picture's side.
+# The radius of the circle around the largest shape, as a fraction of the image's side.
 _RADIUS = 0.22
-# A pixel on a shape's edge is in it, whatever the rounding.
+# This margin makes a pixel on a shape's edge belong to it, whatever the rounding.
 _EDGE = 1e-9
 
 
 class Sprites:
-    r"""All pictures of one sprite, by shape, scale, orientation and place.
+    r"""All images of one sprite, by shape, scale, orientation and position.
 
     | factor | values |
     |---|---|
-    | `shape` | 0 square, 1 ellipse with half the height, 2 heart |
-    | `scale` | from half the full size to the full one, in equal steps |
+    | `shape` | 0 square, 1 ellipse of half the height, 2 heart |
+    | `scale` | from half to full size, in equal steps |
     | `orientation` | $2 \pi$ `turn` $i$ / `num_orientations`, counter-clockwise |
-    | `x` | of the centre, from left to right |
-    | `y` | of the centre, from top to bottom |
+    | `x` | position of the centre, from left to right |
+    | `y` | position of the centre, from top to bottom |
 
-    The circle around the largest sprite has a radius of 0.22 `size`. A step of a place is a whole number of
-    pixels, as many as leave the largest sprite inside. Squares look the same after a quarter of the circle
-    and ellipses after half of it, as in dSprites, and no encoder tells such pictures apart. With `turn=0.25`
-    and 64 pixels all pictures of the default differ; in smaller ones a few of neighbouring scales or
-    orientations are the same.
+    The circle around the largest sprite has radius 0.22 `size`. Neighbouring positions are an integer number
+    of pixels apart: as many as keep the largest sprite inside the image. As in dSprites, squares look the
+    same after a quarter turn and ellipses after half a turn, so that no encoder can distinguish such images.
+    With `turn=0.25` and the other defaults all images differ. In images smaller than 64 pixels a few
+    neighbouring scales or orientations give the same image.
 
     Args:
-        size: side of a picture in pixels, at least 16.
-        num_scales, num_orientations: values of the factors.
-        num_positions: values of `x` and of `y`; 35 at most for pictures of 64 pixels.
-        turn: share of the circle that the orientations divide, above 0 up to 1.
+        size: Side of an image in pixels, at least 16.
+        num_scales, num_orientations: Number of values of these factors.
+        num_positions: Number of values of `x` and of `y`; at most 35 for images of 64 pixels.
+        turn: Fraction of a full turn that the orientations divide; above 0 and at most 1.
 
     Attributes:
-        factor_names: names of the factors, in their order.
-        factor_sizes: number of values of each factor.
+        factor_names: Names of the factors, in order.
+        factor_sizes: Number of values of each factor.
 
     Raises:
-        ValueError: for arguments out of range.
+        ValueError: If an argument is out of range.
 
-    Cost: the constructor draws each shape in each scale and orientation once; a picture is a copy of it.
+    Cost: The constructor draws each shape in each scale and orientation once; images are copied from these.
 
     Example:
         >>> sprites = Sprites(16, num_positions=3)
@@ -92,53 +92,53 @@ class Sprites:
         room = self.size - 2 * reach
         if num_positions > room + 1:
             raise ValueError(
-                f"`num_positions` must be at most {room + 1} for pictures of {self.size} pixels, a step of "
-                f"one pixel; received {num_positions}. Lower it, or raise `size`."
+                f"`num_positions` must be at most {room + 1} for images of {self.size} pixels (steps of one "
+                f"pixel); received {num_positions}. Lower it, or raise `size`."
             )
-        # Places are edges between pixels, their first and last equally far from the picture's edges.
+        # Positions are edges between pixels; the first and the last are equally far from the image's edges.
         step = room // max(num_positions - 1, 1)
         span = step * (num_positions - 1)
         first = (self.size - span) // 2
         stamps = _stamps(reach, radius, num_scales, num_orientations, self.turn)
-        # Each stamp in a frame so wide that a picture is the window at the right place of it.
+        # Each shape is padded so far that every image is a window of its frame.
         before, after = span + first - reach, self.size - first - reach
         frames = np.pad(stamps, [(0, 0), (0, 0), (0, 0), (before, after), (before, after)])
         windows = np.lib.stride_tricks.sliding_window_view(frames, (self.size, self.size), axis=(3, 4))
         # The window further left shows the sprite further right.
-        self._pictures = windows[:, :, :, ::-1, ::-1][:, :, :, :: max(step, 1), :: max(step, 1)]
+        self._images = windows[:, :, :, ::-1, ::-1][:, :, :, :: max(step, 1), :: max(step, 1)]
 
     def __len__(self) -> int:
         return math.prod(self.factor_sizes)
 
     def draw(self, factors: Any) -> np.ndarray:
-        """Draws pictures of given factors.
+        """Draws the images with given factors.
 
         Args:
-            factors: whole numbers `[N, 5]`, each from 0 to its entry of `factor_sizes` less one.
+            factors: Integer-valued factors `[N, 5]`, each from 0 to its entry of `factor_sizes` minus 1.
 
         Returns:
-            uint8 `[N, size, size, 1]` of 0 and 1.
+            uint8 `[N, size, size, 1]`, 0 or 1.
 
         Raises:
-            ValueError: for another shape, or values that are no such numbers.
+            ValueError: If the shape is wrong, or a value is out of range or not an integer.
 
-        Cost: N `size`^2 bytes; 10,000 pictures of 64 pixels in a fraction of a second.
+        Cost: N `size`^2 bytes; 10,000 images of 64 pixels take a fraction of a second.
         """
         shape, scale, orientation, x, y = self._check(factors).T
-        return self._pictures[shape, scale, orientation, y, x][..., None]
+        return self._images[shape, scale, orientation, y, x][..., None]
 
     def sample(self, num_samples: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """Pictures whose factors are drawn independently and evenly, with replacement.
+        """Draws images whose factors are independent and uniform, with replacement.
 
         Args:
-            num_samples: number of pictures.
-            seed: integer that the draws depend on.
+            num_samples: Number of samples to draw.
+            seed: Integer that seeds the draw.
 
         Returns:
-            Pictures, uint8 `[num_samples, size, size, 1]`, and factors, int32 `[num_samples, 5]`.
+            Images, uint8 `[num_samples, size, size, 1]`, and factors, int32 `[num_samples, 5]`.
 
         Raises:
-            ValueError: for numbers out of range.
+            ValueError: If an argument is out of range.
 
         Example:
             >>> images, factors = Sprites(32).sample(100, seed=1)
@@ -151,32 +151,32 @@ class Sprites:
         return self.draw(factors), factors
 
     def factors(self, indices: Any) -> np.ndarray:
-        """Factors of pictures by their numbers; the last factor changes from one number to the next.
+        """The factors of images by their indices; the last factor changes fastest.
 
         Args:
-            indices: whole numbers `[N]` from 0 to `len(sprites) - 1`.
+            indices: Integers `[N]` from 0 to `len(sprites) - 1`.
 
         Returns:
             int32 `[N, 5]`.
 
         Raises:
-            ValueError: for other numbers.
+            ValueError: If an index is out of range or not an integer.
         """
         indices = np.asarray(indices)
         check_rows("indices", indices, ())
-        ValueRange(0, len(self) - 1, integer=True, advice="`len` says how many pictures there are.").check(
+        ValueRange(0, len(self) - 1, integer=True, advice="`len` gives the number of images.").check(
             "indices", indices
         )
         return np.stack(np.unravel_index(indices.astype(np.int64), self.factor_sizes), -1).astype(np.int32)
 
     def batches(self, batch_size: int = 1_024) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """All pictures in the order of their numbers, drawn when they are asked for.
+        """All images in the order of their indices; each batch is drawn when it is needed.
 
         Args:
-            batch_size: pictures at a time; the last ones may be fewer.
+            batch_size: Number of images in a batch; the last batch may be smaller.
 
         Yields:
-            Pictures and factors, as `sample` gives them.
+            Images and factors, as `sample` returns them.
         """
         batch_size = check_integer("batch_size", batch_size)
         for start in range(0, len(self), batch_size):
@@ -186,18 +186,18 @@ class Sprites:
     def split(
         self, num_train: int, num_valid: int = 0, num_test: int = 0, *, seed: int = 0
     ) -> dict[str, np.ndarray]:
-        """Random pictures in parts that share none, as `load` gives its sets.
+        """Splits random images into disjoint parts, in the form in which `load` returns data sets.
 
         Args:
-            num_train, num_valid, num_test: pictures of each part.
-            seed: integer that the choice depends on.
+            num_train, num_valid, num_test: Number of images in each part.
+            seed: Integer that seeds the choice of images.
 
         Returns:
             `train`, `valid` and `test`, uint8 `[N, size, size, 1]`, with their factors `train_labels`, ...,
-            int32 `[N, 5]`; parts of no pictures are left out.
+            int32 `[N, 5]`. Empty parts are omitted.
 
         Raises:
-            ValueError: if there are fewer combinations of factors, or for numbers out of range.
+            ValueError: If there are fewer combinations of factors, or an argument is out of range.
         """
         counts = {
             "train": check_integer("num_train", num_train),
@@ -207,12 +207,13 @@ class Sprites:
         total = sum(counts.values())
         if total > len(self):
             raise ValueError(
-                f"The parts must have at most {len(self):,} pictures together, one of each combination of "
-                f"factors; received {total:,}. Ask for fewer, or for more values of the factors."
+                f"The parts must have at most {len(self):,} images in total, one for each combination of "
+                f"factors; received {total:,}. Ask for fewer images, or give the factors more values."
             )
         rng = np.random.default_rng(check_integer("seed", seed, minimum=0))
         chosen = self.factors(rng.permutation(len(self))[:total])
-        parts, start = {}, 0
+        parts: dict[str, np.ndarray] = {}
+        start = 0
         for name, count in counts.items():
             if count:
                 labels = chosen[start : start + count]
@@ -231,12 +232,12 @@ class Sprites:
 
 
 def _stamps(reach: int, radius: float, num_scales: int, num_orientations: int, turn: float) -> np.ndarray:
-    """Each shape in each scale and orientation around the middle: uint8 `[3, S, O, 2 reach, 2 reach]`."""
+    """Each centred shape in each scale and orientation: uint8 `[3, S, O, 2 reach, 2 reach]`."""
     radii = radius * np.linspace(1.0, 0.5, num_scales)[::-1, None, None, None]
     angles = 2.0 * np.pi * turn * np.arange(num_orientations)[:, None, None] / num_orientations
     centres = np.arange(-reach, reach) + 0.5
     right, up = centres[None, :], -centres[:, None]
-    # Where a pixel lies in the shape's own axes, with the shape in the unit circle.
+    # Coordinates of the pixels in the shape's own axes, in which the shape lies in the unit circle.
     u = (np.cos(angles) * right + np.sin(angles) * up) / radii
     v = (np.cos(angles) * up - np.sin(angles) * right) / radii
     return np.stack([_square(u, v), _ellipse(u, v), _heart(u, v)]).astype(np.uint8)
@@ -251,12 +252,12 @@ def _ellipse(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def _heart(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """A square on its tip with half discs on its upper sides, about its centre of mass."""
-    # With the square's middle at 0 and sides of 1, half discs (area pi/8 each) have their centres of mass
-    # 1/2 + 2/(3 pi) away from it along the diagonals of the axes.
+    """A square standing on its tip with half discs on its upper sides, relative to its centre of mass."""
+    # With the square's centre at 0 and sides of 1, the half discs (area pi/8 each) have their centres of mass
+    # at distance 1/2 + 2/(3 pi) from it, in the directions between the axes.
     disc = math.pi / 8.0
     centre = 2.0 * disc * (0.5 + 2.0 / (3.0 * math.pi)) * math.sqrt(0.5) / (1.0 + 2.0 * disc)
-    # The tip is farthest from the centre of mass: it lies on the unit circle.
+    # The tip is the point farthest from the centre of mass, so it lies on the unit circle.
     side = 1.0 / (math.sqrt(0.5) + centre)
     u, v = np.abs(u) / side, v / side + centre
     square = u + np.abs(v) <= math.sqrt(0.5) + _EDGE

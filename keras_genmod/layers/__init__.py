@@ -1,4 +1,4 @@
-"""Layers and transformations that two families or more use."""
+"""Layers and transformations that at least two families use."""
 
 from keras_genmod.layers.conditioning import ConcatenateCondition
 from keras_genmod.layers.corruption import (

@@ -1,4 +1,4 @@
-"""Bringing a condition into a network."""
+"""A layer that feeds a condition into a network."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ __all__ = ["ConcatenateCondition"]
 class ConcatenateCondition(keras.layers.Layer):
     r"""Appends a condition to the channels of a tensor: $[x, c] \mapsto x \oplus e(c)$.
 
-    Classes become one-hot vectors. A vector beside an image is repeated at every pixel; an image beside
-    an image of the same height and width is appended as it is.
+    Classes become one-hot vectors. If `x` is an image, a vector condition is repeated at every pixel, and an
+    image condition of the same height and width is appended unchanged.
 
     Args:
-        num_classes: number of classes (2 or more) if the condition is a class, else None.
+        num_classes: Number of classes (at least 2) if the condition is a class, else None.
 
     Call arguments:
-        inputs: list of `x` `[B, ..., C]` and the condition: int `[B]` or float `[B, *shape]`.
+        inputs: List of `x` `[B, ..., C]` and the condition, int `[B]` or float `[B, *shape]`.
 
     Returns:
         `[B, ..., C + E]`, where `E` is `num_classes` or the condition's number of channels.
 
     Raises:
-        ValueError: if an image-shaped condition has another height or width than `x`.
+        ValueError: If an image-shaped condition has another height or width than `x`.
 
     Reference: Conditional Generative Adversarial Nets, Mirza and Osindero, 2014.
     """
@@ -40,20 +40,20 @@ class ConcatenateCondition(keras.layers.Layer):
         )
 
     def build(self, input_shape) -> None:
-        """Checks that the two shapes go together; the layer has no weights."""
+        """Checks that the two shapes fit together. The layer has no weights."""
         self._encoded_shape(*input_shape)
 
     def _encoded_shape(self, x_shape, condition_shape) -> tuple:
-        """Shape of the condition once it stands beside `x`."""
+        """Shape of the condition when it is concatenated with `x`."""
         if self.num_classes is not None:
             return (*x_shape[:-1], self.num_classes)
         condition_shape = tuple(condition_shape)
         if len(condition_shape) == len(x_shape):
             if condition_shape[1:-1] != tuple(x_shape[1:-1]):
                 raise ValueError(
-                    f"A condition beside data of shape {tuple(x_shape)} must be a vector or have the "
-                    f"same height and width; received {condition_shape}. Resize it, or give the "
-                    "model networks of your own."
+                    f"The condition of data of shape {tuple(x_shape)} must be a vector or have the same "
+                    f"height and width; received {condition_shape}. Resize it, or give the model your own "
+                    "networks."
                 )
             return condition_shape
         size = 1

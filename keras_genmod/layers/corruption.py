@@ -7,7 +7,7 @@ Bengio and Manzagol, 2008.
 from __future__ import annotations
 
 import numbers
-from typing import Any
+from typing import Any, cast
 
 import keras
 import tensorflow as tf
@@ -20,31 +20,32 @@ __all__ = ["Corruption", "GaussianCorruption", "MaskingCorruption", "SaltAndPepp
 
 
 class Corruption:
-    """A random map of data to noisier data, `corrupt(x, seed)`, with a serialisable strength."""
+    """Base of the corruptions: random maps from data to noisier data, `corrupt(x, seed)`."""
 
     def corrupt(self, x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """The corrupted data, of the same shape and dtype.
 
         Args:
-            x: data `[B, ...]`.
+            x: Data `[B, ...]`.
             seed: int32 `[2]`.
         """
         raise TypeError(f"{type(self).__name__} must define `corrupt(x, seed)`.")
 
     @classmethod
     def from_config(cls, config: dict) -> Corruption:
-        """The corruption of a configuration."""
+        """The corruption from its configuration."""
         return cls(**config)
 
     @staticmethod
     def of(identifier: Any) -> Corruption | None:
-        """The corruption of a `denoising` argument: None, a masking rate, a config or an object."""
+        """The corruption that a `denoising` argument gives: None, a masking rate, a config or an object."""
         if identifier is None or isinstance(identifier, Corruption):
             return identifier
         if isinstance(identifier, dict):
             identifier = keras.saving.deserialize_keras_object(identifier)
         elif isinstance(identifier, numbers.Real):
-            identifier = MaskingCorruption(identifier)
+            # The constructor refuses what is a number but not a rate, such as True.
+            identifier = MaskingCorruption(cast(float, identifier))
         if not isinstance(identifier, Corruption):
             raise ValueError(
                 "A corruption must be None, the rate of a `MaskingCorruption`, or an object such as "
@@ -58,7 +59,7 @@ class MaskingCorruption(Corruption):
     """Sets each value to 0 with probability `rate` (masking noise).
 
     Args:
-        rate: probability in [0, 1].
+        rate: Probability in [0, 1].
     """
 
     def __init__(self, rate: float) -> None:
@@ -76,17 +77,17 @@ class MaskingCorruption(Corruption):
 
 @register
 class SaltAndPepperCorruption(Corruption):
-    """Sets each value to 0 or 1, as a fair coin falls, with probability `rate`.
+    """Replaces each value with probability `rate` by 0 or 1, each equally likely.
 
     Args:
-        rate: probability in [0, 1].
+        rate: Probability in [0, 1].
     """
 
     def __init__(self, rate: float) -> None:
         self.rate = check_number("rate", rate, minimum=0.0, maximum=1.0)
 
     def corrupt(self, x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """`x` where a uniform draw is at least `rate`, else a fair coin."""
+        """`x` where a uniform draw is at least `rate`, else 0 or 1."""
         keep_seed, coin_seed = split(seed, 2)
         shape = tf.shape(x)
         keep = tf.random.stateless_uniform(shape, keep_seed) >= self.rate
@@ -100,17 +101,17 @@ class SaltAndPepperCorruption(Corruption):
 
 @register
 class GaussianCorruption(Corruption):
-    """Adds independent normal noise of standard deviation `stddev`, in the units of the data.
+    """Adds independent normal noise to each value.
 
     Args:
-        stddev: non-negative number.
+        stddev: Standard deviation of the noise, in units of the data; at least 0.
     """
 
     def __init__(self, stddev: float) -> None:
         self.stddev = check_number("stddev", stddev, minimum=0.0)
 
     def corrupt(self, x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """`x` plus noise."""
+        """`x` plus normal noise."""
         return x + self.stddev * tf.random.stateless_normal(tf.shape(x), seed, dtype=x.dtype)
 
     def get_config(self) -> dict:

@@ -15,24 +15,24 @@ __all__ = ["DiagonalBiLSTM"]
 
 @register
 class DiagonalBiLSTM(PixelLSTM):
-    r"""Two memories that run over the image in diagonals, one from each upper corner.
+    r"""Two LSTMs that run diagonally over the image, one from each upper corner.
 
-    The one from the left hears at a pixel its neighbours to the left and above,
+    At each pixel, the LSTM from the left receives the states of the left and the upper neighbour,
 
     $$ [o, f, i, g]_{rc} = K^{ss} [h_{r,c-1}, h_{r-1,c}] + K^{is} x_{rc}, $$
 
-    the one from the right those to the right and above; its output is shifted down by a row and added, so
-    that each pixel sees all that came before it. For whole images each row is shifted one pixel further to
-    the right than the row above (padding and reshaping do that), and a column of the result holds a
-    diagonal, all of whose pixels are computed at once.
+    and the LSTM from the right those of the right and the upper neighbour. Its output is shifted down by one
+    row and added, so that each pixel depends on all earlier ones. For whole images, padding and reshaping
+    shift each row one pixel further to the right than the row above. A column of the result then holds a
+    diagonal, whose pixels are computed all at once.
 
     Args:
-        units: features of each memory's state.
-        input_groups, groups: colour of each input and of each state feature; see `MaskedConv2D`.
-        condition_size: channels of the condition, added to the gates.
-        kernel_initializer, recurrent_initializer: of $K^{is}$ and $K^{ss}$.
+        units: Number of features of each LSTM's state.
+        input_groups, groups: Colour of each input channel and of each state feature; see `MaskedConv2D`.
+        condition_size: Channels of the condition, which is added to the gates; None without condition.
+        kernel_initializer, recurrent_initializer: Initializers of $K^{is}$ and $K^{ss}$.
 
-    Cost: 6 products of `units` x 4 `units` a pixel; H + W - 1 steps, one after the other.
+    Cost: 6 products of `units` x 4 `units` per pixel; H + W - 1 sequential steps.
 
     Reference: Pixel Recurrent Neural Networks, van den Oord, Kalchbrenner and Kavukcuoglu, 2016.
     """
@@ -41,16 +41,16 @@ class DiagonalBiLSTM(PixelLSTM):
     _num_directions = 2
 
     def _recurrent_shape(self) -> tuple[int, ...]:
-        # Of each direction: first what comes from the pixel beside, then from the one above.
+        # For each direction: first the kernel for the neighbour beside, then that for the one above.
         return (2, 2 * self.units, 4 * self.units)
 
     def call(self, inputs: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
-        """The sum of both memories' states for all pixels of whole images."""
+        """The sum of both LSTMs' states at all pixels of whole images."""
         left, right = tf.split(self.input_to_state(inputs, condition), 2, axis=-1)
         _, height, width, _ = left.shape
         num_images = tf.shape(inputs)[0]
-        # Diagonals in front, then the two directions; the rows of all images as one axis, so that a
-        # diagonal is one product for each direction: [S, 2, H * B, 4 * units].
+        # [S, 2, H * B, 4 * units]: diagonals, directions, and the rows of all images as one axis, so that a
+        # diagonal takes one product for each direction.
         diagonals = tf.stack([_skewed(left), _skewed(tf.reverse(right, [2]))])
         diagonals = tf.transpose(diagonals, [3, 0, 2, 1, 4])
         diagonals = tf.reshape(diagonals, [-1, 2, height * num_images, 4 * self.units])
@@ -60,7 +60,7 @@ class DiagonalBiLSTM(PixelLSTM):
 
         def step(state: tuple, gates: tf.Tensor) -> tuple:
             h, c = state
-            # On the last diagonal the pixel beside is in the same row, the one above in the row above.
+            # Both neighbours are on the previous diagonal: one in the same row, one in the row above.
             above = tf.concat([no_row, h[:, :-num_images]], axis=1)
             return lstm_cell(gates + tf.matmul(tf.concat([h, above], axis=-1), kernel), c)
 
@@ -76,10 +76,10 @@ class DiagonalBiLSTM(PixelLSTM):
 
 
 def _skewed(x: tf.Tensor) -> tf.Tensor:
-    """Each row `[B, H, W, C]` one pixel further to the right than the row above: `[B, H, W + H - 1, C]`."""
+    """Shifts each row of `[B, H, W, C]` one pixel further right than the last: `[B, H, W + H - 1, C]`."""
     _, height, width, channels = x.shape
     x = tf.pad(x, [[0, 0], [0, 0], [0, height], [0, 0]])
-    # Cut after W + H - 1 pixels instead of W + H, row r begins r pixels late.
+    # Rows are W + H long now; cut into rows of W + H - 1 instead, row r begins r pixels later.
     x = tf.reshape(x, [-1, height * (width + height), channels])[:, :-height]
     return tf.reshape(x, [-1, height, width + height - 1, channels])
 
@@ -92,9 +92,9 @@ def _straight(x: tf.Tensor, width: int) -> tf.Tensor:
 
 
 class _DiagonalWalker(Walker):
-    """The memory from the left goes along with the pixels; the one from the right does a row at a time.
+    """Runs the LSTM from the left pixel by pixel, and the LSTM from the right row by row.
 
-    A pixel sees of the second only the row above, so that row is gone through when it is finished.
+    A pixel depends only on the previous row of the second, so that row is computed when it is finished.
     """
 
     def __init__(self, layer: DiagonalBiLSTM, batch_size: Any, width: int, condition: Any) -> None:
@@ -110,11 +110,11 @@ class _DiagonalWalker(Walker):
         return tf.zeros([*sides, *self.state_shape], self.dtype)
 
     def start(self) -> Nest:
-        """Of the row above: states from the left, from the right, and the right one's gates."""
+        """For the row above: states from the left, states from the right, and gates of the latter."""
         gates = tf.zeros([self.width, self.state_shape[0], 4 * self.units], self.dtype)
         return self._zeros(self.width), self._zeros(self.width), gates
 
-    def start_row(self, rows: Nest, row: tf.Tensor, above: Any) -> tuple[Nest, Nest, Any]:
+    def start_row(self, rows: Nest, row: tf.Tensor, above: Any = None) -> tuple[Nest, Nest, Any]:
         left, right, gates = rows
         gates += tf.tensordot(right, self.right_above, 1)
 
@@ -123,20 +123,20 @@ class _DiagonalWalker(Walker):
             return lstm_cell(own + tf.matmul(h, self.right_beside), c)
 
         state = self._zeros()
-        # Before the first row there are no gates and so no states: zeros go in, zeros come out.
+        # Before the first row all gates are zeros, which give states of zeros.
         right, _ = tf.scan(step, gates, (state, state), reverse=True)
-        heard = tf.tensordot(left, self.above, 1)
-        return (left, right, gates), (heard, right, self.inputs.start_row((), row)[1]), above
+        from_above = tf.tensordot(left, self.above, 1)
+        return (left, right, gates), (from_above, right, self.inputs.start_row((), row)[1]), above
 
     def start_columns(self) -> Nest:
         return self._zeros(), self._zeros()
 
     def step(self, context: Nest, columns: Nest, inputs: tf.Tensor) -> tuple[tf.Tensor, Nest, Nest]:
-        heard, right, own_context = context
+        from_above, right, own_context = context
         h, c = columns
         gates, _, _ = self.inputs.step(own_context, self.inputs.start_columns(), inputs)
         from_left, from_right = tf.split(gates, 2, axis=-1)
-        h, c = lstm_cell(from_left + heard + tf.matmul(h, self.beside), c)
+        h, c = lstm_cell(from_left + from_above + tf.matmul(h, self.beside), c)
         return h + right, (h, c), (h, from_right)
 
     def end_row(self, rows: Nest, kept: Nest) -> Nest:

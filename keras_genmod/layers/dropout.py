@@ -1,4 +1,4 @@
-"""Dropout that differs between replicas and resumes where it stopped."""
+"""Dropout whose masks differ between replicas and whose state is saved."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ __all__ = ["Dropout"]
 class Dropout(keras.layers.Layer):
     r"""Sets values to 0 with probability `rate` in training: $y = x \cdot m / (1 - r)$, $m \sim B(1 - r)$.
 
-    Keras' own layer draws the same mask on every replica, and Keras saves no generator; the models of this
-    library see to both. Here it holds in any model: the state is a weight, so that files hold it, and each
-    replica draws its own mask.
+    Keras' own layer draws the same mask on every replica, and Keras does not save the state of its
+    generators; the models of this library correct both. This layer needs no such correction and works in any
+    model: each replica draws its own mask, and the state is a weight, which files hold.
 
     Args:
-        rate: probability in [0, 1).
-        seed: of the masks; None takes a fresh one.
+        rate: Probability in [0, 1).
+        seed: Seeds the masks; None chooses a new seed.
 
     Reference: Dropout: A Simple Way to Prevent Neural Networks from Overfitting, Srivastava et al., 2014.
     """
@@ -33,14 +33,14 @@ class Dropout(keras.layers.Layer):
         super().__init__(**kwargs)
         self.rate = check_number("rate", rate, minimum=0.0, maximum=1.0)
         if self.rate == 1.0:
-            raise ValueError("`rate` must be below 1: nothing would be left; received 1.0.")
+            raise ValueError("`rate` must be below 1; received 1.0. Lower it: 1 would drop all values.")
         self.seed = check_seed(seed)
 
     def build(self, input_shape) -> None:
         self.state = add_noise_state(self, self.seed, "state")
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """`inputs` with some values at 0 and the others scaled up, in training; else `inputs`."""
+        """In training, `inputs` with some values set to 0 and the others scaled up; otherwise `inputs`."""
         if not training or self.rate == 0.0:
             return inputs
         state = tf.convert_to_tensor(self.state)

@@ -1,4 +1,4 @@
-"""Convolutions that see only what came before in raster scan."""
+"""Convolutions whose outputs depend only on earlier pixels in raster order."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ __all__ = ["MaskedConv2D"]
 
 @register
 class MaskedConv2D(RasterLayer):
-    r"""A convolution whose output sees the rows above, the pixels to the left and, by type, its own.
+    r"""A convolution that depends on the rows above, the pixels to the left and, for type "B", the own pixel.
 
     $$ y_{rc} = b + \sum_{(i, j) \le (r, c)} K_{i - r,\, j - c} \, x_{ij} $$
 
-    over the window of the kernel, pixels beyond the border being 0. Type "A" leaves out the pixel itself
-    (or, of its colours, those that do not come earlier): the first layer of a network. Type "B" lets it in.
-    Only the upper half of the kernel exists as weights; what lies to the right in its last row is masked.
+    The sum runs over the kernel's window; pixels beyond the border are 0. Type "A", for the first layer of a
+    network, excludes the pixel itself (with several colours: its own and later colours). Type "B" includes
+    it. Weights exist only for the upper half of the kernel; the part to the right in its last row is masked.
 
     Args:
-        filters: number of output channels.
-        kernel_size: odd side of the window, or a pair (height, width).
+        filters: Number of output channels.
+        kernel_size: Side of the window, an odd number, or a pair (height, width).
         mask_type: "A" or "B".
-        vertical: whether the window is all of the rows above (type "A") and of the pixel's own row (type
-            "B"), as the vertical stack of a gated network needs it.
-        input_groups, output_groups: the colour, 0, 1, ..., that each channel belongs to. An output of
-            group g sees of its own pixel the inputs of groups below g (type "A") or up to g (type "B").
-            None: one group.
-        condition_size: channels of the condition, None for an unconditional layer. The condition is
-            projected and added, one vector for an image or one for each pixel.
-        use_bias: whether to add a bias.
-        kernel_initializer: of the kernel and of the condition's.
+        vertical: Whether the window covers the rows above (type "A"), or these and all of the pixel's own
+            row (type "B"), as the vertical stack of a gated network needs.
+        input_groups, output_groups: The colour (0, 1, ...) that each channel belongs to. At its own pixel, an
+            output of group g depends on inputs of groups below g (type "A") or up to g (type "B"). None: all
+            channels form one group.
+        condition_size: Channels of the condition; None without condition. The condition is projected and
+            added, one vector for each image or for each pixel.
+        use_bias: Whether to add a bias.
+        kernel_initializer: Initializer of the kernel and of the condition's kernel.
 
     Call arguments:
         inputs: `[B, H, W, C]`.
-        condition: float `[B, E]` or `[B, H, W, E]`.
+        condition: Float `[B, E]` or `[B, H, W, E]`.
 
     Returns:
         `[B, H, W, filters]`.
 
-    Cost: the upper half of the kernel's window for each pixel.
+    Cost: For each pixel, the upper half of the kernel's window.
 
     Reference: Pixel Recurrent Neural Networks, van den Oord, Kalchbrenner and Kavukcuoglu, 2016.
     """
@@ -76,13 +76,13 @@ class MaskedConv2D(RasterLayer):
         self.output_groups = None if output_groups is None else tuple(map(int, output_groups))
         if (self.input_groups is None) != (self.output_groups is None):
             raise ValueError(
-                "`input_groups` and `output_groups` go together; received "
+                "`input_groups` and `output_groups` must be given together; received "
                 f"{describe(input_groups)} and {describe(output_groups)}. Give both or neither."
             )
         if self.output_groups is not None and len(self.output_groups) != self.filters:
             raise ValueError(
                 f"`output_groups` must name the group of each of {self.filters} filters; received "
-                f"{len(self.output_groups)}."
+                f"{len(self.output_groups)}. Give one number per filter."
             )
         self.condition_size = condition_size
         self.use_bias = bool(use_bias)
@@ -92,12 +92,12 @@ class MaskedConv2D(RasterLayer):
 
     @property
     def rows_above(self) -> int:
-        """How many rows above the pixel's own the window reaches."""
+        """Number of rows above the pixel's own row that the window covers."""
         return self.kernel_size[0] // 2
 
     @property
     def columns_beside(self) -> int:
-        """How many columns the window reaches to either side."""
+        """Number of columns on either side that the window covers."""
         return self.kernel_size[1] // 2
 
     @property
@@ -105,17 +105,18 @@ class MaskedConv2D(RasterLayer):
         return not (self.vertical and self.mask_type == "A")
 
     def build(self, input_shape) -> None:
-        """Creates kernel, bias and the condition's kernel."""
+        """Creates the kernel, the bias and the condition's kernel."""
         channels = input_shape[-1]
         if self.input_groups is not None and len(self.input_groups) != channels:
             raise ValueError(
                 f"`input_groups` must name the group of each of {channels} input channels; received "
-                f"{len(self.input_groups)}."
+                f"{len(self.input_groups)}. Give one number per channel."
             )
         num_rows = self.rows_above + self._sees_own_row
         if num_rows == 0:
             raise ValueError(
-                f"A vertical layer of type 'A' needs a kernel of 3 rows or more; received {self.kernel_size}."
+                "A vertical layer of type 'A' needs a kernel of 3 rows or more; received "
+                f"{self.kernel_size}. Raise `kernel_size`."
             )
         self.kernel = self.add_weight(
             shape=(num_rows, self.kernel_size[1], channels, self.filters),
@@ -134,7 +135,7 @@ class MaskedConv2D(RasterLayer):
             )
 
     def _own_row_mask(self, channels: int) -> np.ndarray | None:
-        """The mask `[rows, width, C, F]`, None where all of the kernel is seen."""
+        """The mask `[rows, width, C, F]`, or None if no part of the kernel is masked."""
         if self.vertical:
             return None
         mask = np.ones(self.kernel.shape, "float32")
@@ -147,7 +148,7 @@ class MaskedConv2D(RasterLayer):
         return None if mask.all() else mask
 
     def masked_kernel(self) -> tf.Tensor:
-        """The kernel as it acts, `[rows, width, C, F]`."""
+        """The kernel after masking, `[rows, width, C, F]`."""
         kernel = self._weight(self.kernel)
         return kernel if self._mask is None else kernel * tf.constant(self._mask, kernel.dtype)
 
@@ -159,7 +160,7 @@ class MaskedConv2D(RasterLayer):
         padding = [[0, 0], [up, 0], [side, side], [0, 0]] if up or side else "VALID"
         outputs = tf.nn.conv2d(inputs, self.masked_kernel(), 1, padding)
         if not self._sees_own_row:
-            # One row too many came out: the one below the image.
+            # The output has one row too many, below the image.
             outputs = outputs[:, :-1]
         if self.bias is not None:
             outputs = tf.nn.bias_add(outputs, self._weight(self.bias))
@@ -169,14 +170,14 @@ class MaskedConv2D(RasterLayer):
         return outputs
 
     def projected(self, condition: tf.Tensor) -> tf.Tensor:
-        """What the condition adds, `[..., filters]`."""
+        """The projected condition, `[..., filters]`."""
         return tf.tensordot(tf.cast(condition, self.compute_dtype), self._weight(self.condition_kernel), 1)
 
     def compute_output_shape(self, input_shape):
         """`[B, H, W, filters]`."""
         return (*input_shape[:-1], self.filters)
 
-    # ---- a pixel at a time ----------------------------------------------------------------------
+    # ---- pixel by pixel -------------------------------------------------------------------------
 
     def walker(self, batch_size: Any, width: int, condition: tf.Tensor | None = None) -> MaskedConvWalker:
         """The walker of this layer."""
@@ -199,9 +200,9 @@ class MaskedConv2D(RasterLayer):
 
 
 class MaskedConvWalker(Walker):
-    """Keeps the rows above and the pixels to the left, and applies each part of the kernel once.
+    """Stores the rows above and the pixels to the left, and applies each part of the kernel once.
 
-    For a vertical layer only `start_row` has something to do: its whole row is known from the start.
+    A vertical layer only needs `start_row`, because its whole row is known before the row's first pixel.
     """
 
     def __init__(self, layer: MaskedConv2D, batch_size: Any, width: int, condition: tf.Tensor | None) -> None:
@@ -210,7 +211,7 @@ class MaskedConvWalker(Walker):
         self.channels = kernel.shape[2]
         self.dtype = kernel.dtype
         self.above_kernel = kernel[: layer.rows_above] if layer.rows_above else None
-        # The left neighbours and the pixel itself, as one matrix.
+        # The kernel of the left neighbours and the pixel itself, as one matrix.
         num_taps = layer.columns_beside + 1
         self.here_kernel = tf.reshape(kernel[-1, :num_taps], [num_taps * self.channels, layer.filters])
         self.bias = tf.zeros([layer.filters], kernel.dtype)
@@ -226,16 +227,16 @@ class MaskedConvWalker(Walker):
                 self.bias += projected
 
     def start(self) -> Nest:
-        """The rows above, none yet: `[rows, W, B, C]`."""
+        """The rows above, initially zeros: `[rows, W, B, C]`."""
         if not self.layer.rows_above:
             return ()
         return tf.zeros([self.layer.rows_above, self.width, self.batch_size, self.channels], self.dtype)
 
     def start_row(self, rows: Nest, row: tf.Tensor, above: Any = None) -> tuple[Nest, Nest, Any]:
-        """One product for the whole row: what the rows above say to each of its pixels, `[W, B, F]`."""
+        """The contribution of the rows above to each pixel of the row, `[W, B, F]`: one product in all."""
         bias = self.bias if self.pixel_bias is None else self.pixel_bias[row]
         if self.above_kernel is None:
-            # Without rows above, the bias of each pixel is all there is to prepare.
+            # Without rows above, only a bias that differs between pixels is to be prepared.
             return rows, (() if self.pixel_bias is None else bias), above
         return rows, self._convolved(rows, self.above_kernel) + bias, above
 
@@ -256,23 +257,23 @@ class MaskedConvWalker(Walker):
         return tf.transpose(tf.nn.conv2d(images, kernel, 1, padding)[:, 0], [1, 0, 2])
 
     def start_columns(self) -> Nest:
-        """The pixels to the left, none yet: `[B, columns * C]`, the nearest last."""
+        """The pixels to the left, initially zeros: `[B, columns * C]`, the nearest last."""
         return tf.zeros([self.batch_size, self.layer.columns_beside * self.channels], self.dtype)
 
     def step(self, context: Nest, columns: Nest, inputs: tf.Tensor) -> tuple[tf.Tensor, Nest, Nest]:
-        """One product of the pixel and its left neighbours with their part of the kernel."""
+        """The product of the pixel and its left neighbours with their part of the kernel."""
         window = tf.concat([columns, inputs], axis=-1) if self.layer.columns_beside else inputs
         bias = self.bias if isinstance(context, tuple) else context
         kept = (inputs,) if self.layer.rows_above else ()
         return tf.matmul(window, self.here_kernel) + bias, window[:, self.channels :], kept
 
     def end_row(self, rows: Nest, kept: Nest) -> Nest:
-        """The finished row takes its place, the uppermost leaves."""
+        """Appends the finished row and drops the uppermost one."""
         return pushed(rows, kept[0]) if self.layer.rows_above else rows
 
 
 def pushed(rows: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
-    """Rows `[n, W, B, C]` without the first and with a new last."""
+    """Rows `[n, W, B, C]` without the first one and with `row` appended."""
     return tf.concat([rows[1:], row[None]], axis=0)
 
 
@@ -283,7 +284,7 @@ def _odd_pair(kernel_size: Any) -> tuple[int, int]:
     ]
     if len(pair) != 2 or not all(odd) or min(pair) < 1:
         raise ValueError(
-            "`kernel_size` must be an odd positive integer or a pair of them; "
-            f"received {describe(kernel_size)}."
+            "`kernel_size` must be an odd positive integer or a pair of them; received "
+            f"{describe(kernel_size)}. Pass such as 3 or (1, 3)."
         )
     return int(pair[0]), int(pair[1])

@@ -1,4 +1,4 @@
-"""A dense layer of which some connections are cut."""
+"""A dense layer with a mask that removes some of its connections."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ __all__ = ["MaskedDense"]
 class MaskedDense(keras.layers.Layer):
     r"""$y = f(x \, (W \odot M) + b)$ with a mask $M$ of zeros and ones.
 
-    The kernel itself is never changed: where the mask is 0 it has no effect and gets no gradient.
+    The kernel itself is not masked: entries where the mask is 0 have no effect and no gradient.
 
     Args:
-        units: number of outputs.
-        kernel_mask: array `[inputs, units]` of zeros and ones. None where each call brings its own, as for
+        units: Number of outputs.
+        kernel_mask: Array `[inputs, units]` of zeros and ones. None if each call passes its own mask, as for
             masks that change from step to step.
-        activation: function of the outputs, a name or None.
-        use_bias: whether to add a bias.
-        kernel_initializer: of the kernel.
+        activation: Activation of the outputs: a function, a name or None.
+        use_bias: Whether to add a bias.
+        kernel_initializer: Initializer of the kernel.
 
     Call arguments:
         inputs: `[B, inputs]`.
-        kernel_mask: `[inputs, units]`, bool; takes the place of the layer's own.
+        kernel_mask: Bool `[inputs, units]`; replaces the layer's own mask.
 
     Returns:
         `[B, units]`.
 
-    Cost: that of a dense layer, and one pass over the kernel to mask it.
+    Cost: As for a dense layer, and one pass over the kernel to mask it.
 
     Reference: MADE: Masked Autoencoder for Distribution Estimation, Germain, Gregor, Murray and
     Larochelle, 2015.
@@ -93,7 +93,8 @@ class MaskedDense(keras.layers.Layer):
         kernel_mask = self._mask if kernel_mask is None else kernel_mask
         if kernel_mask is None:
             raise ValueError(
-                f"{self.name} has no mask; received none here. Pass `kernel_mask=` to it or its call."
+                f"The layer {self.name} has no mask, and received none in this call. Pass `kernel_mask=` to "
+                "its constructor or its call."
             )
         kernel = tf.convert_to_tensor(self.kernel)
         outputs = tf.matmul(inputs, tf.where(kernel_mask, kernel, tf.zeros_like(kernel)))

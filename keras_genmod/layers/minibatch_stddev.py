@@ -1,4 +1,4 @@
-"""Minibatch standard deviation: how much the examples of a batch differ, shown to the discriminator."""
+"""Minibatch standard deviation: tells the discriminator how much the examples of a batch differ."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ __all__ = ["MinibatchStddev"]
 
 @register
 class MinibatchStddev(keras.layers.Layer):
-    r"""Appends one channel that holds the mean over features of the standard deviation over the batch.
+    r"""Appends a channel that holds the standard deviation over the batch, averaged over the features.
 
     $$ s = \frac1F \sum_f \sqrt{\operatorname{Var}_i(x_{if})}, \quad
        \operatorname{Var}_i(x_{if}) = \frac{1}{B - 1} \sum_i (x_{if} - \bar x_f)^2 $$
 
-    A generator that collapses makes $s$ small, which the discriminator can see. Outside training the layer
-    shows the moving average of $s$ over the batches that it was trained on, so that the answer for one
-    example does not depend on its neighbours. One row alone has no deviation: it sees the moving average,
-    which stays as it is. On several replicas each looks at its own part of the batch.
+    A generator that collapses makes $s$ small, which the discriminator can detect. Outside training the layer
+    uses the moving average of $s$ over training batches, so that the output for one example does not depend
+    on its neighbours. A batch of one row has no deviation: it uses the moving average, and leaves it
+    unchanged. On several replicas, each uses its own part of the batch.
 
-    A penalty on the gradient of the discriminator (`losses.gradient_penalties`) sees each example's own: what
-    the example does to its own channel, and not what it does to the channels of the others.
+    Penalties on the discriminator's gradient (`losses.gradient_penalties`) use each example's own gradient:
+    the effect of the example on its own channel, without its effect on the channels of the others.
 
     Args:
-        momentum: of the moving average.
+        momentum: Momentum of the moving average.
 
     Call arguments:
         inputs: `[B, ..., C]`.
@@ -50,7 +50,7 @@ class MinibatchStddev(keras.layers.Layer):
         )
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """`inputs` with one channel more."""
+        """`inputs` with one more channel."""
         moving = tf.convert_to_tensor(self.moving_stddev)
         if training:
             shown, stddev = self._of_batch(as_real(inputs), moving)
@@ -63,22 +63,22 @@ class MinibatchStddev(keras.layers.Layer):
         return tf.concat([inputs, channel], axis=-1)
 
     def _of_batch(self, inputs: tf.Tensor, moving: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """What each row is shown, `[B]`, and the deviation of the batch; the moving one for a single row."""
+        """The value of each row's channel `[B]`, and the batch's deviation (of one row: the average)."""
         with hidden_from_example_gradients():
             x = tf.identity(inputs)
             others = tf.cast(tf.shape(x)[0], x.dtype) - 1.0
             centred = x - tf.reduce_sum(x, axis=0) / tf.maximum(others + 1.0, 1.0)
             variance = tf.reduce_sum(tf.square(centred), axis=0) / tf.maximum(others, 1.0)
-            # The slope of the root is infinite at 0.
+            # The small constant keeps the root's gradient finite at 0.
             deviations = tf.sqrt(variance + 1e-8)
             stddev = tf.where(others > 0.0, tf.reduce_mean(deviations), moving)
             shown = tf.fill(tf.shape(x)[:1], stddev)
             if not in_example_gradients():
                 return shown, stddev
-            # Each row's own share of the derivative, as a constant for the tape that asks for it.
+            # The derivative with respect to each row itself, as a constant for the penalty's tape.
             num_features = tf.cast(tf.size(deviations), x.dtype)
             slopes = centred / (deviations * num_features * tf.maximum(others, 1.0))
-        # The difference is 0: it has no value, and a slope for that tape alone.
+        # `inputs - x` is 0, so this adds nothing to the value, and a gradient for the penalty's tape only.
         own = tf.reduce_sum(slopes * (inputs - x), axis=list(range(1, inputs.shape.rank)))
         return shown + own, stddev
 

@@ -1,4 +1,4 @@
-"""Batch normalisation that is right on replicas and fast on one device, plain and conditional."""
+"""Batch normalisation over the global batch of all replicas, plain and conditional."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     $$ y = \gamma (x - \mu) / \sqrt{v + \epsilon} + \beta $$
 
-    Keras' layer with three differences. In training the statistics $\mu$ and $v$ are those of the global
-    batch, also where a replica has few examples or none, with one exchange between replicas. On one device
-    the fused kernel does the work, in about half the time. The defaults are DCGAN's.
+    It differs from Keras' layer in three ways. In training the statistics $\mu$ and $v$ are those of the
+    global batch, even if a replica has few or no examples; this takes one exchange between replicas. On one
+    device it uses TensorFlow's fused kernel, which takes about half the time. The defaults are DCGAN's.
 
     Args:
-        momentum: of the moving statistics, which are used outside training.
-        epsilon: added to the variance.
-        **kwargs: as in `keras.layers.BatchNormalization`, but for `axis`, which is the last.
+        momentum: Momentum of the moving statistics, which are used outside training.
+        epsilon: Added to the variance.
+        **kwargs: As in `keras.layers.BatchNormalization`, except `axis`, which is always the last.
 
     Reference: Batch Normalization: Accelerating Deep Network Training by Reducing Internal Covariate Shift,
     Ioffe and Szegedy, 2015.
     """
 
     def __init__(self, momentum: float = 0.9, epsilon: float = 1e-5, **kwargs: Any) -> None:
-        # The exchange is written here.
+        # The exchange between replicas is implemented here, so only these values of Keras' options apply.
         for name, only in (("axis", -1), ("synchronized", False), ("renorm", False)):
             value = kwargs.pop(name, only)
             if value != only and not (name == "synchronized" and value):
@@ -46,7 +46,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
 
     def call(self, inputs: tf.Tensor, training: bool = False, mask: Any = None) -> tf.Tensor:
-        """`inputs` `[B, ..., C]`, normalised by the batch in training, else by the moving statistics."""
+        """`inputs` `[B, ..., C]`, normalised by the batch in training, otherwise by the moving statistics."""
         if not training or not self.trainable or mask is not None:
             return super().call(inputs, training=training, mask=mask)
         x = as_real(inputs)
@@ -68,22 +68,27 @@ class BatchNormalization(keras.layers.BatchNormalization):
         y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
             flat, gamma, beta, epsilon=self.epsilon, is_training=True
         )
-        # The kernel reports n / (n - 1) times the variance that it used.
+        # The kernel normalises by the biased variance, but returns n / (n - 1) times that.
         count = tf.cast(tf.size(x), x.dtype) / x.shape[-1]
         return tf.reshape(y, tf.shape(x)), mean, variance * tf.maximum(count - 1.0, 1.0) / count
 
     def _global_moments(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Examples about the mean of this replica, the global mean about it, and global mean and variance."""
+        """The global mean and variance, computed without loss of precision.
+
+        Returns:
+            The examples minus this replica's mean, the global mean minus this replica's mean, the global mean
+            and the global variance.
+        """
         axes = list(range(len(x.shape) - 1))
         count = tf.cast(tf.size(x), tf.float64) / x.shape[-1]
-        # A replica without examples has no mean.
+        # A replica without examples uses 0 as its mean.
         near = tf.math.divide_no_nan(tf.reduce_sum(x, axes), tf.cast(count, x.dtype))
         near = tf.stop_gradient(near)
         around = x - near
         sums, squares = (
             tf.cast(tf.reduce_sum(part, axes), tf.float64) for part in (around, tf.square(around))
         )
-        # Sums about 0, which add up over replicas; float64 keeps the digits that float32 examples have.
+        # Uncentred sums, which can be added over replicas; float64 keeps the precision of float32 examples.
         near = tf.cast(near, tf.float64)
         squares += near * (2.0 * sums + count * near)
         sums += count * near
@@ -95,17 +100,18 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 @register
 class ConditionalBatchNormalization(keras.layers.Layer):
-    r"""Batch normalisation whose scale and offset the condition gives: $y = \gamma_c \hat x + \beta_c$.
+    r"""Batch normalisation with scale and offset from the condition: $y = \gamma_c \hat x + \beta_c$.
 
-    Classes have a row of a table each; a vector $c$ gives $\gamma_c = 1 + W_\gamma c + b_\gamma$ and
-    $\beta_c = W_\beta c + b_\beta$. At the start all conditions have $\gamma_c = 1$ and $\beta_c = 0$.
+    For classes, $\gamma_c$ and $\beta_c$ are a row of a table. For vectors,
+    $\gamma_c = 1 + W_\gamma c + b_\gamma$ and $\beta_c = W_\beta c + b_\beta$. Initially $\gamma_c = 1$ and
+    $\beta_c = 0$ for all conditions.
 
     Args:
-        num_classes: number of classes (2 or more) if the condition is a class, else None.
-        momentum, epsilon: as in `BatchNormalization`.
+        num_classes: Number of classes (at least 2) if the condition is a class, else None.
+        momentum, epsilon: As in `BatchNormalization`.
 
     Call arguments:
-        inputs: list of `x` `[B, ..., C]` and the condition, int `[B]` or float `[B, *shape]`.
+        inputs: List of `x` `[B, ..., C]` and the condition, int `[B]` or float `[B, *shape]`.
 
     Reference: Modulating Early Visual Processing by Language, de Vries et al., 2017; cGANs with Projection
     Discriminator, Miyato and Koyama, 2018.
@@ -136,11 +142,11 @@ class ConditionalBatchNormalization(keras.layers.Layer):
             for side in condition_shape[1:]:
                 rows *= side
             self.offset = self.add_weight((2 * channels,), initializer="zeros", name="offset")
-        # Scales, less 1, beside offsets: one lookup serves both.
+        # Scales minus 1 and offsets in one table, so that one lookup gives both.
         self.table = self.add_weight((rows, 2 * channels), initializer="zeros", name="table")
 
     def call(self, inputs: Any, training: bool = False) -> tf.Tensor:
-        """`x` normalised, then scaled and shifted as the condition says."""
+        """`x` normalised, then scaled and shifted depending on the condition."""
         x, condition = inputs
         if self.num_classes is not None:
             scale_offset = ops.take(self.table, condition, axis=0)

@@ -1,4 +1,4 @@
-"""Blocks of PixelCNN: the plain residual one and the gated one with two stacks."""
+"""Blocks of PixelCNN: the residual block, and the gated block with two stacks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["GatedPixelBlock", "PixelResidualBlock"]
 
 
 class _PixelBlock(RasterLayer):
-    """What the blocks share: their arguments, handed on to the convolutions inside."""
+    """Base of the blocks: their arguments, which they pass on to their convolutions."""
 
     def __init__(
         self,
@@ -59,17 +59,17 @@ class _PixelBlock(RasterLayer):
 
 @register
 class PixelResidualBlock(_PixelBlock):
-    r"""$x + W_3\,r(K\,r(W_1\,r(x)))$: 1x1 to half the channels, a masked window, 1x1 back; $r$ rectifies.
+    r"""$x + W_3\,r(K\,r(W_1\,r(x)))$ with rectifiers $r$: a bottleneck around a masked convolution $K$.
 
-    Its windows add up to all pixels above and to the left but a blind spot: to the right above, what no
-    chain of windows reaches.
+    $W_1$ is a 1x1 convolution to half the channels, $W_3$ one back. A stack of these blocks sees all pixels
+    above and to the left except a blind spot: pixels above on the right that no chain of windows reaches.
 
     Args:
-        filters: channels of input and output; half of them inside.
-        kernel_size: odd side of the window.
-        groups: colour of each channel, for images of several; see `MaskedConv2D`.
-        condition_size: channels of the condition, added in each of the three convolutions.
-        kernel_initializers: of the three kernels.
+        filters: Number of channels of input and output; inside, half of them are used.
+        kernel_size: Side of the window, an odd number.
+        groups: Colour of each channel, for images with several; see `MaskedConv2D`.
+        condition_size: Channels of the condition, which is added in each convolution; None without condition.
+        kernel_initializers: Initializers of the three kernels.
 
     Reference: Pixel Recurrent Neural Networks, van den Oord, Kalchbrenner and Kavukcuoglu, 2016.
     """
@@ -100,7 +100,7 @@ class PixelResidualBlock(_PixelBlock):
         return inputs + h
 
     def compute_output_shape(self, input_shape):
-        """That of the input."""
+        """The input's shape."""
         return tuple(input_shape)
 
     def walker(self, batch_size: Any, width: int, condition: tf.Tensor | None = None) -> Walker:
@@ -116,7 +116,7 @@ class _ResidualWalker(Walker):
     def start(self) -> Nest:
         return [conv.start() for conv in self.convs]
 
-    def start_row(self, rows: Nest, row: tf.Tensor, above: Any) -> tuple[Nest, Nest, Any]:
+    def start_row(self, rows: Nest, row: tf.Tensor, above: Any = None) -> tuple[Nest, Nest, Any]:
         contexts = [conv.start_row(state, row)[1] for conv, state in zip(self.convs, rows, strict=True)]
         return rows, contexts, above
 
@@ -137,26 +137,26 @@ class _ResidualWalker(Walker):
 
 @register
 class GatedPixelBlock(_PixelBlock):
-    r"""Gated convolutions in a vertical and a horizontal stack, which together see all that came before.
+    r"""Gated convolutions in a vertical and a horizontal stack, which together see all earlier pixels.
 
     $$ y = \tanh(K_f * x + V_f c) \odot \sigma(K_g * x + V_g c) $$
 
-    in each stack; the vertical one sees the rows above, whole; the horizontal one its own row to the left,
-    and what the vertical one found. There is no blind spot. The horizontal stack has a residual connection,
-    but in the first block.
+    in each stack. The vertical stack sees the full rows above; the horizontal stack sees its own row to the
+    left and the vertical stack's output. There is no blind spot. The horizontal stack has a residual
+    connection, except in the first block.
 
     Args:
-        filters: channels of each stack.
-        kernel_size: odd side of the window.
-        mask_type: "A" for the first block of a network, which takes the image for both stacks; "B".
-        groups: colour of each channel, for images of several; see `MaskedConv2D`.
-        input_groups: colour of each input channel, where it differs from `groups`.
-        condition_size: channels of the condition, added in both stacks.
-        kernel_initializers: of the four kernels.
+        filters: Number of channels of each stack.
+        kernel_size: Side of the window, an odd number.
+        mask_type: "A" for the first block of a network, in which both stacks take the image; "B" for others.
+        groups: Colour of each channel, for images with several; see `MaskedConv2D`.
+        input_groups: Colour of each input channel, if it differs from `groups`.
+        condition_size: Channels of the condition, which is added in both stacks; None without condition.
+        kernel_initializers: Initializers of the four kernels.
 
     Call arguments:
-        inputs: the image `[B, H, W, C]` (type "A"), or the two stacks `[B, H, W, 2 * filters]`, vertical
-            first (type "B").
+        inputs: For type "A" the image `[B, H, W, C]`; for type "B" the two stacks `[B, H, W, 2 * filters]`,
+            the vertical one first.
 
     Returns:
         Both stacks, `[B, H, W, 2 * filters]`.
@@ -184,7 +184,7 @@ class GatedPixelBlock(_PixelBlock):
         ours = self.groups
         theirs = self.input_groups if first and ours is not None else ours
         gates = None if ours is None else (*ours, *ours)
-        # Features of rows above may depend on all colours: no groups in the vertical stack.
+        # Features of the rows above may depend on all colours, so the vertical stack has no groups.
         self.vertical = self._conv(
             2 * filters, self.kernel_size, self.mask_type, vertical=True, name="vertical"
         )
@@ -227,7 +227,7 @@ class GatedPixelBlock(_PixelBlock):
 
 
 class _GatedWalker(Walker):
-    """The vertical stack of a row is known when the row starts; its pixels need the horizontal one alone."""
+    """Computes the vertical stack when a row starts; each pixel then needs only the horizontal stack."""
 
     def __init__(
         self, block: GatedPixelBlock, batch_size: Any, width: int, condition: tf.Tensor | None
@@ -241,16 +241,16 @@ class _GatedWalker(Walker):
     def start(self) -> Nest:
         return self.vertical.start()
 
-    def start_row(self, rows: Nest, row: tf.Tensor, above: Any) -> tuple[Nest, Nest, Any]:
+    def start_row(self, rows: Nest, row: tf.Tensor, above: Any = None) -> tuple[Nest, Nest, Any]:
         gates = self.vertical.vertical_row(rows, row, None if self.first else above)
-        found = self.across.vertical_row(gates[None][:0], row, gates)
+        from_vertical = self.across.vertical_row(gates[None][:0], row, gates)
         _, beside, _ = self.horizontal.start_row((), row)
         _, out, _ = self.out.start_row((), row)
-        # Without a condition of its own each pixel has the same bias, which `step` adds.
+        # If pixels have no conditions of their own, all have the same bias, which `step` adds.
         beside = self.horizontal.bias if isinstance(beside, tuple) else beside
         if not self.first:
             rows = pushed(rows, above)
-        return rows, (found + beside, out), gated(gates)
+        return rows, (from_vertical + beside, out), gated(gates)
 
     def start_columns(self) -> Nest:
         return self.horizontal.start_columns()
@@ -266,6 +266,6 @@ class _GatedWalker(Walker):
 
 
 def gated(x: tf.Tensor) -> tf.Tensor:
-    """Features and gates, `[..., 2 * F]`, to `[..., F]`."""
+    """Applies gates to features, both in `x` `[..., 2 * F]`; returns `[..., F]`."""
     features, gates = tf.split(x, 2, axis=-1)
     return tf.tanh(features) * tf.sigmoid(gates)

@@ -1,4 +1,4 @@
-"""What the recurrent layers of PixelRNN share, and the block that holds one."""
+"""The base of PixelRNN's recurrent layers, and the block that contains one."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ __all__ = ["PixelLSTM", "PixelLSTMBlock", "lstm_cell"]
 
 
 class PixelLSTM(RasterLayer):
-    """What both layers share: the masked convolution of the input and the arguments.
+    """Base of the recurrent layers: their arguments and the masked convolution of the input.
 
-    The four gates stand behind each other in the channels: output, forget, input, content.
+    The channels hold the four gates in this order: output, forget, input, content.
     """
 
     _input_kernel: tuple[int, int]
@@ -45,7 +45,7 @@ class PixelLSTM(RasterLayer):
         self.recurrent_initializer = keras.initializers.get(recurrent_initializer)
 
     def build(self, input_shape) -> None:
-        """Creates the convolution of the input and the kernel of the state."""
+        """Creates the input's convolution and the state's kernel."""
         num_gates = 4 * self._num_directions
         self.input_to_state = MaskedConv2D(
             num_gates * self.units,
@@ -84,7 +84,7 @@ class PixelLSTM(RasterLayer):
 
 
 def lstm_cell(gates: tf.Tensor, c: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The new state (h, c) of a long short-term memory from its gates `[..., 4 * units]`."""
+    """The new state (h, c) of an LSTM from its gates `[..., 4 * units]` and the previous cell state c."""
     out, forget, write, content = tf.split(gates, 4, axis=-1)
     c = tf.sigmoid(forget) * c + tf.sigmoid(write) * tf.tanh(content)
     return tf.sigmoid(out) * tf.tanh(c), c
@@ -92,11 +92,11 @@ def lstm_cell(gates: tf.Tensor, c: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 @register
 class PixelLSTMBlock(RasterLayer):
-    """A recurrent layer, a 1x1 convolution back to the channels of the input, and a residual connection.
+    """A recurrent layer, a 1x1 convolution to the input's number of channels, and a residual connection.
 
     Args:
-        memory: a `RowLSTM` or `DiagonalBiLSTM`.
-        widen: the 1x1 convolution, with as many filters as the input has channels.
+        memory: A `RowLSTM` or `DiagonalBiLSTM`.
+        widen: The 1x1 convolution, which has as many filters as the input has channels.
 
     Reference: Pixel Recurrent Neural Networks, van den Oord, Kalchbrenner and Kavukcuoglu, 2016.
     """
@@ -109,7 +109,7 @@ class PixelLSTMBlock(RasterLayer):
         )
 
     def build(self, input_shape) -> None:
-        """Builds both layers; a file's are built already."""
+        """Builds both layers; layers from a file are built already."""
         if not self.memory.built:
             self.memory.build(input_shape)
         if not self.widen.built:
@@ -120,7 +120,7 @@ class PixelLSTMBlock(RasterLayer):
         return inputs + self.widen(self.memory(inputs, condition), condition)
 
     def compute_output_shape(self, input_shape):
-        """That of the input."""
+        """The input's shape."""
         return tuple(input_shape)
 
     def walker(self, batch_size: Any, width: int, condition: tf.Tensor | None = None) -> Walker:
@@ -141,18 +141,22 @@ class PixelLSTMBlock(RasterLayer):
 class _BlockWalker(Walker):
     def __init__(self, memory: Walker, widen: Walker) -> None:
         self.memory, self.widen = memory, widen
-        self.start, self.start_columns, self.end_row = (
-            memory.start,
-            memory.start_columns,
-            memory.end_row,
-        )
 
-    def start_row(self, rows: Nest, row: tf.Tensor, above: Any) -> tuple[Nest, Nest, Any]:
+    def start(self) -> Nest:
+        return self.memory.start()
+
+    def start_row(self, rows: Nest, row: tf.Tensor, above: Any = None) -> tuple[Nest, Nest, Any]:
         rows, context, above = self.memory.start_row(rows, row, above)
         return rows, (context, self.widen.start_row((), row)[1]), above
+
+    def start_columns(self) -> Nest:
+        return self.memory.start_columns()
 
     def step(self, context: Nest, columns: Nest, inputs: tf.Tensor) -> tuple[tf.Tensor, Nest, Nest]:
         own_context, widen_context = context
         h, columns, kept = self.memory.step(own_context, columns, inputs)
         h, _, _ = self.widen.step(widen_context, self.widen.start_columns(), h)
         return inputs + h, columns, kept
+
+    def end_row(self, rows: Nest, kept: Nest) -> Nest:
+        return self.memory.end_row(rows, kept)

@@ -1,4 +1,4 @@
-"""A bias for each row and each column of an image."""
+"""Learned biases for the rows and columns of an image."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ __all__ = ["PositionBias"]
 
 @register
 class PositionBias(RasterLayer):
-    r"""$y_{rc} = x_{rc} + a_r + b_c$: lets convolutions know where in the image they are.
+    r"""$y_{rc} = x_{rc} + a_r + b_c$: tells convolutions the position in the image.
 
-    A window knows its place only near the border, and there only if what lies beyond looks unlike the image:
-    black pixels and padding are the same zeros. In sets of centred objects the place says much.
+    Without it a convolution knows its position only near the border, and only if the padding differs from
+    the image: black pixels and padding are both zeros. For images of centred objects the position is
+    informative.
 
     Call arguments:
         inputs: `[B, H, W, C]` of known height and width.
@@ -25,11 +26,11 @@ class PositionBias(RasterLayer):
     Returns:
         `[B, H, W, C]`.
 
-    Cost: (H + W) C weights, one addition a feature.
+    Cost: (H + W) C weights, and one addition per feature.
     """
 
     def build(self, input_shape) -> None:
-        """Creates the two biases, zero at first."""
+        """Creates the two biases, initially zeros."""
         _, height, width, channels = input_shape
         self.rows = self.add_weight(shape=(height, channels), initializer="zeros", name="rows")
         self.columns = self.add_weight(shape=(width, channels), initializer="zeros", name="columns")
@@ -39,7 +40,7 @@ class PositionBias(RasterLayer):
         return inputs + self._weight(self.rows)[:, None] + self._weight(self.columns)
 
     def compute_output_shape(self, input_shape):
-        """That of the input."""
+        """The input's shape."""
         return tuple(input_shape)
 
     def walker(self, batch_size: Any, width: int, condition: tf.Tensor | None = None) -> Walker:
@@ -48,8 +49,8 @@ class PositionBias(RasterLayer):
 
     def get_config(self) -> dict:
         """The constructor arguments."""
-        # Those of every layer. Keras finds them by itself only where the dtype is a name, not an object as
-        # files bring it.
+        # Only the arguments of every layer. Without this method Keras finds them only if the dtype is a name,
+        # and files hold it as an object.
         return super().get_config()
 
 
@@ -57,11 +58,11 @@ class _PositionWalker(Walker):
     def __init__(self, rows: tf.Tensor, columns: tf.Tensor) -> None:
         self.rows, self.columns = rows, columns
 
-    def start_row(self, rows: Nest, row: tf.Tensor, above: Any) -> tuple[Nest, Nest, Any]:
+    def start_row(self, rows: Nest, row: tf.Tensor, above: Any = None) -> tuple[Nest, Nest, Any]:
         bias = (self.rows[row] + self.columns)[:, None]
         if above is None:
             return rows, bias, above
-        # Of two stacks the vertical one comes first, and is known for the whole row.
+        # With two stacks, the vertical one comes first and is known for the whole row.
         vertical, bias = tf.split(bias, 2, axis=-1)
         return rows, bias, above + vertical
 

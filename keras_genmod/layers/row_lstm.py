@@ -15,22 +15,22 @@ __all__ = ["RowLSTM"]
 
 @register
 class RowLSTM(PixelLSTM):
-    r"""A memory that runs down the rows, each pixel hearing the three above it.
+    r"""An LSTM that runs down the rows; each pixel receives the states of the three pixels above it.
 
     $$ [o_r, f_r, i_r, g_r] = K^{ss} * h_{r-1} + K^{is} * x_r, \quad
        c_r = \sigma(f_r) \odot c_{r-1} + \sigma(i_r) \odot \tanh(g_r), \quad
        h_r = \sigma(o_r) \odot \tanh(c_r) $$
 
-    Both convolutions run along the row, three wide; $K^{is}$ is masked (type "B"). A pixel sees a triangle
-    above it, and one pixel to its left for each layer.
+    Both convolutions run along the row and are three pixels wide; $K^{is}$ is masked (type "B"). A pixel
+    depends on a triangle above it, and in each layer on one more pixel to its left.
 
     Args:
-        units: features of the state.
-        input_groups, groups: colour of each input and of each state feature; see `MaskedConv2D`.
-        condition_size: channels of the condition, added to the gates.
-        kernel_initializer, recurrent_initializer: of $K^{is}$ and $K^{ss}$.
+        units: Number of features of the state.
+        input_groups, groups: Colour of each input channel and of each state feature; see `MaskedConv2D`.
+        condition_size: Channels of the condition, which is added to the gates; None without condition.
+        kernel_initializer, recurrent_initializer: Initializers of $K^{is}$ and $K^{ss}$.
 
-    Cost: 7 products of `units` x 4 `units` a pixel; as many steps as rows, one after the other.
+    Cost: 7 products of `units` x 4 `units` per pixel; one sequential step per row.
 
     Reference: Pixel Recurrent Neural Networks, van den Oord, Kalchbrenner and Kavukcuoglu, 2016.
     """
@@ -41,7 +41,7 @@ class RowLSTM(PixelLSTM):
         return (1, 3, self.units, 4 * self.units)
 
     def call(self, inputs: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
-        """The states h of all pixels of whole images."""
+        """The states h at all pixels of whole images."""
         gates = tf.transpose(self.input_to_state(inputs, condition), [1, 0, 2, 3])
         kernel = self._weight(self.recurrent_kernel)
         zeros = tf.zeros_like(gates[0, ..., : self.units])
@@ -73,18 +73,18 @@ class _RowWalker(Walker):
         zeros = tf.zeros(self.shape, self.kernel.dtype)
         return zeros, zeros
 
-    def start_row(self, rows: Nest, row: tf.Tensor, above: Any) -> tuple[Nest, Nest, Any]:
+    def start_row(self, rows: Nest, row: tf.Tensor, above: Any = None) -> tuple[Nest, Nest, Any]:
         h, c = rows
-        heard = tf.transpose(_along_row(tf.transpose(h, [1, 0, 2]), self.kernel), [1, 0, 2])
-        return rows, (heard, c, self.inputs.start_row((), row)[1]), above
+        from_above = tf.transpose(_along_row(tf.transpose(h, [1, 0, 2]), self.kernel), [1, 0, 2])
+        return rows, (from_above, c, self.inputs.start_row((), row)[1]), above
 
     def start_columns(self) -> Nest:
         return self.inputs.start_columns()
 
     def step(self, context: Nest, columns: Nest, inputs: tf.Tensor) -> tuple[tf.Tensor, Nest, Nest]:
-        heard, c, own_context = context
+        from_above, c, own_context = context
         gates, columns, _ = self.inputs.step(own_context, columns, inputs)
-        h, c = lstm_cell(gates + heard, c)
+        h, c = lstm_cell(gates + from_above, c)
         return h, columns, (h, c)
 
     def end_row(self, rows: Nest, kept: Nest) -> Nest:

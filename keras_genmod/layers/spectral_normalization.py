@@ -1,4 +1,4 @@
-"""Spectral normalisation: a kernel divided by an estimate of its spectral norm."""
+"""Spectral normalisation: divides a kernel by an estimate of its spectral norm."""
 
 from __future__ import annotations
 
@@ -15,30 +15,29 @@ __all__ = ["SpectralNormalization"]
 
 @register
 class SpectralNormalization(keras.layers.Wrapper):
-    r"""Applies a layer whose kernel is divided by its spectral norm.
+    r"""Applies a layer with its kernel divided by the kernel's spectral norm.
 
-    The kernel as a matrix W, with its last axis as columns and all others as rows, has its largest singular
-    value at a right singular vector u. The layer keeps an estimate of u and applies
+    Let W be the kernel as a matrix, with its last axis as columns and all others as rows, and u the right
+    singular vector of its largest singular value. The layer keeps an estimate of u and uses the kernel
     $$ W / \lVert W u \rVert, \quad \lVert u \rVert = 1 $$
 
-    For a convolution this is the norm of the reshaped kernel, as in the paper, and not that of the
-    convolution as a map of images, which may be larger: at most by the square root of the number of the
-    kernel's positions.
+    For a convolution this is the norm of the reshaped kernel, as in the paper. The norm of the convolution as
+    a map between images may be larger, at most by the square root of the number of the kernel's positions.
 
-    A call changes nothing: all calls between two calls of `update` see the same kernel, in training and
+    A call changes no state: between two calls of `update`, all calls use the same kernel, in training and
     outside it. `update` moves u by one step of the power method,
-    $u \leftarrow W^T W u / \lVert W^T W u \rVert$. The training step calls it after each update of the
-    weights. At the start u is the singular vector itself. Unlike `keras.layers.SpectralNormalization`, which
-    divides the weights in place in each call in training, the layer keeps the weights as they are.
+    $u \leftarrow W^T W u / \lVert W^T W u \rVert$; the training step calls it after each update of the
+    weights. Initially u is the exact singular vector. The weights themselves stay unnormalised, unlike those
+    of `keras.layers.SpectralNormalization`, which divides them in place in each training call.
 
     Args:
-        layer: a layer with one kernel, such as `Dense`, `Conv2D` or `Embedding`.
+        layer: A layer with one kernel, such as `Dense`, `Conv2D` or `Embedding`.
 
     Raises:
-        ValueError: when built, for a layer without a kernel.
+        ValueError: When it is built, if the layer has no kernel.
 
-    Cost: a call takes one product of the kernel with a vector, an update two. Building takes the
-    eigenvectors of a matrix of the kernel's shorter side.
+    Cost: A call takes one product of the kernel with a vector, an update two. Building computes the
+    eigenvectors of a square matrix with the kernel's shorter side.
 
     Reference: Spectral Normalization for Generative Adversarial Networks, Miyato et al., 2018.
 
@@ -51,11 +50,6 @@ class SpectralNormalization(keras.layers.Wrapper):
     def build(self, input_shape: Any = None) -> None:
         """Builds the layer and finds the singular vector of its kernel."""
         super().build(input_shape)
-        if self._kernel() is None:
-            raise ValueError(
-                f"`layer` must have a kernel, such as `Dense`, `Conv2D` or `Embedding`; received the "
-                f"{type(self.layer).__name__} {self.layer.name!r}. Leave it without normalisation."
-            )
         self.direction = self.add_weight(
             (self._kernel().shape[-1],),
             initializer=lambda shape, dtype: tf.cast(_singular_vector(self._matrix()), dtype),
@@ -66,11 +60,11 @@ class SpectralNormalization(keras.layers.Wrapper):
         )
 
     def call(self, inputs: Any, **kwargs: Any) -> Any:
-        """What the layer gives with the normalised kernel."""
+        """The layer's output with the normalised kernel."""
         kernel = self._kernel()
         norm = tf.sqrt(tf.maximum(tf.reduce_sum(tf.square(self._image())), 1e-24))
         values = [(weight, weight.value) for weight in self.layer.variables if weight is not kernel]
-        # The layer reads the value from the scope in place of its weight.
+        # Inside the scope the layer reads these values instead of its weights.
         with keras.StatelessScope([*values, (kernel, as_real(kernel.value) / norm)]):
             return self.layer(inputs, **kwargs)
 
@@ -79,8 +73,14 @@ class SpectralNormalization(keras.layers.Wrapper):
         direction = tf.linalg.matvec(self._matrix(), self._image(), transpose_a=True)
         self.direction.assign(direction / tf.maximum(tf.norm(direction), 1e-12))
 
-    def _kernel(self) -> keras.Variable | None:
-        return getattr(self.layer, "kernel", getattr(self.layer, "embeddings", None))
+    def _kernel(self) -> keras.Variable:
+        kernel = getattr(self.layer, "kernel", getattr(self.layer, "embeddings", None))
+        if kernel is None:
+            raise ValueError(
+                "`layer` must have a kernel, such as `Dense`, `Conv2D` or `Embedding`; received the "
+                f"{type(self.layer).__name__} {self.layer.name!r}. Use it without normalisation."
+            )
+        return kernel
 
     def _matrix(self) -> tf.Tensor:
         """The kernel as a matrix."""
@@ -88,17 +88,17 @@ class SpectralNormalization(keras.layers.Wrapper):
         return tf.reshape(as_real(kernel.value), [-1, kernel.shape[-1]])
 
     def _image(self) -> tf.Tensor:
-        """W u for the unit vector u; an average of several directions is shorter than a unit vector."""
+        """W u for the unit vector u, normalised here because averaged directions are shorter than 1."""
         direction = tf.convert_to_tensor(self.direction)
         return tf.linalg.matvec(self._matrix(), direction / tf.maximum(tf.norm(direction), 1e-12))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """The layer's own."""
+        """The wrapped layer's output shape."""
         return self.layer.compute_output_shape(input_shape)
 
 
 def _singular_vector(matrix: tf.Tensor) -> tf.Tensor:
-    """The right singular vector of the largest singular value."""
+    """The right singular vector that belongs to the largest singular value."""
     rows, columns = matrix.shape
     if columns <= rows:
         return tf.linalg.eigh(tf.matmul(matrix, matrix, transpose_a=True))[1][:, -1]

@@ -1,11 +1,11 @@
-r"""Vectors replaced by the nearest of a codebook, which follows them by moving averages.
+r"""Replaces vectors by the nearest codes of a codebook, which follows the vectors by moving averages.
 
 $$ k(z) = \arg\min_k \lVert z - e_k \rVert^2, \quad
    n_k \leftarrow \gamma n_k + (1 - \gamma) \sum_i [k(z_i) = k], \quad
    m_k \leftarrow \gamma m_k + (1 - \gamma) \sum_i [k(z_i) = k] \, z_i, \quad e_k = m_k / n_k $$
 
 References: Neural Discrete Representation Learning, van den Oord, Vinyals and Kavukcuoglu, 2017 (appendix
-A.1); Jukebox: A Generative Model for Music, Dhariwal et al., 2020 (codes without use start anew).
+A.1); Jukebox: A Generative Model for Music, Dhariwal et al., 2020 (revival of unused codes).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from keras_genmod.core.replicas import assign_equally
 
 __all__ = ["VectorQuantizer"]
 
-# A count that moves towards 0 stays above this, so that its code keeps its place.
+# A count that decays towards 0 stops here, so that its code stays where it is.
 _LEAST_COUNT = 1e-5
 
 
@@ -32,25 +32,25 @@ _LEAST_COUNT = 1e-5
 class VectorQuantizer(keras.layers.Layer):
     r"""Replaces vectors by the nearest of `num_codes` learned ones.
 
-    The codebook is state, not trained by gradients: `update` moves it, and on several replicas all see the
-    vectors of all and hold the same codebook.
+    The codebook is state that no gradient trains: `update` moves it, once a training step. On several
+    replicas each sees the vectors of all, so that all hold the same codebook.
 
     Args:
         num_codes: number of codes K.
-        ema_decay: $\gamma$ of the moving averages.
-        revival_threshold: a code whose count $n_k$ falls below this share of the mean count is set on a
-            vector of the batch, with the mean count; 0 leaves it where it is.
-        seed: of the first codes, drawn from a normal distribution of variance 1 / D.
+        ema_decay: decay $\gamma$ of the moving averages, in [0, 1].
+        revival_threshold: a code whose count $n_k$ falls below this fraction of the mean count moves to a
+            random vector of the batch and gets the mean count; 0 leaves it where it is.
+        seed: seeds the initial codes, which are drawn from a normal distribution of variance 1 / D.
 
     Call arguments:
         inputs: `[..., D]`.
 
     Returns:
-        The codes' numbers, int32 `[...]`. Codes whose squared distances differ by less than a part of
-        2^-11 are taken for equally near.
+        The numbers of the nearest codes, int32 `[...]`. Two codes count as equally near if their squared
+        distances differ by less than 2^-11 of the smaller one.
 
-    Cost: K D for each vector, in float32; again in float64 for vectors so close to their code that float32
-    could not tell which is nearest.
+    Cost: K D for each vector, in float32; again in float64 for vectors so close to a code that float32
+    cannot tell which code is nearest.
 
     Example:
         >>> quantizer = VectorQuantizer(2)
@@ -77,8 +77,8 @@ class VectorQuantizer(keras.layers.Layer):
             "revival_threshold", revival_threshold, minimum=0.0, maximum=1.0
         )
 
-    def build(self, input_shape) -> None:
-        """Creates the clusters: counts $n_k$ in the first column, sums $m_k$ in the others."""
+    def build(self, input_shape: tuple) -> None:
+        """Creates the weight `clusters`: counts $n_k$ in the first column, sums $m_k$ in the others."""
         self.clusters = self.add_weight(
             shape=(self.num_codes, 1 + input_shape[-1]),
             initializer=self._first_clusters,
@@ -91,7 +91,7 @@ class VectorQuantizer(keras.layers.Layer):
         self.built = True
 
     def _first_clusters(self, shape: tuple[int, int], dtype: Any = None) -> tf.Tensor:
-        """Counts of 1, and random codes."""
+        """Counts of 1 and random codes."""
         count, width = shape
         normal = keras.initializers.RandomNormal(stddev=(width - 1) ** -0.5, seed=self.seed)
         return tf.concat([tf.ones([count, 1], dtype), normal((count, width - 1), dtype)], axis=1)
@@ -101,7 +101,7 @@ class VectorQuantizer(keras.layers.Layer):
         return _codes(tf.convert_to_tensor(self.clusters))
 
     def set_codebook(self, codes: Any) -> None:
-        """Sets the codes, each with a count of 1."""
+        """Sets the codes, `[K, D]`, each with a count of 1."""
         codes = tf.cast(codes, self.clusters.dtype)
         self.clusters.assign(tf.concat([tf.ones_like(codes[:, :1]), codes], axis=1))
 
@@ -113,23 +113,24 @@ class VectorQuantizer(keras.layers.Layer):
         return tf.reshape(nearest, tf.shape(inputs)[:-1])
 
     def lookup(self, numbers: tf.Tensor) -> tf.Tensor:
-        """The codes `[..., D]` of their numbers `[...]`."""
+        """The codes `[..., D]` with the given numbers `[...]`."""
         return tf.gather(self.codebook(), numbers)
 
     def update(self, inputs: tf.Tensor, numbers: tf.Tensor, seed: tf.Tensor) -> None:
-        """Moves the codebook towards a batch, and revives codes without use.
+        """Moves the codebook towards the vectors of a batch, and revives codes that are little used.
 
         Args:
             inputs: vectors `[..., D]`.
-            numbers: their codes `[...]`, as `call` gave them.
-            seed: int32 `[2]`, of the choice of vectors for revived codes.
+            numbers: numbers of their nearest codes `[...]`, as `call` gave them.
+            seed: int32 `[2]`, seeds the choice of vectors for revived codes.
         """
         flat = tf.stop_gradient(tf.reshape(tf.cast(inputs, self.clusters.dtype), [-1, inputs.shape[-1]]))
         ones = tf.ones_like(flat[:, :1])
         sums = tf.math.unsorted_segment_sum(
             tf.concat([ones, flat], axis=1), tf.reshape(numbers, [-1]), self.num_codes
         )
-        # A replica may have no rows at the end of an epoch; the first one always has some, and its are taken.
+        # At the end of an epoch a replica may have no rows. The first one always has some, and `_moved` takes
+        # the candidates of the first.
         count = tf.maximum(tf.shape(flat)[0], 1)
         drawn = tf.random.stateless_uniform([self.num_codes], seed, maxval=count, dtype=tf.int32)
         candidates = tf.gather(tf.pad(flat, [[0, 1], [0, 0]]), drawn)
@@ -147,7 +148,7 @@ class VectorQuantizer(keras.layers.Layer):
         kept = tf.concat([tf.ones_like(counts), _codes(clusters)], axis=1) * _LEAST_COUNT
         return tf.where(moved[:, :1] < _LEAST_COUNT, kept, moved)
 
-    def compute_output_shape(self, input_shape) -> tuple:
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
         """`[...]` of `[..., D]`."""
         return tuple(input_shape[:-1])
 

@@ -1,6 +1,6 @@
-r"""What a discriminator and a generator minimise: pairs of pure functions of logits.
+r"""Losses of a discriminator and a generator: pure functions of the discriminator's logits.
 
-Here $r = D(x)$ is the discriminator's logit of a real example, $f = D(G(z))$ that of a generated one,
+$r = D(x)$ is the discriminator's logit of a real example, $f = D(G(z))$ that of a generated one,
 $\sigma$ the logistic function and $s(t) = \log(1 + e^t)$ the softplus, so that $-\log\sigma(t) = s(-t)$.
 
 | name | discriminator | generator |
@@ -34,13 +34,13 @@ class AdversarialLoss:
     """The losses of both players.
 
     Args:
-        name: as it is chosen by.
+        name: the name by which it is chosen.
         real: function `(real_logits, label_smoothing) -> [B]`, the discriminator's loss on real examples.
         fake: function `fake_logits -> [B]`, the discriminator's loss on generated examples.
         generator: function `fake_logits -> [B]`, the generator's loss.
-        threshold: the logit above which the discriminator says "real"; None where it does not classify.
-        has_labels: whether real examples have a label that can be smoothed.
-        reach: the lowest and the highest logit that the discriminator must be able to give.
+        threshold: the logit above which the discriminator says "real"; None if it does not classify.
+        has_labels: whether real examples have a label, which can be smoothed.
+        reach: the interval of logits that the discriminator must be able to give.
     """
 
     name: str
@@ -52,7 +52,7 @@ class AdversarialLoss:
     reach: tuple[float, float] = (-math.inf, math.inf)
 
     def bounds_problem(self, low: float, high: float) -> str:
-        """What goes wrong if all logits are from `low` to `high`; empty if nothing does."""
+        """What is wrong with a discriminator whose logits lie in [`low`, `high`]; empty if nothing is."""
         if low <= self.reach[0] and high >= self.reach[1]:
             return ""
         free = math.isinf(self.reach[0])
@@ -109,12 +109,12 @@ ADVERSARIAL_LOSSES = {
 
 
 def get_adversarial_loss(name: str) -> AdversarialLoss:
-    """The losses of a name.
+    """The losses with a given name.
 
     Args:
         name: "minimax", "non_saturating", "least_squares", "hinge" or "wasserstein".
 
     Raises:
-        ValueError: for another name.
+        ValueError: for an unknown name.
     """
     return ADVERSARIAL_LOSSES[check_choice("loss", name, ADVERSARIAL_LOSSES)]

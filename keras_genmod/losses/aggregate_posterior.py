@@ -1,9 +1,9 @@
-r"""How latent variables of a whole data set are distributed: the aggregate posterior, and penalties on it.
+r"""The aggregate posterior, the distribution of the latents over the whole data set, and penalties on it.
 
 $$ q(z) = \frac1N \sum_{n=1}^N q(z \mid x_n) $$
 
-All functions take the batch of all replicas as a whole (`core.replicas.gather_rows`), so that more replicas
-mean a better estimate and not another objective.
+All functions use the rows of all replicas together (`core.replicas.gather_rows`), so that more replicas give
+a better estimate of the same objective.
 
 References: Isolating Sources of Disentanglement in Variational Autoencoders, Chen, Li, Grosse and Duvenaud,
 2018 (estimates from a batch); Variational Inference of Disentangled Latent Concepts from Unlabeled
@@ -30,22 +30,22 @@ def log_aggregate_posterior(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     r"""Estimates of $\log q(z)$ and of each $\log q(z_d)$ from the posteriors of a batch.
 
-    For draws $z_i$ of the posteriors of a batch of M out of N examples, the posterior of $z_i$'s own example
-    stands for itself and the M - 1 others stand for the N - 1 others of the data:
+    Let a batch hold M of the N examples, and let $z_i$ be drawn from the posterior of example i. That
+    posterior counts once, and the M - 1 others of the batch represent the other N - 1 of the data:
     $$ \log q(z_i) \approx \log\Big[ \frac1N q(z_i \mid x_i)
        + \frac{N - 1}{N (M - 1)} \sum_{j \ne i} q(z_i \mid x_j) \Big] $$
-    The bracket has no bias, whatever M. Without N, the batch stands for all the data: $N = M$, and every
-    posterior has the weight $1 / M$.
+    The bracket is unbiased for every M. Without N, the batch is taken as the whole data set: $N = M$, and
+    every posterior has weight $1 / M$.
 
     Args:
-        z: one draw of each posterior, `[B, D]`.
-        loc, scale: of the diagonal normal posteriors, `[B, D]`.
-        num_examples: size N of the data set.
+        z: One draw from each posterior, `[B, D]`.
+        loc, scale: Means and standard deviations of the diagonal normal posteriors, `[B, D]`.
+        num_examples: Size N of the data set.
 
     Returns:
         $\log q(z_i)$ `[B]` and $\log q(z_{id})$ `[B, D]`, nats.
 
-    Cost: grows with the square of the batch times D.
+    Cost: `B^2 D`.
 
     Example:
         >>> z = tf.zeros([2, 1])
@@ -64,7 +64,7 @@ def log_aggregate_posterior(
 def _log_weights(
     first_row: Any, num_rows: tf.Tensor, batch: tf.Tensor, num_examples: int | None, dtype: tf.DType
 ) -> tf.Tensor:
-    """Logarithms of weights `[num_rows, batch]` that add up to 1 in each row; one row has itself alone."""
+    """Logarithms of weights `[num_rows, batch]`, each row summing to 1; a batch of one row has weight 1."""
     size = tf.cast(batch, dtype)
     total = size if num_examples is None else tf.cast(tf.where(batch > 1, num_examples, 1), dtype)
     own = 1.0 / total
@@ -74,23 +74,23 @@ def _log_weights(
 
 
 def covariance_penalties(means: tf.Tensor, variances: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
-    r"""How far the covariance C of the latents is from the identity, estimated without bias.
+    r"""Unbiased estimates of how far the covariance C of the latents is from the identity.
 
     $\sum_{i \ne j} C_{ij}^2$ and $\sum_i (C_{ii} - 1)^2$.
 
-    The square of a batch's covariance is larger than that of the covariance itself by its sampling variance,
-    about $C_{ii} C_{jj} / n$ for n rows: the smaller the batch, the larger. The values here are without this
-    bias: each square is the product of the covariances of two pairs of rows, averaged over all pairs that
-    have no row in common, so that its expectation is the same for every number of rows from 4 on. They may
-    be negative.
+    The squared covariance of a batch of n rows exceeds the squared true covariance on average by the
+    sampling variance, about $C_{ii} C_{jj} / n$: the smaller the batch, the larger this bias. The values here
+    are unbiased. Each square is the product of the covariances of two pairs of rows, averaged over all pairs
+    without a common row, so that its expectation is the same for every n from 4 on. The values may be
+    negative.
 
-    The gradient is the paper's, that of the squares of the batch's covariance (over n). An estimate without
-    bias is no function to descend on: a few rows far from all others would lower it without end.
+    The gradient is the paper's: that of the squared covariance of the batch (divided by n). An unbiased
+    estimate is unsuitable for gradient descent: a few rows far from all others would lower it without bound.
 
     Args:
-        means: posterior means `[B, D]`.
-        variances: posterior variances `[B, D]`: $C$ is then the covariance of draws,
-            $E[\Sigma] + Cov[\mu]$, else that of the means.
+        means: Posterior means `[B, D]`.
+        variances: Posterior variances `[B, D]`. If given, C is the covariance of draws from the posteriors,
+            $E[\Sigma] + Cov[\mu]$; otherwise that of the means.
 
     Returns:
         Both sums, each repeated for every example of the batch, `[B]`; 0 for fewer than 4 rows.
@@ -118,7 +118,7 @@ def covariance_penalties(means: tf.Tensor, variances: tf.Tensor | None = None) -
 
 
 def _penalties_of_batch(centred: tf.Tensor, variances: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
-    """Both sums for the covariance of the rows themselves."""
+    """Both sums for the empirical covariance of the rows."""
     covariance = tf.matmul(centred, centred, transpose_a=True) / tf.cast(tf.shape(centred)[0], centred.dtype)
     diagonal = tf.linalg.diag_part(covariance)
     off = tf.reduce_sum(tf.square(tf.linalg.set_diag(covariance, tf.zeros_like(diagonal))))
@@ -130,15 +130,15 @@ def _penalties_of_batch(centred: tf.Tensor, variances: tf.Tensor | None) -> tupl
 def _unbiased_penalties(
     centred: tf.Tensor, variances: tf.Tensor | None, n: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Estimates without bias of both sums for the distribution that n >= 4 rows are drawn from."""
+    """Unbiased estimates of both sums for the distribution that n >= 4 rows are drawn from."""
     squares = _squared_covariance(centred, n)
     diagonal = tf.linalg.diag_part(squares)
     off = tf.reduce_sum(tf.linalg.set_diag(squares, tf.zeros_like(diagonal)))
     variance = tf.reduce_sum(tf.square(centred), axis=0) / (n - 1.0)
     if variances is None:
         return off, tf.reduce_sum(diagonal - 2.0 * variance + 1.0)
-    # (V + m - 1)^2 for the variance V of the means and the mean m of the variances. The products V m and m^2
-    # are off by the covariance of both estimates and by the variance of the latter.
+    # (V + m - 1)^2 for the variance V of the means and the mean m of the variances. The product V m is biased
+    # by the covariance of the two estimates, and m^2 by the variance of m.
     mean = tf.reduce_mean(variances, axis=0)
     deviations = variances - mean
     covariance = tf.reduce_sum(tf.square(centred) * deviations, axis=0) / ((n - 1.0) * (n - 2.0))
@@ -148,12 +148,13 @@ def _unbiased_penalties(
 
 
 def _squared_covariance(centred: tf.Tensor, n: tf.Tensor) -> tf.Tensor:
-    r"""Estimates without bias of the squares of the covariances, `[D, D]`, from n >= 4 centred rows.
+    r"""Unbiased estimates of the squared covariances, `[D, D]`, from n >= 4 centred rows.
 
-    With the covariances S of the batch (over n - 1) and $Q_{ij} = \sum_k x_{ki}^2 x_{kj}^2 / (n - 1)$,
+    With the batch's covariances S (divided by n - 1) and $Q_{ij} = \sum_k x_{ki}^2 x_{kj}^2 / (n - 1)$,
     $$ \frac{n - 1}{n (n - 2)(n - 3)} \big[ (n - 1)(n - 2) S_{ij}^2 + S_{ii} S_{jj} - n Q_{ij} \big] $$
-    is the mean over all pairs of pairs of rows of the product of their covariances. Its sum over i and j is
-    the estimate of Tests for High-Dimensional Covariance Matrices, Chen, Zhang and Zhong, 2010.
+    is the product of the covariances of two pairs of rows, averaged over all two pairs without a common row.
+    Its sum over i and j is the estimate of Tests for High-Dimensional Covariance Matrices, Chen, Zhang and
+    Zhong, 2010.
     """
     covariance = tf.matmul(centred, centred, transpose_a=True) / (n - 1.0)
     variance = tf.linalg.diag_part(covariance)
@@ -164,16 +165,16 @@ def _squared_covariance(centred: tf.Tensor, n: tf.Tensor) -> tf.Tensor:
 
 
 def permute_latents(z: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    r"""Rows whose entries come from different examples: draws of $\prod_d q(z_d)$, from draws of $q(z)$.
+    r"""Permutes each column: draws from $q(z)$ become draws from $\prod_d q(z_d)$.
 
-    On several replicas the entries come from the rows of all.
+    On several replicas the entries come from the rows of all replicas.
 
     Args:
-        z: draws `[B, D]`.
-        seed: int32 `[2]`; a replica's own.
+        z: Draws from the posteriors `[B, D]`.
+        seed: int32 `[2]`, different on each replica.
 
     Returns:
-        `[B, D]`, each column in a random order of its own.
+        `[B, D]`, each column in an independent random order.
     """
     all_z = gather_rows(z)
     order = tf.argsort(tf.random.stateless_uniform(tf.shape(all_z), seed), axis=0)[: tf.shape(z)[0]]

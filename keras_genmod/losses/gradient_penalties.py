@@ -1,4 +1,4 @@
-r"""Penalties on the gradient of a discriminator by its input.
+r"""Penalties on the gradient of a discriminator with respect to its input.
 
 | penalty | value per example | where |
 |---|---|---|
@@ -6,12 +6,13 @@ r"""Penalties on the gradient of a discriminator by its input.
 | R1 | $\lVert\nabla D(x)\rVert^2 / 2$ | real examples |
 | R2 | $\lVert\nabla D(x)\rVert^2 / 2$ | generated examples |
 
-The value of each is differentiated by the discriminator's weights in training: twice the cost of the pass.
+Training differentiates the penalty with respect to the discriminator's weights, which costs about two more
+passes.
 
-The gradients are those of the sum of the logits, which are each example's own where no logit depends on other
-examples. `layers.MinibatchStddev` shows the examples a statistic of the batch, and gives these penalties each
-example's own gradient too. Batch normalisation mixes the examples in training and does not: do not use
-penalties with it.
+The gradients are taken of the sum of the logits. Where no logit depends on other examples, that gives each
+example its own gradient. `layers.MinibatchStddev` lets the examples see a statistic of the batch, but gives
+these penalties each example's own gradient too. Batch normalisation mixes the examples in training and does
+not: do not use these penalties with it.
 
 References: Improved Training of Wasserstein GANs, Gulrajani et al., 2017 (gradient penalty); Which Training
 Methods for GANs do actually Converge?, Mescheder, Geiger and Nowozin, 2018 (R1, R2).
@@ -36,10 +37,10 @@ def squared_gradient_penalty(critic: Critic, x: tf.Tensor) -> tuple[tf.Tensor, t
 
     Args:
         critic: function from `[B, *event]` to logits `[B]`.
-        x: where, `[B, *event]`.
+        x: points at which the gradient is penalised, `[B, *event]`.
 
     Returns:
-        The logits `[B]`, so that one pass serves both, and the penalty `[B]`.
+        The logits `[B]` and the penalty `[B]`, from one pass.
 
     Example:
         >>> logits, penalty = squared_gradient_penalty(lambda x: 3 * x[:, 0] + 4 * x[:, 1], tf.ones([1, 2]))
@@ -59,7 +60,7 @@ def gradient_penalty(
         critic: function from `[B, *event]` to logits `[B]`.
         real, fake: examples `[B, *event]`.
         mix: $\epsilon$ in [0, 1], `[B]`, uniform in the paper.
-        target: the slope $t$ that costs nothing.
+        target: the norm $t$ of the gradient that is not penalised.
 
     Returns:
         The penalty `[B]`.
@@ -75,19 +76,19 @@ def gradient_penalty(
 
 
 def input_gradient_norm(critic: Critic, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The logits of `x` and the Euclidean norms of their gradients by `x`, both `[B]`.
+    """The logits of `x`, and the Euclidean norms of their gradients with respect to `x`, both `[B]`.
 
     Args:
         critic: function from `[B, *event]` to logits `[B]`.
-        x: where, `[B, *event]`.
+        x: points at which the gradient is taken, `[B, *event]`.
     """
     logits, squared_norm = _squared_gradient_norm(critic, x)
-    # The slope of the root is infinite at 0, and 0 times infinity is NaN.
+    # The derivative of the root is infinite at 0, and 0 times infinity is NaN.
     return logits, tf.sqrt(tf.maximum(squared_norm, 1e-24))
 
 
 def _squared_gradient_norm(critic: Critic, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    # Only the input is watched; a tape outside, if there is one, sees weights and this gradient too.
+    # Only the input is watched here. A tape outside records the weights and this gradient too.
     with tf.GradientTape(watch_accessed_variables=False) as tape, example_gradients(tape):
         tape.watch(x)
         logits = critic(x)

@@ -1,8 +1,8 @@
-r"""Maximum mean discrepancy: a distance of two distributions from samples of both.
+r"""Maximum mean discrepancy: a distance between two distributions, estimated from samples of both.
 
 $$ MMD^2(p, q) = E[k(x, x')] + E[k(y, y')] - 2 E[k(x, y)], \quad x, x' \sim p, \; y, y' \sim q $$
 
-is 0 for equal distributions alone, if the kernel is characteristic, as both here are.
+is 0 only for equal distributions if the kernel is characteristic, as both kernels here are.
 
 References: A Kernel Two-Sample Test, Gretton et al., 2012; Wasserstein Auto-Encoders, Tolstikhin, Bousquet,
 Gelly and Schoelkopf, 2018 (the inverse multiquadratic kernel at several scales).
@@ -17,31 +17,31 @@ from keras_genmod.core.replicas import gather_rows
 
 __all__ = ["maximum_mean_discrepancy"]
 
-# Scales of the kernel, in units of the squared distance of two standard normal vectors, 2 D.
+# Scales of the kernel, in units of 2 D, the expected squared distance of two standard normal vectors.
 _SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 def maximum_mean_discrepancy(
     x: tf.Tensor, y: tf.Tensor, *, kernel: str = "inverse_multiquadratic"
 ) -> tf.Tensor:
-    r"""The unbiased estimate of $MMD^2$, as one value for each row whose mean is the estimate.
+    r"""The unbiased estimate of $MMD^2$, as one value per row; their mean is the estimate.
 
-    Row i has the mean of $k(x_i, x_j)$ and of $k(y_i, y_j)$ over the other rows j, less twice the mean of
-    $k(x_i, y_j)$ over all. The mean is without bias, so it may be negative. One row alone has no others:
-    there is no estimate, and the value is 0.
+    The value of row i is the mean of $k(x_i, x_j)$ over the other rows j, plus the mean of $k(y_i, y_j)$ over
+    them, minus twice the mean of $k(x_i, y_j)$ over all j. The estimate is unbiased, so it may be negative.
+    For a single row there is no estimate, and the value is 0.
 
     Args:
-        x: samples `[B, D]`.
-        y: samples `[B, D]` of the other distribution.
-        kernel: "inverse_multiquadratic", the mean over seven scales s (0.1, 0.2, 0.5, 1, 2, 5, 10) of
-            $2 D s / (2 D s + \lVert x - y\rVert^2)$, or "gaussian",
-            $\exp(-\lVert x - y\rVert^2 / (2 D))$. The code of Tolstikhin et al. sums over the scales: its
-            values are seven times as large.
+        x: Samples `[B, D]` from one distribution.
+        y: Samples `[B, D]` from the other distribution.
+        kernel: "inverse_multiquadratic" is the mean over seven scales s (0.1, 0.2, 0.5, 1, 2, 5, 10) of
+            $2 D s / (2 D s + \lVert x - y\rVert^2)$; "gaussian" is
+            $\exp(-\lVert x - y\rVert^2 / (2 D))$. The code of Tolstikhin et al. sums over the scales, so
+            that its values are seven times as large.
 
     Returns:
-        `[B]`. On several replicas the rows of all are compared.
+        `[B]`. On several replicas the rows of all replicas are compared.
 
-    Cost: grows with the square of the batch times D.
+    Cost: `B^2 D`.
 
     Example:
         >>> float(tf.reduce_mean(maximum_mean_discrepancy(tf.zeros([4, 1]), tf.zeros([4, 1]))))
@@ -51,7 +51,7 @@ def maximum_mean_discrepancy(
     k = _KERNELS[kernel]
     all_x, all_y = gather_rows(x), gather_rows(y)
     count = tf.cast(tf.shape(all_x)[0], all_x.dtype)
-    # A row's kernel with itself is 1.
+    # The kernel of a row with itself is 1.
     others = tf.maximum(count - 1.0, 1.0)
     estimate = (
         (tf.reduce_sum(k(x, all_x), axis=1) - 1.0) / others

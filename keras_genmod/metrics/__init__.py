@@ -1,4 +1,4 @@
-"""Metrics: `keras.Metric`s and functions on arrays; they know no model."""
+"""Metrics: `keras.Metric`s and functions on arrays. They do not depend on any model."""
 
 from keras_genmod.metrics.code_usage import CodeUsage
 from keras_genmod.metrics.disentanglement import DCI, dci, dci_from_importance, sap_score

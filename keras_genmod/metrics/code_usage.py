@@ -1,4 +1,4 @@
-"""How many codes of a codebook are used."""
+"""Usage of a codebook: the perplexity of its codes."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["CodeUsage"]
 
 @register
 class CodeUsage(TransientMetric):
-    r"""Streams the perplexity of discrete codes: $\exp(-\sum_k p_k \log p_k)$, $p_k$ the share of code k.
+    r"""Streams the perplexity of discrete codes, $\exp(-\sum_k p_k \log p_k)$ with $p_k$ the share of code k.
 
-    It is the number of codes if all are used alike, and 1 if one alone is.
+    The perplexity is K if all codes are used equally often, and 1 if only one code is used.
 
     Args:
-        num_codes: number of codes K.
+        num_codes: Number of codes K.
 
     Example:
         >>> usage = CodeUsage(4)
@@ -36,18 +36,18 @@ class CodeUsage(TransientMetric):
         self.counts = self.add_variable((num_codes,), "zeros", dtype="float64", name="counts")
 
     def update_state(self, codes: tf.Tensor) -> None:
-        """Adds the numbers of codes, int32 `[...]`."""
+        """Adds codes, given by their numbers, int32 `[...]`."""
         flat = tf.reshape(codes, [-1])
         ones = tf.ones(tf.shape(flat), tf.float64)
         self.counts.assign_add(tf.math.unsorted_segment_sum(ones, flat, self.num_codes))
 
     def shares(self) -> np.ndarray:
-        """The share of each code in all uses since the last reset, `[K]`."""
+        """The share of each code in all codes since the last reset, `[K]`."""
         counts = self.counts.numpy()
         return counts / max(counts.sum(), 1.0)
 
     def result(self) -> tf.Tensor:
-        """The perplexity, float32; 1 before the first use."""
+        """The perplexity, float32; 1 before the first update."""
         counts = tf.convert_to_tensor(self.counts)
         shares = tf.math.divide_no_nan(counts, tf.reduce_sum(counts))
         return tf.cast(tf.exp(-tf.reduce_sum(tf.math.xlogy(shares, shares))), tf.float32)

@@ -1,8 +1,8 @@
-r"""Disentanglement: whether each dimension of a code follows one known factor, and each factor one dimension.
+r"""Disentanglement: whether each code dimension depends on one known factor, and each factor on one of them.
 
-All scores take codes `[N, L]` of examples and the factors `[N, F]` that the examples were drawn with, whole
-numbers, such as `data.Sprites` gives. Here are the scores that predict factors from codes; other files hold
-the mutual information gap and the FactorVAE score.
+All scores take codes `[N, L]` of examples and the integer-valued factors `[N, F]` that generated the
+examples, such as those of `data.Sprites`. This file holds the scores that predict factors from codes; other
+files hold the mutual information gap and the FactorVAE score.
 """
 
 from __future__ import annotations
@@ -17,42 +17,42 @@ from keras_genmod.metrics.mutual_information import check_codes, check_factors
 
 __all__ = ["DCI", "dci", "dci_from_importance", "sap_score"]
 
-# Share of the rows that a fitted predictor does not see: 5,000 beside the customary 10,000.
+# Fraction of the rows held out from fitting: 15,000 rows give the customary 10,000 to fit and 5,000 to test.
 _TEST_SHARE = 1 / 3
 
 
 def sap_score(codes: Any, factors: Any, *, predictor: str = "thresholds", seed: int = 0) -> float:
-    r"""SAP: how much better the best code dimension predicts a factor than the second best.
+    r"""SAP: how much better the best code dimension predicts a factor than the second best does.
 
-    $\frac{1}{F} \sum_k (S_{j_k k} - \max_{j \ne j_k} S_{jk})$, where $S_{jk}$ says how well dimension j alone
-    predicts factor k and $j_k$ is the best dimension. A predictor of classes is right in a share of 1/K by
-    mere guessing, so that factors of K values have at most $1 - 1/K$; a correlation can be 0.
+    $\frac{1}{F} \sum_k (S_{j_k k} - \max_{j \ne j_k} S_{jk})$, where $S_{jk}$ scores how well dimension j
+    alone predicts factor k, and $j_k$ is the best dimension. For a factor of K values, guessing already has
+    an accuracy of 1/K, so that its gap is at most $1 - 1/K$; a correlation can be 0, and its gap 1.
 
-    * `"thresholds"`: the line is cut at K - 1 places at most, each piece predicts one value, and $S_{jk}$ is
-      the largest balanced accuracy (mean over the values of the share of their rows that is right) of all
-      such predictors, on the same rows. The discrete score of Kumar et al.; it depends on the order of a
-      dimension only.
-    * `"linear_svm"`: accuracy of scikit-learn's `LinearSVC(C=0.01, class_weight="balanced")` on a third of
-      the rows, fitted to the others, as in Locatello et al. A linear machine cannot tell a middle value from
-      both its neighbours, and this one depends on the scale of the codes.
-    * `"correlation"`: squared correlation with the factor's number, for factors whose values are in order.
+    * `"thresholds"`: up to K - 1 thresholds cut the dimension into intervals, and each interval predicts one
+      value. $S_{jk}$ is the largest balanced accuracy of all such predictors (the mean over the values of the
+      fraction of their rows that is predicted correctly), measured on the rows it was fitted to. This is the
+      discrete score of Kumar et al. It depends only on the order of a dimension's values.
+    * `"linear_svm"`: the accuracy of scikit-learn's `LinearSVC(C=0.01, class_weight="balanced")` on a third
+      of the rows, fitted to the others, as in Locatello et al. A linear classifier cannot separate a middle
+      value from both its neighbours, and this one depends on the scale of the codes.
+    * `"correlation"`: the squared correlation with the factor's number, for factors with ordered values.
 
     Args:
-        codes: `[N, L]`, L at least 2.
-        factors: whole numbers `[N, F]`.
+        codes: Codes `[N, L]`, L at least 2.
+        factors: Integer-valued factors `[N, F]`.
         predictor: "thresholds", "linear_svm" or "correlation".
-        seed: integer that the choice of rows depends on; used by "linear_svm".
+        seed: Integer that seeds the choice of rows to fit. Only "linear_svm" uses it.
 
     Returns:
         The score, in [0, 1].
 
     Raises:
-        ValueError: for other shapes, a single code dimension, values that are not finite, or factors that
-            are not whole numbers, have one value only or lack a value among the rows to fit.
-        ImportError: for "linear_svm" without scikit-learn.
+        ValueError: If a shape is wrong, the codes have a single dimension, values are not finite, or factors
+            are not integer-valued, have a single value, or have a value that is missing in the rows to fit.
+        ImportError: If scikit-learn is missing, for "linear_svm".
 
-    Cost: for each of the L F pairs a sort of N rows and N K^2 ("thresholds"), K linear machines of N rows, or
-    N.
+    Cost: For each of the L F pairs: a sort of N rows and N K^2 ("thresholds"), K linear classifiers of N rows
+    ("linear_svm"), or N ("correlation").
 
     Reference: Variational inference of disentangled latent concepts from unlabeled observations, Kumar,
     Sattigeri and Balakrishnan, 2018; Challenging common assumptions in the unsupervised learning of
@@ -86,8 +86,8 @@ def sap_score(codes: Any, factors: Any, *, predictor: str = "thresholds", seed: 
 
 
 def _standardized(columns: np.ndarray) -> np.ndarray:
-    """Columns of mean 0 and variance 1; of zeros where a column never moves."""
-    # From the first row on, what never moves stays at exactly 0.
+    """Columns with mean 0 and variance 1; a constant column becomes zeros."""
+    # Subtracting the first row makes constant columns exactly 0.
     centred = columns - columns[0]
     centred -= centred.mean(axis=0)
     std = np.sqrt(np.mean(np.square(centred), axis=0))
@@ -95,15 +95,16 @@ def _standardized(columns: np.ndarray) -> np.ndarray:
 
 
 def _threshold_accuracy(code: np.ndarray, factor: np.ndarray) -> float:
-    """The best balanced accuracy of predicting K values by K pieces of a line."""
+    """The best balanced accuracy of predicting K values from K intervals of a line."""
     places, where = np.unique(code, return_inverse=True)
     values, index = np.unique(factor, return_inverse=True)
     counts = np.zeros((len(places) + 1, len(values)))
     np.add.at(counts, (where + 1, index), 1.0)
-    # Shares of each value to the left of a cut.
+    # left[i, v]: the fraction of the rows with value v that lies to the left of cut i.
     left = np.cumsum(counts, axis=0) / counts.sum(axis=0)
-    # best[i]: the largest sum of shares of what lies left of cut i, with as many pieces as rounds so far. The
-    # last piece of value v from cut h to cut i adds left[i, v] - left[h, v].
+    # Dynamic programming. After n rounds best[i] is the largest sum of correctly predicted fractions to the
+    # left of cut i with n intervals. A last interval from cut h to cut i that predicts v adds
+    # left[i, v] - left[h, v].
     best = np.zeros(len(left))
     for _ in values:
         best = np.max(left + np.maximum.accumulate(best[:, None] - left, axis=0), axis=1)
@@ -111,14 +112,14 @@ def _threshold_accuracy(code: np.ndarray, factor: np.ndarray) -> float:
 
 
 class DCI(NamedTuple):
-    """Disentanglement, completeness and informativeness, each at best 1.
+    """Disentanglement, completeness and informativeness; the best value of each is 1.
 
     Attributes:
-        disentanglement: whether a code dimension matters for one factor only, in [0, 1].
-        completeness: whether a factor is predicted from one dimension only, in [0, 1].
-        informativeness: accuracy of the predictions on rows that were not fitted, mean over the factors.
-        importance: of dimension j for factor k, float64 `[L, F]`; each column sums to 1, or to 0 for a factor
-            that nothing predicts.
+        disentanglement: Whether each code dimension matters for one factor only, in [0, 1].
+        completeness: Whether each factor is predicted from one dimension only, in [0, 1].
+        informativeness: Accuracy of the predictions on held-out rows, averaged over the factors.
+        importance: Importance of dimension j for factor k, float64 `[L, F]`. Each column sums to 1, or to 0
+            if no dimension predicts the factor.
     """
 
     disentanglement: float
@@ -128,34 +129,36 @@ class DCI(NamedTuple):
 
 
 def dci(codes: Any, factors: Any, *, predictor: str = "gradient_boosting", seed: int = 0) -> DCI:
-    """DCI: disentanglement, completeness and informativeness, from what trees that predict factors look at.
+    """DCI: disentanglement, completeness and informativeness, from tree classifiers that predict the factors.
 
     For each factor a classifier is fitted to all code dimensions, on two thirds of the rows. The importance
-    of a dimension is its share in what the splits of the trees gain. Scores as in `dci_from_importance`.
+    of a dimension is its share of the total gain of the trees' splits. `dci_from_importance` then gives
+    disentanglement and completeness.
 
     * `"gradient_boosting"`: scikit-learn's `GradientBoostingClassifier()`, as in Locatello et al.
-    * `"random_forest"`: scikit-learn's `RandomForestClassifier(max_features=None)`: each split chooses among
-      all dimensions, so that none is important only because others were held back. Many times faster for
-      factors of many values.
+    * `"random_forest"`: scikit-learn's `RandomForestClassifier(max_features=None)`. Each split chooses among
+      all dimensions, so that no dimension is important only because a better one was not offered. Many times
+      faster for factors with many values.
 
-    Eastwood and Williams regress numbers and report their error, best at 0, as informativeness; here factors
-    are classes, and the figure is an accuracy.
+    Eastwood and Williams treat factors as numbers and report the regression error, best at 0, as
+    informativeness. Here factors are classes, and informativeness is an accuracy.
 
     Args:
-        codes: `[N, L]`, L at least 2.
-        factors: whole numbers `[N, F]`, F at least 2.
+        codes: Codes `[N, L]`, L at least 2.
+        factors: Integer-valued factors `[N, F]`, F at least 2.
         predictor: "gradient_boosting" or "random_forest".
-        seed: integer that the choice of rows and the trees depend on.
+        seed: Integer that seeds the choice of rows to fit and the trees.
 
     Returns:
         A `DCI`.
 
     Raises:
-        ValueError: for other shapes, a single code dimension or factor, values that are not finite, or
-            factors that are not whole numbers, have one value only or lack a value among the rows to fit.
-        ImportError: without scikit-learn.
+        ValueError: If a shape is wrong, there is a single code dimension or factor, values are not finite, or
+            factors are not integer-valued, have a single value, or have a value that is missing in the rows
+            to fit.
+        ImportError: If scikit-learn is missing.
 
-    Cost: of a factor with K values 100 K trees (forest: 100 trees) of N L log N each.
+    Cost: For a factor with K values 100 K trees (random forest: 100 trees), each N L log N.
 
     Reference: A framework for the quantitative evaluation of disentangled representations, Eastwood and
     Williams, 2018; Challenging common assumptions in the unsupervised learning of disentangled
@@ -187,26 +190,27 @@ def dci(codes: Any, factors: Any, *, predictor: str = "gradient_boosting", seed:
 
 
 def dci_from_importance(importance: Any) -> tuple[float, float]:
-    r"""Disentanglement and completeness of a table of importances.
+    r"""Disentanglement and completeness from a table of importances.
 
-    With $P_{jk} = R_{jk} / \sum_k R_{jk}$ of the importance R of code dimension j for factor k, dimension j
-    has the disentanglement $D_j = 1 + \sum_k P_{jk} \log_F P_{jk}$: 1 if it matters for one factor, 0 if for
-    all F alike. The score is the mean with weights $\sum_k R_{jk}$, so that dimensions without importance
-    play no part. Completeness is the same with the roles of dimensions and factors exchanged.
+    Let $R_{jk}$ be the importance of code dimension j for factor k, and $P_{jk} = R_{jk} / \sum_k R_{jk}$.
+    The disentanglement of dimension j is $D_j = 1 + \sum_k P_{jk} \log_F P_{jk}$: 1 if it matters for a
+    single factor, 0 if it matters equally for all F. The score is the mean of $D_j$ with weights
+    $\sum_k R_{jk}$, so that unimportant dimensions have no influence. Completeness is the same with
+    dimensions and factors exchanged.
 
     Args:
-        importance: at least 0, `[L, F]`, both at least 2; numbers below 0 by no more than rounding count as
-            0.
+        importance: Importances `[L, F]`, at least 0, with L and F at least 2. Values that are negative only
+            by rounding count as 0.
 
     Returns:
-        Disentanglement and completeness, in [0, 1]; both 0 for a table of zeros.
+        Disentanglement and completeness, in [0, 1]; both are 0 for a table of zeros.
 
     Raises:
-        ValueError: for another shape, or values that are not finite or below 0.
+        ValueError: If the shape is wrong, or values are negative or not finite.
 
     Cost: L F.
 
-    Reference: as for `dci`.
+    Reference: As for `dci`.
 
     >>> dci_from_importance([[1, 0], [1, 0], [0, 2]])  # two dimensions share a factor
     (1.0, 0.6845...)
@@ -215,7 +219,7 @@ def dci_from_importance(importance: Any) -> tuple[float, float]:
     if table.ndim != 2 or min(table.shape) < 2:
         raise ValueError(
             "`importance` must have shape [code_dim, num_factors], both at least 2; received "
-            f"{describe(importance)}. Among one dimension or factor there is nothing to compare."
+            f"{describe(importance)}. With a single dimension or factor there is nothing to compare."
         )
     table = _without_rounding(table)
     ValueRange(0.0, advice="Take the absolute values of coefficients.").check("importance", table)
@@ -224,7 +228,7 @@ def dci_from_importance(importance: Any) -> tuple[float, float]:
 
 
 def _without_rounding(table: np.ndarray) -> np.ndarray:
-    """The table with 0 where a number is below 0 by rounding, as differences of sums over many trees are."""
+    """Replaces values that are negative by rounding by 0; sums over many trees leave such values."""
     if table.dtype.kind != "f":
         return table
     rounding = 100 * np.finfo(table.dtype).eps * np.max(np.abs(table))
@@ -232,7 +236,7 @@ def _without_rounding(table: np.ndarray) -> np.ndarray:
 
 
 def _concentration(table: np.ndarray) -> float:
-    """One minus the relative entropy of the rows, weighted by their sums."""
+    """One minus the normalised entropy of the rows, averaged with their sums as weights."""
     sums = table.sum(axis=1)
     table, sums = table[sums > 0], sums[sums > 0]
     if not len(table):
@@ -243,15 +247,15 @@ def _concentration(table: np.ndarray) -> float:
 
 
 def _split(factors: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers to fit and to test on; all values of all factors are among the first."""
+    """Row numbers to fit and to test on. The rows to fit hold every value of every factor."""
     rows = np.random.default_rng(seed).permutation(len(factors))
     test, train = np.split(rows, [max(1, round(len(rows) * _TEST_SHARE))])
     for k, factor in enumerate(factors.T):
         missing = np.setdiff1d(factor, factor[train])
         if len(missing):
             raise ValueError(
-                f"`factors` must have each value in several rows, so that it is among the {len(train)} rows "
-                f"to fit; received the value {missing[0]:g} of column {k} in other rows only. Encode more "
+                f"`factors` must have each value in several rows, so that the {len(train)} rows to fit hold "
+                f"it; received the value {missing[0]:g} of column {k} in other rows only. Encode more "
                 "examples."
             )
     return train, test

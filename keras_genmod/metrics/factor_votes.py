@@ -1,4 +1,4 @@
-"""Votes on factors held fixed: which dimension of a code stands still when one factor does."""
+"""The FactorVAE score: which code dimension stays constant while one factor is held fixed."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ def factor_vae_score(
     min_std: float = 0.05,
     seed: int = 0,
 ) -> float:
-    """FactorVAE score: does the code dimension that varies least tell which factor was held fixed.
+    """FactorVAE score: whether the code dimension that varies least identifies the factor held fixed.
 
-    For a vote, `batch_size` rows are drawn among those with one value of one factor; the vote is the code
-    dimension whose variance, divided by its variance over all rows, is least. Half of the votes decide by
-    majority which factor each dimension stands for; the score is the share of the other half that they
-    foretell.
+    For each vote, `batch_size` rows are drawn that share one value of one factor. The vote is the code
+    dimension whose variance over these rows, divided by its variance over all rows, is smallest. Half of the
+    votes are for fitting: by majority, each dimension predicts one factor. The score is the accuracy of these
+    predictions on the other half.
 
     Args:
-        codes: `[N, L]`.
-        factors: whole numbers `[N, F]`, F at least 2. The other factors must vary among the rows with one
-            value of a factor: use all combinations, or many random rows.
-        num_votes: votes for each factor, half of them for the majority.
-        batch_size: rows of a vote, drawn with replacement.
-        min_std: dimensions of no larger standard deviation are dead and cannot be voted for. The default is
-            for latents whose prior has a standard deviation of 1.
-        seed: integer that the draws depend on.
+        codes: Codes `[N, L]`.
+        factors: Integer-valued factors `[N, F]`, F at least 2. Among the rows that share a value of one
+            factor, the other factors must vary: use all combinations, or many random rows.
+        num_votes: Number of votes for each factor; half of them are for fitting.
+        batch_size: Number of rows of each vote, drawn with replacement.
+        min_std: Dimensions with at most this standard deviation are dead and get no votes. The default is for
+            latents whose prior has standard deviation 1.
+        seed: Integer that seeds the draws.
 
     Returns:
-        A share in [0, 1]: 1/F by mere chance, 0 if all dimensions are dead.
+        The accuracy, in [0, 1]: about 1/F by chance, 0 if all dimensions are dead.
 
     Raises:
-        ValueError: for other shapes, a single factor, values that are not finite, factors that are not whole
-            numbers or have one value only, or a value that a single row has.
+        ValueError: If a shape is wrong, there is a single factor, values are not finite, or factors are not
+            integer-valued, have a single value, or have a value that only one row has.
 
-    Cost: F `num_votes` `batch_size` L; one factor's part of it in memory.
+    Cost: F `num_votes` `batch_size` L; memory holds this for one factor.
 
     Reference: Disentangling by factorising, Kim and Mnih, 2018; Challenging common assumptions in the
     unsupervised learning of disentangled representations, Locatello et al., 2019 (sizes, dead dimensions).
@@ -60,7 +60,7 @@ def factor_vae_score(
     rng = np.random.default_rng(check_integer("seed", seed, minimum=0))
     codes = check_codes(codes)
     factors = check_factors(factors, len(codes), min_factors=2)
-    # From the first row on, what never moves has a deviation of exactly 0.
+    # Subtracting the first row gives constant dimensions a deviation of exactly 0.
     codes -= codes[0]
     codes = codes[:, codes.std(axis=0) > min_std]
     if not codes.shape[1]:
@@ -74,7 +74,7 @@ def factor_vae_score(
                 "`factors` must have each value in two rows or more; received one row with the value "
                 f"{values[counts.argmin()]:g} in column {k}. Encode more examples."
             )
-        # Values as often as rows have them, then rows among those that share the value.
+        # A value is drawn as often as it occurs; then rows are drawn among those that share the value.
         drawn = index[rng.integers(len(codes), size=(num_votes, 1))]
         first = np.cumsum(counts) - counts
         places = first[drawn] + rng.integers(counts[drawn], size=(num_votes, batch_size))

@@ -1,7 +1,8 @@
-"""Features of samples: any Keras model, with the resizing and the range of values that it wants."""
+"""Features of samples from any Keras model, with the image size and value range that the model expects."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,11 +30,11 @@ _RESIZE_METHODS = (
 
 @register
 class FeatureExtractor:
-    r"""Turns data `[B, *shape]` into features `[B, feature_dim]` by a Keras model.
+    r"""Computes features `[B, feature_dim]` of data `[B, *shape]` with a Keras model.
 
-    In this order: values are mapped linearly from `data_range` to `input_range`, images are resized,
-    a single channel is repeated if the model wants three, the model runs with `training=False`, and its
-    output is flattened to float32.
+    The steps, in this order: values are mapped linearly from `data_range` to `input_range`; images are
+    resized; a single channel is repeated if the model expects three; the model runs with `training=False`;
+    its output is flattened and cast to float32.
 
     ```python
     inception = keras.applications.InceptionV3(include_top=False, pooling="avg")
@@ -44,24 +45,24 @@ class FeatureExtractor:
 
     Args:
         model: Keras model or layer with one input and one output.
-        name: what figures call it; the model's name by default.
-        image_size: (height, width) that the model wants, None to leave images as they are.
-        resize: method of `tf.image.resize`; shrinking is antialiased.
-        data_range: (low, high) of the data, such as (-1, 1).
-        input_range: (low, high) that the model wants, such as (0, 255). Both ranges, or neither.
-        batch_size: examples per call of the model for arrays.
+        name: Name of the extractor in reports of the metrics; by default the model's name.
+        image_size: (height, width) that the model expects; None leaves images unchanged.
+        resize: Method of `tf.image.resize`. Shrinking is antialiased.
+        data_range: (low, high) of the data, such as (-1, 1). Give both ranges, or neither.
+        input_range: (low, high) that the model expects, such as (0, 255).
+        batch_size: Rows processed in one pass, which bounds memory.
 
     Attributes:
-        resize_rule: the resizing in words.
-        feature_dim: number of features; None until the first call where the model does not tell.
+        resize_rule: The resizing in words.
+        feature_dim: Number of features. None until the first call if the model's output shape is unknown.
 
     Raises:
-        TypeError: if `model` is not a Keras layer or model.
-        ValueError: for other arguments, and for data that do not fit the model.
+        TypeError: If `model` is not a Keras layer or model.
+        ValueError: If another argument is wrong, or data do not fit the model.
 
-    Cost: the model, once per example; `batch_size` examples in memory, and the features.
+    Cost: The model, once per example; memory holds `batch_size` examples and all features.
 
-    A configuration holds the model's architecture, not its weights: for those save the model.
+    A configuration holds the model's architecture, not its weights; save the model to keep those.
 
     >>> extractor = FeatureExtractor(keras.layers.Flatten(), name="pixels")
     >>> extractor(np.zeros((3, 2, 2, 1))).shape
@@ -86,14 +87,14 @@ class FeatureExtractor:
             )
         self.model = model
         self.name = model.name if name is None else str(name)
-        self.image_size = None
+        self.image_size: tuple[int, ...] | None = None
         if image_size is not None:
             self.image_size = check_shape_tuple("image_size", image_size, ranks=(2,))
         self.resize = check_choice("resize", resize, _RESIZE_METHODS)
         if (data_range is None) != (input_range is None):
             raise ValueError(
                 "`data_range` and `input_range` must be given together; received "
-                f"{data_range!r} and {input_range!r}. Give the range of the data and the one the model wants."
+                f"{data_range!r} and {input_range!r}. Give the ranges of the data and of the model's input."
             )
         self.data_range = _check_range("data_range", data_range)
         self.input_range = _check_range("input_range", input_range)
@@ -103,7 +104,7 @@ class FeatureExtractor:
         if self.feature_dim is None and self.image_size and self._input_shape and self._input_shape[-1]:
             shape = model.compute_output_shape((None, *self.image_size, self._input_shape[-1]))
             self.feature_dim = _size(tuple(shape[1:]))
-        self._graph = as_graph(self._features)
+        self._graph: Any = as_graph(self._features)
         self._traced: set = set()
 
     @property
@@ -118,7 +119,7 @@ class FeatureExtractor:
         """Features of data of any length.
 
         Args:
-            x: array or tensor `[N, *shape]`; inside a graph, one batch.
+            x: Array or tensor `[N, *shape]`; inside a graph, one batch.
 
         Returns:
             Float32 `[N, feature_dim]`.
@@ -130,7 +131,7 @@ class FeatureExtractor:
         self._check(x)
         key = (tuple(x.shape[1:]), tf.as_dtype(x.dtype))
         if key not in self._traced:
-            # The trace with an open batch axis comes first, so that a shorter last batch needs no other.
+            # Tracing with an open batch axis first means that a shorter last batch needs no second trace.
             self._graph.get_concrete_function(tf.TensorSpec([None, *key[0]], key[1]))
             self._traced.add(key)
         return map_rows(lambda rows: self._graph(tf.convert_to_tensor(rows)), x, batch_size=self.batch_size)
@@ -138,7 +139,7 @@ class FeatureExtractor:
     def _features(self, x: tf.Tensor) -> tf.Tensor:
         self._check(x)
         x = tf.cast(x, tf.float32)
-        if self.data_range is not None:
+        if self.data_range is not None and self.input_range is not None:
             (low, high), (new_low, new_high) = self.data_range, self.input_range
             x = (x - low) * ((new_high - new_low) / (high - low)) + new_low
         if self.image_size is not None:
@@ -149,7 +150,7 @@ class FeatureExtractor:
         if not hasattr(y, "shape"):
             raise ValueError(
                 f"`model` must have one output; received {describe(y)} from {self.name}. "
-                "Build a model of the output that serves as features."
+                "Build a model with only the output that serves as features."
             )
         size = _size(tuple(y.shape[1:]))
         if size is not None:
@@ -163,12 +164,12 @@ class FeatureExtractor:
         )
 
     def _check(self, x: Any) -> None:
-        """Refuses data that the model cannot take, before it fails somewhere inside."""
+        """Refuses data that the model cannot take, before the model fails with an unclear error."""
         shape = tuple(x.shape)
         if self.image_size is not None and len(shape) != 4:
             raise ValueError(
                 "`x` must be images of shape [batch, height, width, channels] to be resized; received "
-                f"{shape}. Add the missing axis, or leave `image_size` out."
+                f"{shape}. Add the missing axis, or omit `image_size`."
             )
         if len(shape) < 2:
             raise ValueError(
@@ -190,11 +191,11 @@ class FeatureExtractor:
             resized = "" if self.image_size is None else f", resized to {tuple(have)}"
             raise ValueError(
                 f"`x` must have shape [batch, {axes}] for the model {self.name}; received {shape}{resized}. "
-                "Pass data of that shape, or set `image_size` to have images resized."
+                "Pass data of that shape, or set `image_size` to resize images."
             )
 
     def get_config(self) -> dict:
-        """The constructor arguments; of the model its configuration, without weights."""
+        """The constructor arguments; the model is given by its configuration, without weights."""
         return {
             "model": keras.saving.serialize_keras_object(self.model),
             "name": self.name,
@@ -207,7 +208,7 @@ class FeatureExtractor:
 
     @classmethod
     def from_config(cls, config: dict) -> FeatureExtractor:
-        """An extractor of a configuration; its model has fresh weights."""
+        """An extractor from its configuration; the model has fresh weights."""
         config = dict(config)
         if isinstance(config["model"], dict):
             config["model"] = keras.saving.deserialize_keras_object(config["model"])
@@ -228,7 +229,7 @@ def _check_range(name: str, value: Any) -> tuple[float, float] | None:
 
 
 def _row_shape(model: keras.layers.Layer, attribute: str) -> tuple[int | None, ...] | None:
-    """Shape of one row of a model's input or output, None where it is not known; several are refused."""
+    """Shape of one row of a model's input or output, None if unknown; refuses several inputs or outputs."""
     try:
         shape = getattr(model, attribute, None)
     except RuntimeError:
@@ -238,13 +239,14 @@ def _row_shape(model: keras.layers.Layer, attribute: str) -> tuple[int | None, .
     if isinstance(shape, (list, dict)) or (shape and isinstance(shape[0], (list, tuple))):
         raise ValueError(
             f"`model` must have one input and one output; its {attribute} is {shape!r}. "
-            "Build a model of the parts that serve for features."
+            "Build a model with only the parts that compute the features."
         )
     return tuple(shape[1:])
 
 
 def _size(shape: tuple[int | None, ...] | None) -> int | None:
-    """Number of entries of a row, None where an axis is open."""
-    if shape is None or None in shape:
+    """Number of entries in a row, or None if an axis is open."""
+    if shape is None:
         return None
-    return int(np.prod(shape, dtype=np.int64))
+    sides = [side for side in shape if side is not None]
+    return math.prod(sides) if len(sides) == len(shape) else None

@@ -1,8 +1,8 @@
-r"""Kernel distance: the squared maximum mean discrepancy of features under a cubic kernel.
+r"""Kernel distance: the squared maximum mean discrepancy of features with a cubic kernel.
 
 $\mathrm{MMD}^2 = E[k(x, x')] + E[k(y, y')] - 2 E[k(x, y)]$ with $k(x, y) = (x \cdot y / D + 1)^3$.
-The estimate leaves every sample's product with itself out, and so is unbiased for any number of samples:
-unlike the Fréchet distance it needs no large sets, and it may come out negative.
+The estimate leaves out the kernel of each sample with itself, so it is unbiased for any number of samples.
+Unlike the Fréchet distance it does not need large sets, and it may be negative.
 """
 
 from __future__ import annotations
@@ -33,27 +33,27 @@ def kernel_distance(
     num_subsets: int = 100,
     seed: int = 0,
 ) -> Measurement:
-    r"""Kernel inception distance (KID) between two sets, unbiased; of any features.
+    r"""Kernel inception distance (KID) between two sets of samples, for any features.
 
-    Mean over random subsets (each without repetition) of
+    The unbiased estimate is the mean over random subsets, each drawn without replacement, of
     $\frac{1}{m(m-1)} \sum_{i \ne j} [k(x_i, x_j) + k(y_i, y_j)] - \frac{2}{m^2} \sum_{i,j} k(x_i, y_j)$.
 
     Args:
-        real, generated: features `[N, D]`, or data for the extractor.
-        extractor: what turns data into features.
-        subset_size: samples of each side in a subset, fewer where a side is smaller; None for a single
-            estimate from all samples.
-        num_subsets: number of subsets.
-        seed: integer that the subsets depend on.
+        real, generated: Features `[N, D]`, or data for the extractor.
+        extractor: Computes features from data. None if both are features already.
+        subset_size: Number of samples of each side in a subset, limited by the smaller side. None gives a
+            single estimate from all samples.
+        num_subsets: Number of subsets.
+        seed: Integer that seeds the choice of subsets.
 
     Returns:
-        The estimate. Its `standard_error` is, for subsets, the spread of theirs divided by the root of
-        their number: subsets that overlap vary less than fresh samples would. For the single estimate it
-        is the error of sampling, from the spread of the samples' own terms; on equal distributions that
-        is on the careful side.
+        The estimate. With subsets, its `standard_error` is the standard deviation of their estimates divided
+        by the root of their number; it is too small if subsets overlap, because they then vary less than
+        fresh samples would. For a single estimate it is the sampling error, from the variance of the samples'
+        own terms; for equal distributions it is too large.
 
     Raises:
-        ValueError: for fewer than two samples, values that are not finite, or features that do not match.
+        ValueError: If there are fewer than two samples, values are not finite, or the features' sizes differ.
 
     Cost: `num_subsets * subset_size**2 * D`; N^2 D for a single estimate, in blocks.
 
@@ -68,10 +68,12 @@ def kernel_distance(
     return Measurement(value, metric="kid", standard_error=error, **source)
 
 
-def _check_options(subset_size: int | None, num_subsets: int, seed: int) -> tuple[int | None, int, int]:
+def _check_options(
+    subset_size: int | None, num_subsets: int, seed: int | None
+) -> tuple[int | None, int, int]:
     if subset_size is not None:
         subset_size = check_integer("subset_size", subset_size, minimum=2)
-    return subset_size, check_integer("num_subsets", num_subsets), check_seed(0 if seed is None else seed)
+    return subset_size, check_integer("num_subsets", num_subsets), check_seed(seed) or 0
 
 
 def _subset_estimate(
@@ -95,22 +97,22 @@ def _full_estimate(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     within_x, within_y = _mean_kernel_within(x), _mean_kernel_within(y)
     across_x, across_y = _mean_kernel_across(x, y)
     value = within_x.mean() + within_y.mean() - 2 * across_x.mean()
-    # A sample's own share of the estimate: its mean kernel within its set minus that across.
+    # A sample's contribution to the estimate: its mean kernel within its own set minus that with the other.
     variances = [4 * np.var(own, ddof=1) / len(own) for own in (within_x - across_x, within_y - across_y)]
     return float(value), float(np.sqrt(sum(variances)))
 
 
 def _kernel_blocks(rows: np.ndarray, columns: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """The kernel of all pairs, block by block of the rows."""
+    """The kernel of all pairs, in blocks of rows."""
     for start in range(0, len(rows), _BLOCK_SIZE):
         block = rows[start : start + _BLOCK_SIZE]
         kernel = block @ columns.T / rows.shape[1] + 1.0
-        # A general power is many times slower than two products.
+        # `kernel**3` is many times slower than two products.
         yield slice(start, start + len(block)), kernel * kernel * kernel
 
 
 def _mean_kernel_within(points: np.ndarray) -> np.ndarray:
-    """Mean kernel of each point with all others, `[N]`."""
+    """The mean kernel of each point with all others, `[N]`."""
     sums = np.empty(len(points))
     for where, kernel in _kernel_blocks(points, points):
         own = np.arange(len(kernel))
@@ -120,7 +122,7 @@ def _mean_kernel_within(points: np.ndarray) -> np.ndarray:
 
 
 def _mean_kernel_across(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean kernel of each point of one set with all of the other, `[len(x)]` and `[len(y)]`."""
+    """The mean kernel of each point of one set with all points of the other, `[len(x)]` and `[len(y)]`."""
     means, sums = np.empty(len(x)), np.zeros(len(y))
     for where, kernel in _kernel_blocks(x, y):
         means[where] = kernel.mean(axis=1)
@@ -130,17 +132,17 @@ def _mean_kernel_across(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.nd
 
 @register
 class KernelDistance(BufferedMetric):
-    """Streams features of both sides; the figure is that of `kernel_distance` on the samples kept.
+    """Streams features of both sides; the result equals `kernel_distance` on the kept samples.
 
     Args:
-        extractor: what turns data into features; None if the batches are features.
-        feature_dim: number of features; needed without an extractor.
-        subset_size, num_subsets, seed: as for `kernel_distance`.
-        max_samples: samples kept of each side, the first that come.
+        extractor: Computes features from data. None if the batches are features already.
+        feature_dim: Number of features. Required without an extractor.
+        subset_size, num_subsets, seed: As for `kernel_distance`.
+        max_samples: Number of samples kept of each side; later ones are dropped.
 
-    Cost: as for `kernel_distance`; `max_samples * feature_dim` numbers a side.
+    Cost: As for `kernel_distance`; memory holds `max_samples * feature_dim` numbers of each side.
 
-    Reference: as for `kernel_distance`.
+    Reference: As for `kernel_distance`.
     """
 
     figures = ("kid",)
@@ -162,8 +164,9 @@ class KernelDistance(BufferedMetric):
     def _measure(self, *state: np.ndarray) -> dict[str, Measurement]:
         real, generated = (check_features(side, rows) for side, rows in zip(SIDES, state, strict=True))
         value, error = _subset_estimate(real, generated, self.subset_size, self.num_subsets, self.seed)
-        counts = {"num_real": len(real), "num_generated": len(generated)}
-        return {"kid": Measurement(value, metric=self.name, standard_error=error, **self._origin(), **counts)}
+        counts: dict[str, Any] = {"num_real": len(real), "num_generated": len(generated)}
+        source = {**self._origin(), **counts}
+        return {"kid": Measurement(value, metric=self.name, standard_error=error, **source)}
 
     def get_config(self) -> dict:
         """The constructor arguments."""

@@ -1,4 +1,4 @@
-"""Whether the latent variables are used: collapse made visible."""
+"""Usage of the latent dimensions, which makes posterior collapse visible."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ __all__ = ["LatentUsage", "active_units"]
 
 
 def active_units(means: Any, threshold: float = 0.01) -> int:
-    r"""Number of latent dimensions whose posterior mean moves with the data.
+    r"""Number of latent dimensions whose posterior mean varies with the data.
 
     A unit $u$ is active if $\operatorname{Var}_x(E_{q(z|x)}[z_u]) >$ `threshold`.
 
     Args:
-        means: posterior means `[N, latent_dim]` of a data set.
-        threshold: least variance of an active unit.
+        means: Posterior means `[N, latent_dim]` of a data set.
+        threshold: A unit is active if its variance exceeds this.
 
     Raises:
-        ValueError: if `means` is not `[N, latent_dim]`, or for a negative threshold.
+        ValueError: If `means` is not `[N, latent_dim]`, or the threshold is negative.
 
     Reference: Importance Weighted Autoencoders, Burda, Grosse and Salakhutdinov, 2016.
     """
@@ -33,21 +33,21 @@ def active_units(means: Any, threshold: float = 0.01) -> int:
     if means.ndim != 2:
         raise ValueError(
             f"`means` must have shape [N, latent_dim]; received {means.shape}. "
-            "Pass the codes of a data set, as `encode` gives them."
+            "Pass the codes of a data set, as `encode` returns them."
         )
     return int(np.count_nonzero(np.var(means, axis=0) > threshold))
 
 
 @register
 class LatentUsage(TransientMetric):
-    """Streams the number of active units, and the divergence and variance of every latent dimension.
+    """Streams the number of active units, and the KL divergence and variance of every latent dimension.
 
     `result()` is the number of active units, as in `active_units`. `kl_per_latent()` and
-    `variance_per_latent()` are vectors, so they stay out of the logs.
+    `variance_per_latent()` are vectors, so they do not appear in the logs.
 
     Args:
-        latent_dim: number of latent dimensions.
-        threshold: least variance of the posterior mean of an active unit.
+        latent_dim: Number of latent dimensions.
+        threshold: A unit is active if the variance of its posterior mean exceeds this.
     """
 
     def __init__(
@@ -56,18 +56,18 @@ class LatentUsage(TransientMetric):
         super().__init__(name=name, **kwargs)
         self.latent_dim = check_integer("latent_dim", latent_dim)
         self.threshold = check_number("threshold", threshold, minimum=0.0)
-        # Rows: sums of the means, of their squares, of the divergences, and the number of examples.
+        # Rows: the sum of the means, that of their squares, that of the divergences, the number of examples.
         self.sums = self.add_variable((4, latent_dim), "zeros", dtype="float64", name="sums")
 
     def update_state(self, means: tf.Tensor, kl: tf.Tensor | None = None) -> None:
         """Adds a batch.
 
         Args:
-            means: posterior means `[B, latent_dim]`.
-            kl: divergence of each dimension from the prior `[B, latent_dim]`, nats; None where it is no
-                sum over dimensions.
+            means: Posterior means `[B, latent_dim]`.
+            kl: KL divergence of each dimension from the prior `[B, latent_dim]`, nats. None if the divergence
+                is not a sum over dimensions.
         """
-        # In float64 from the start: a variance is a small difference of large squares.
+        # In float64 from the start, because a variance is a small difference of large squares.
         means = tf.cast(means, tf.float64)
         kl = means * np.nan if kl is None else tf.cast(kl, tf.float64)
         rows = [
@@ -88,9 +88,9 @@ class LatentUsage(TransientMetric):
         return self._moments()[0].numpy()
 
     def kl_per_latent(self) -> np.ndarray:
-        """Mean divergence of each dimension from the prior, `[latent_dim]` nats.
+        """Mean KL divergence of each dimension from the prior, `[latent_dim]` nats.
 
-        NaN where the divergence is no sum over dimensions.
+        NaN if the divergence is not a sum over dimensions.
         """
         return self._moments()[1].numpy()
 

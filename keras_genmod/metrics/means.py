@@ -1,4 +1,4 @@
-"""Running means of a model's terms, kept in one vector."""
+"""Running means of a model's loss terms, kept in one vector."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _CAPACITY = 32
 
 
 class StatisticSum(NamedTuple):
-    """What a batch adds to the mean of a term that not every batch has.
+    """A batch's contribution to the mean of a term that is not defined for every batch.
 
     Args:
-        total: the term summed over the examples of a batch that has it, 0 for another batch.
-        weighted: the same, times the term's weight in the objective.
-        num_examples: number of the examples of a batch that has it, else 0.
-        objectives: names of the means that the weighted term is a part of.
+        total: The term summed over the batch's examples; 0 for a batch without the term.
+        weighted: `total` times the term's weight in the objective.
+        num_examples: Number of the batch's examples; 0 for a batch without the term.
+        objectives: Names of the means that include the weighted term.
     """
 
     total: tf.Tensor
@@ -33,10 +33,10 @@ class StatisticSum(NamedTuple):
 
 
 class TransientMetric(keras.metrics.Metric):
-    """A metric whose state is not written into files.
+    """A metric whose state is not saved in files.
 
-    Reading a metric's state sums it over all workers. A file is written by the chief alone, which would
-    wait for the others for ever; and no run is resumed in the middle of an epoch's means.
+    Reading a metric's state sums it over all workers. Only the chief writes files, so it would wait for the
+    others forever. Nothing is lost, because no run resumes in the middle of an epoch.
     """
 
     def save_own_variables(self, store: dict) -> None:
@@ -50,15 +50,15 @@ class TransientMetric(keras.metrics.Metric):
 class TermMeans(TransientMetric):
     r"""Means of several terms over all examples: $\bar t = \sum_i w_i t_i / N$.
 
-    All sums and the number of examples live in one float64 vector, so that a step costs one addition
-    however many terms there are, and so that nothing is lost over millions of examples.
+    All sums and the number of examples are kept in one float64 vector. So a step costs one addition for any
+    number of terms, and millions of examples add up without loss of precision.
 
-    A statistic of a batch, such as a discrepancy of its rows from other draws, is not defined for every
-    batch. Its mean is over the examples of the batches that have it, and an objective that it belongs to is
-    the sum of the means of its parts, so that a last batch of one row biases neither. If no batch has it,
+    A batch statistic, such as a discrepancy between the rows and other draws, is not defined for every batch.
+    Its mean is taken over the examples of the batches that have it. An objective that includes it is the sum
+    of the means of its parts, so that a last batch of one row biases neither. If no batch has the statistic,
     both are NaN.
 
-    The names are those of the first update; later updates must have the same, until `start_anew`.
+    The first update sets the names of the terms. Later updates must use the same names, until `start_anew`.
     """
 
     def __init__(self, name: str = "terms", **kwargs) -> None:
@@ -66,15 +66,15 @@ class TermMeans(TransientMetric):
         self.names: list[str] = []
         self._objectives: dict[str, tuple[str, ...]] = {}
         self.sums = self.add_variable((_CAPACITY,), "zeros", dtype="float64", name="sums")
-        # The step at which a term was first not finite; -1 before. Written only if it is watched.
+        # The step at which a term was first not finite, or -1. Written only by `watch`.
         self.first_bad_step = self.add_variable(
             (_CAPACITY,), _minus_one, dtype="int64", aggregation="only_first_replica", name="bad"
         )
 
     def num_examples(self) -> tf.Tensor:
-        """Examples seen since the last reset (on this replica, inside a step).
+        """Number of examples seen since the last reset; inside a step, on this replica.
 
-        A method, as saving reads every property, and reading a metric's state waits for all workers.
+        A method, because saving reads every property, and reading a metric's state waits for all workers.
         """
         return tf.convert_to_tensor(self.sums)[0]
 
@@ -87,9 +87,9 @@ class TermMeans(TransientMetric):
         """Adds a batch.
 
         Args:
-            sums: the weighted sum of each term over the batch, scalars, in a fixed order.
-            num_examples: number of examples.
-            statistics: by name, what is to be added to some of these means and is not of every batch.
+            sums: Sum of each term over the batch, with its weights; scalars in a fixed order.
+            num_examples: Number of examples.
+            statistics: By the name of the mean they are added to, statistics that not every batch has.
         """
         statistics = statistics or {}
         self._set_names(list(sums))
@@ -99,22 +99,22 @@ class TermMeans(TransientMetric):
             values += [statistic.num_examples, statistic.total, statistic.weighted]
         if len(values) > _CAPACITY:
             raise ValueError(
-                f"A model may have at most {_CAPACITY - 1} terms, each statistic of a batch counted as four; "
+                f"A model may have at most {_CAPACITY - 1} terms, where each batch statistic counts as four; "
                 f"received {len(values) - 1}."
             )
         values = [tf.cast(value, tf.float64) for value in values]
         self.sums.assign_add(tf.pad(tf.stack(values), [(0, _CAPACITY - len(values))]))
 
     def watch(self, sums: Mapping[str, tf.Tensor], step: tf.Tensor) -> None:
-        """Notes the step at which each term was first not finite, on whichever replica.
+        """Records the step at which each term was first not finite on any replica.
 
         Args:
-            sums: as in `update_state`.
-            step: number of the step, int64.
+            sums: As in `update_state`.
+            step: Number of the step, int64.
         """
         self._set_names(list(sums))
         bad = [tf.logical_not(tf.math.is_finite(value)) for value in sums.values()]
-        # The first replica's notes count; the bad example may be another's.
+        # Only the first replica's variable is read, but the bad example may be on another replica.
         bad = sum_over_replicas(tf.cast(tf.stack(bad), tf.int32)) > 0
         bad = tf.pad(bad, [(1, _CAPACITY - 1 - len(sums))])
         before = tf.convert_to_tensor(self.first_bad_step)
@@ -132,7 +132,7 @@ class TermMeans(TransientMetric):
             )
 
     def result(self) -> dict[str, tf.Tensor]:
-        """The means by name, float32; 0 before the first example."""
+        """The means by name, float32; 0 before the first update."""
         sums = tf.unstack(tf.convert_to_tensor(self.sums))
         num_examples, rest = sums[0], sums[1 + len(self.names) :]
         means = {
@@ -141,7 +141,7 @@ class TermMeans(TransientMetric):
         }
         for number, (name, objectives) in enumerate(self._objectives.items()):
             count, *totals = rest[3 * number : 3 * number + 3]
-            # 0 / 0, which is NaN, where there were examples and no batch had the statistic.
+            # 0 / 0 gives NaN if there were examples and no batch had the statistic.
             empty = tf.logical_and(tf.equal(num_examples, 0.0), tf.equal(count, 0.0))
             total, weighted = (value / tf.where(empty, tf.ones_like(count), count) for value in totals)
             means[name] += total
@@ -150,7 +150,7 @@ class TermMeans(TransientMetric):
         return {name: tf.cast(mean, tf.float32) for name, mean in means.items()}
 
     def bad_terms(self) -> dict[str, int]:
-        """The terms that were watched and not finite, with the step of the first time."""
+        """The watched terms that were not finite, each with the first such step."""
         steps = self.first_bad_step.numpy()[1:]
         return {
             name: int(step)
@@ -159,7 +159,7 @@ class TermMeans(TransientMetric):
         }
 
     def reset_state(self) -> None:
-        """Forgets all examples; what was watched stays noted until `forget_bad_terms`."""
+        """Forgets all examples; `bad_terms` stay recorded until `forget_bad_terms`."""
         self.sums.assign(tf.zeros([_CAPACITY], tf.float64))
 
     def start_anew(self) -> None:
@@ -169,7 +169,7 @@ class TermMeans(TransientMetric):
         self.forget_bad_terms()
 
     def forget_bad_terms(self) -> None:
-        """Starts watching anew."""
+        """Forgets the recorded steps of `bad_terms`."""
         self.first_bad_step.assign(_minus_one([_CAPACITY], tf.int64))
 
 

@@ -1,4 +1,4 @@
-"""A figure that says how it was measured, and the checks that all sample-quality metrics share."""
+"""A metric's value with a record of how it was measured, and the checks that sample-quality metrics share."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ GIVEN_FEATURES = {"extractor": "given features", "resize": "none"}
 
 
 class Measurement(float):
-    """A number with its origin: figures of other extractors, resizing or counts must not be compared.
+    """A metric's value with its origin; values from other extractors, resizing or counts are not comparable.
 
-    It is a float wherever a float is expected; `repr` and `describe()` tell the rest.
+    It is a float wherever a float is expected; `repr` and `describe()` give the origin.
 
     Args:
-        value: the figure.
-        metric: its name.
-        extractor: name of the feature extractor; "given features" for arrays that are features already.
-        resize: how images were resized for the extractor; "none" if they were not.
-        num_real: number of real samples that the figure rests on; None if it needs none.
-        num_generated: number of generated samples.
-        standard_error: standard error of the figure, where the metric gives one.
+        value: The metric's value.
+        metric: The metric's name.
+        extractor: Name of the feature extractor; "given features" for arrays that are features already.
+        resize: How images were resized for the extractor; "none" if they were not.
+        num_real: Number of real samples that were used; None if the metric needs none.
+        num_generated: Number of generated samples that were used.
+        standard_error: Standard error of the value, if the metric gives one.
 
     >>> value = Measurement(2.5, metric="fid", num_real=10_000, num_generated=5_000)
     >>> value + 1
@@ -46,6 +46,13 @@ class Measurement(float):
     >>> value.describe()
     'fid 2.5 (given features, resize none, 10,000 real, 5,000 generated)'
     """
+
+    metric: str
+    extractor: str
+    resize: str
+    num_real: int | None
+    num_generated: int
+    standard_error: float | None
 
     def __new__(
         cls,
@@ -66,7 +73,7 @@ class Measurement(float):
         return self
 
     def describe(self) -> str:
-        """The figure and its origin in one line."""
+        """The value and its origin in one line."""
         error = "" if self.standard_error is None else f" +- {self.standard_error:.2g}"
         real = "" if self.num_real is None else f"{self.num_real:,} real, "
         return (
@@ -77,11 +84,11 @@ class Measurement(float):
     def __repr__(self) -> str:
         return f"<{self.describe()}>"
 
-    # A number in text, so that CSV files and format strings hold what they hold for any float.
+    # As text it is a plain number, so that CSV files and format strings show what they show for any float.
     __str__ = float.__repr__
 
     def __getnewargs_ex__(self) -> tuple[tuple, dict]:
-        # Copies and processes rebuild the object by its constructor.
+        # Copying and pickling rebuild the object with its constructor.
         return (float(self),), dict(vars(self))
 
 
@@ -105,13 +112,13 @@ def check_features(name: str, features: Any, *, min_count: int = 2) -> np.ndarra
         bad = int(np.count_nonzero(~np.isfinite(array).all(axis=1)))
         raise ValueError(
             f"`{name}` must hold finite values; received {bad} of {len(array)} rows with NaN or infinity. "
-            "Look for the samples that cause them: a model that diverged gives no figure."
+            "Find the samples that cause them: a model that diverged has no finite score."
         )
     return array
 
 
 def check_same_dim(real: np.ndarray, generated: np.ndarray) -> None:
-    """Refuses two arrays of features of different sizes."""
+    """Refuses two arrays with different numbers of features."""
     if real.shape[-1] != generated.shape[-1]:
         raise ValueError(
             "`real` and `generated` must have the same number of features; received "
@@ -122,7 +129,7 @@ def check_same_dim(real: np.ndarray, generated: np.ndarray) -> None:
 def extract_pair(
     real: Any, generated: Any, extractor: FeatureExtractor | None, *, min_count: int = 2
 ) -> tuple[np.ndarray, np.ndarray, Mapping[str, Any]]:
-    """Features of both sides, float64, and where they come from: what `Measurement` wants to know."""
+    """Features of both sides, float64, and their origin as arguments of `Measurement`."""
     extractor = as_extractor(extractor)
     if extractor is not None:
         real, generated = np.asarray(extractor(real)), np.asarray(extractor(generated))
@@ -133,7 +140,7 @@ def extract_pair(
 
 
 def as_extractor(extractor: Any) -> FeatureExtractor | None:
-    """The extractor, or None; a Keras model or layer becomes one that takes data as they are."""
+    """The extractor, or None; a Keras model or layer becomes an extractor that leaves data unchanged."""
     if isinstance(extractor, keras.layers.Layer):
         return FeatureExtractor(extractor)
     if extractor is not None and not isinstance(extractor, FeatureExtractor):
@@ -145,14 +152,14 @@ def as_extractor(extractor: Any) -> FeatureExtractor | None:
 
 
 def origin(extractor: FeatureExtractor | None) -> dict[str, str]:
-    """Where features come from, as `Measurement` takes it."""
+    """The origin of features, as arguments of `Measurement`."""
     if extractor is None:
         return dict(GIVEN_FEATURES)
     return {"extractor": extractor.name, "resize": extractor.resize_rule}
 
 
 def warn_of_few_samples(metric: str, num_real: int, num_generated: int, *, least: int, why: str) -> None:
-    """Warns if either side has fewer than `least` samples, or leaves it to `warned_of_few_samples_once`."""
+    """Warns if a side has fewer than `least` samples; inside `warned_of_few_samples_once`, at its end."""
     if min(num_real, num_generated) >= least:
         return
     complaint = _Complaint(metric, why, num_real, num_generated, least)
@@ -164,7 +171,7 @@ def warn_of_few_samples(metric: str, num_real: int, num_generated: int, *, least
 
 
 class _Complaint(NamedTuple):
-    """A figure that has too few samples."""
+    """A metric that was computed from too few samples."""
 
     metric: str
     why: str
@@ -175,7 +182,7 @@ class _Complaint(NamedTuple):
     def message(self) -> str:
         return (
             f"{self.metric} from {self.num_real:,} real and {self.num_generated:,} generated samples: "
-            f"{self.why} Use at least {self.least:,} of each, and compare only figures of equal counts."
+            f"{self.why} Use at least {self.least:,} of each, and compare only values from equal counts."
         )
 
 
@@ -184,21 +191,21 @@ _collected: ContextVar[list[_Complaint] | None] = ContextVar("few_samples", defa
 
 @contextlib.contextmanager
 def warned_of_few_samples_once(warns: bool = True) -> Iterator[None]:
-    """Figures computed inside that have too few samples are warned of together, in one warning.
+    """Joins all warnings of too few samples that arise inside into one.
 
     Args:
-        warns: whether they are warned of at all.
+        warns: Whether to warn at all.
     """
-    token = _collected.set([])
+    complaints: list[_Complaint] = []
+    token = _collected.set(complaints)
     try:
         yield
-        complaints = _collected.get()
     finally:
         _collected.reset(token)
     if complaints and warns:
         first, *others = (complaint.metric for complaint in complaints)
         names = "; ".join([first, *map(str.lower, others)])
-        # Figures that share a reason give it once.
+        # Metrics that share a reason give it once.
         reasons = dict.fromkeys(complaint.why.removesuffix(".") for complaint in complaints)
         worst = max(complaints, key=lambda complaint: complaint.least)
         warn_user(worst._replace(metric=names, why=f"{'; '.join(reasons)}.").message())

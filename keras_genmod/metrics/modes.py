@@ -1,8 +1,8 @@
-r"""Which modes samples reach: of a mixture with known centres, or the classes of a classifier.
+r"""Counts of the modes that samples cover: of a mixture with known centres, or the classes of a classifier.
 
-A sample is good if it lies within a few standard deviations of its nearest centre; a mode is found if a good
-sample lies at it. How evenly the good samples fall is $KL(p \| u) = \sum_k p_k \ln(p_k K)$, 0 if all K modes
-get the same number.
+A sample is good if it lies within a few standard deviations of its nearest centre. A mode is covered if it
+has at least one good sample. $KL(p \| u) = \sum_k p_k \ln(p_k K)$, with $p_k$ the share of the good samples
+at mode k, measures how evenly they are spread; it is 0 if all K modes get equally many.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ __all__ = ["ModeCount", "ModeCounts", "count_classes", "count_modes"]
 
 
 class ModeCounts(NamedTuple):
-    """What samples make of K modes.
+    """How samples cover K modes.
 
     Attributes:
-        num_modes: modes with at least one good sample.
-        good_share: share of samples that are good, in [0, 1].
-        counts: good samples of each mode, int64 `[K]`.
-        kl: divergence of the good samples' shares from equal ones, nats: 0 to ln K; NaN without any.
+        num_modes: Number of modes with at least one good sample.
+        good_share: Fraction of the samples that are good, in [0, 1].
+        counts: Number of good samples at each mode, int64 `[K]`.
+        kl: KL divergence of the good samples' shares from equal shares, from 0 to ln K nats; NaN if no sample
+            is good.
     """
 
     num_modes: int
@@ -40,16 +41,16 @@ class ModeCounts(NamedTuple):
 
 
 def count_modes(samples: Any, centers: Any, std: Any, *, num_stds: float = 3.0) -> ModeCounts:
-    """Modes of a mixture that samples reach, and the share of samples that are near one.
+    """The modes of a mixture that samples cover, and the fraction of samples that are near a mode.
 
     Args:
-        samples: `[N, D]`.
-        centers: of the modes `[K, D]`.
-        std: standard deviation of a mode, a number or `[K]`.
-        num_stds: how many standard deviations from its nearest centre a sample is still good.
+        samples: Samples `[N, D]`.
+        centers: Centres of the modes `[K, D]`.
+        std: Standard deviation of each mode: one number, or `[K]`.
+        num_stds: A sample is good within this many standard deviations of its nearest centre.
 
     Raises:
-        ValueError: for other shapes, values that are not finite, or a `std` that is not positive.
+        ValueError: If a shape is wrong, values are not finite, or `std` is not positive.
 
     Cost: N K D.
 
@@ -66,7 +67,7 @@ def count_modes(samples: Any, centers: Any, std: Any, *, num_stds: float = 3.0) 
     if samples.shape[1] != centers.shape[1]:
         raise ValueError(
             f"`samples` must have shape [num_samples, {centers.shape[1]}] as `centers` has; received "
-            f"{samples.shape}. Flatten the samples, or give centres of that space."
+            f"{samples.shape}. Flatten the samples, or give centres in their space."
         )
     reach = np.square(num_stds * std)
     bins = np.empty(len(samples), np.int64)
@@ -78,19 +79,19 @@ def count_modes(samples: Any, centers: Any, std: Any, *, num_stds: float = 3.0) 
 
 
 def count_classes(predictions: Any, num_classes: int, *, min_confidence: float = 0.0) -> ModeCounts:
-    """Classes that a classifier sees among samples: modes of data whose centres nobody knows.
+    """The classes that a classifier finds among samples: a count of modes for data without known centres.
 
     Args:
-        predictions: labels, integers `[N]`, or probabilities `[N, num_classes]`.
-        num_classes: number of classes, K.
-        min_confidence: least probability of the likeliest class that makes a sample good.
+        predictions: Integer labels `[N]`, or probabilities `[N, num_classes]`.
+        num_classes: Number of classes, K.
+        min_confidence: A sample is good if its most likely class has at least this probability.
 
     Raises:
-        ValueError: for other shapes, labels outside the classes, or no probabilities.
+        ValueError: If a shape is wrong, a label is outside the classes, or rows are not probabilities.
 
     Cost: N K.
 
-    Reference: as for `count_modes`.
+    Reference: As for `count_modes`.
 
     >>> count_classes([0, 0, 2, 2], num_classes=3).num_modes
     2
@@ -108,9 +109,9 @@ def count_classes(predictions: Any, num_classes: int, *, min_confidence: float =
     elif predictions.ndim == 2 and predictions.shape[1] == num_classes and len(predictions):
         if not ((predictions >= 0).all() and np.allclose(predictions.sum(axis=1), 1.0, atol=1e-3)):
             raise ValueError(
-                "`predictions` must hold probabilities, rows of sum 1; received rows with sums from "
-                f"{predictions.sum(axis=1).min():.3g} to {predictions.sum(axis=1).max():.3g} and least value "
-                f"{predictions.min():.3g}. Apply softmax to logits."
+                "`predictions` must hold probabilities, with rows that sum to 1; received row sums from "
+                f"{predictions.sum(axis=1).min():.3g} to {predictions.sum(axis=1).max():.3g} and a smallest "
+                f"value of {predictions.min():.3g}. Apply softmax to logits."
             )
         labels = np.where(predictions.max(axis=1) >= min_confidence, predictions.argmax(axis=1), num_classes)
     else:
@@ -127,13 +128,13 @@ def _check_modes(centers: Any, std: Any) -> tuple[np.ndarray, np.ndarray]:
     if std.shape not in ((), (len(centers),)) or not (np.isfinite(std).all() and (std > 0).all()):
         raise ValueError(
             f"`std` must be a positive number, or one for each of the {len(centers)} centres; received "
-            f"{describe(std) if std.ndim else std}. Give the standard deviation of a mode's samples."
+            f"{describe(std) if std.ndim else std}. Give the standard deviation of each mode."
         )
     return centers, np.broadcast_to(std, len(centers))
 
 
 def _summary(counts: np.ndarray) -> ModeCounts:
-    """The figures of counts `[K + 1]`, the last of them that of samples at no mode."""
+    """The summary of counts `[K + 1]`; the last one counts samples at no mode."""
     total, counts = counts.sum(), counts[:-1].astype(np.int64)
     shares = counts[counts > 0] / max(counts.sum(), 1)
     kl = float(np.sum(shares * np.log(shares * len(counts)))) if len(shares) else float("nan")
@@ -142,19 +143,19 @@ def _summary(counts: np.ndarray) -> ModeCounts:
 
 @register
 class ModeCount(SampleMetric):
-    """Streams the modes that generated samples reach; the figures are those of `count_modes`.
+    """Streams the modes that generated samples cover; the results equal those of `count_modes`.
 
-    `update_state` takes real samples like the other metrics do, and passes them over.
+    `update_state` accepts real samples as the other metrics do, and ignores them.
 
     Args:
-        centers: of the modes `[K, D]`.
-        std: standard deviation of a mode, a number or `[K]`.
-        num_stds: how many standard deviations from its nearest centre a sample is still good.
-        extractor: what turns data into the centres' space; None if the batches are in it.
+        centers: Centres of the modes `[K, D]`.
+        std: Standard deviation of each mode: one number, or `[K]`.
+        num_stds: A sample is good within this many standard deviations of its nearest centre.
+        extractor: Maps data to the centres' space. None if the batches are in it already.
 
-    Cost: B K D a batch.
+    Cost: B K D per batch.
 
-    Reference: as for `count_modes`.
+    Reference: As for `count_modes`.
     """
 
     figures = ("num_modes", "good_share", "kl")
@@ -178,13 +179,13 @@ class ModeCount(SampleMetric):
         """Adds a batch of generated samples.
 
         Args:
-            real: not used.
-            generated: data `[B, *shape]`, or samples `[B, D]` without an extractor.
+            real: Ignored.
+            generated: Data `[B, *shape]`, or samples `[B, D]` without an extractor.
         """
         super().update_state(generated=generated)
 
     def _add(self, side: int, features: tf.Tensor) -> None:
-        # Differences, not a product of matrices: centres are few, and near ones must stay exact.
+        # Differences instead of a matrix product: centres are few, and small distances must be exact.
         offsets = tf.cast(features, tf.float64)[:, None] - self.centers
         distances = tf.reduce_sum(tf.square(offsets), axis=-1)
         nearest = tf.argmin(distances, axis=1)
@@ -196,10 +197,10 @@ class ModeCount(SampleMetric):
         )
 
     def mode_counts(self) -> ModeCounts:
-        """The figures with the counts of all modes; outside graphs.
+        """The summary with the counts of all modes. Not for use inside a graph.
 
         Raises:
-            ValueError: before the first sample.
+            ValueError: If there are no samples yet.
         """
         return self._summary(np.asarray(tf.convert_to_tensor(self.counts)))
 
@@ -215,10 +216,8 @@ class ModeCount(SampleMetric):
 
     def _measure(self, *state: np.ndarray) -> dict[str, Measurement]:
         summary, total = self._summary(state[0]), state[0].sum()
-        return {
-            name: Measurement(getattr(summary, name), metric=name, num_generated=total, **self._origin())
-            for name in self.figures
-        }
+        source = {**self._origin(), "num_generated": total}
+        return {name: Measurement(getattr(summary, name), metric=name, **source) for name in self.figures}
 
     def get_config(self) -> dict:
         """The constructor arguments."""

@@ -1,11 +1,13 @@
-"""Fidelity and variety apart from each other, by nearest neighbours among features.
+"""Separate measures of the fidelity and the diversity of samples, from nearest neighbours among features.
 
-A set's manifold is the union of balls around its samples, each reaching to the sample's k-th nearest
-neighbour of the same set.
+A set's manifold is the union of balls around its samples; each ball's radius is the distance to the sample's
+k-th nearest neighbour in the same set.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -25,35 +27,36 @@ __all__ = [
     "precision_recall",
 ]
 
-# With fewer samples the balls are so wide that they hold nearly anything.
+# With fewer samples the balls are so large that they contain almost everything.
 RECOMMENDED_NEIGHBOUR_SAMPLES = 1_000
+_TOO_FEW = "so few make manifolds that contain almost everything."
 
 
 def precision_recall(
     real: Any, generated: Any, *, extractor: FeatureExtractor | None = None, num_neighbours: int = 3
 ) -> dict[str, Measurement]:
-    r"""Improved precision and recall: are samples real-looking, is all that is real produced.
+    r"""Improved precision and recall: whether samples look real, and whether they cover all real data.
 
-    Precision is the share of generated samples inside the manifold of the real ones, recall the share of
-    real samples inside that of the generated ones:
-    $\frac{1}{N} \sum_j 1[\exists i: |y_j - x_i| \le r_k(x_i)]$ and the same with the sides exchanged.
+    Precision is the fraction of generated samples inside the manifold of the real samples; recall is the
+    fraction of real samples inside the manifold of the generated ones:
+    $\frac{1}{N} \sum_j 1[\exists i: |y_j - x_i| \le r_k(x_i)]$, and the same with the sides exchanged.
 
     Args:
-        real, generated: features `[N, D]`, or data for the extractor; best of equal counts.
-        extractor: what turns data into features.
-        num_neighbours: the k of the radius.
+        real, generated: Features `[N, D]`, or data for the extractor; preferably equally many.
+        extractor: Computes features from data. None if both are features already.
+        num_neighbours: Number k of the nearest neighbour that a ball reaches to.
 
     Returns:
-        `{"precision": ..., "recall": ...}`, shares in [0, 1].
+        `{"precision": ..., "recall": ...}`, fractions in [0, 1].
 
     Raises:
-        ValueError: for no more than `num_neighbours` samples, values that are not finite, or features
-            that do not match.
+        ValueError: If there are at most `num_neighbours` samples, values are not finite, or the features'
+            sizes differ.
 
     Warns:
-        UserWarning: for fewer than `RECOMMENDED_NEIGHBOUR_SAMPLES`.
+        UserWarning: If there are fewer than `RECOMMENDED_NEIGHBOUR_SAMPLES` samples.
 
-    Cost: three products of features, N^2 D each; blocks of 1024 N distances in memory.
+    Cost: Three products of features, N^2 D each; memory holds blocks of 1024 N distances.
 
     Reference: Improved precision and recall metric for assessing generative models, Kynkäänniemi, Karras,
     Laine, Lehtinen and Aila, 2019.
@@ -70,14 +73,14 @@ def precision_recall(
 
 
 def _precision_recall(
-    real: np.ndarray, generated: np.ndarray, source: dict, num_neighbours: int
+    real: np.ndarray, generated: np.ndarray, source: Mapping[str, Any], num_neighbours: int
 ) -> dict[str, Measurement]:
     warn_of_few_samples(
         "Precision and recall",
         len(real),
         len(generated),
         least=RECOMMENDED_NEIGHBOUR_SAMPLES,
-        why="so few make manifolds that hold nearly anything.",
+        why=_TOO_FEW,
     )
     real_radii, generated_radii = _radii(real, num_neighbours), _radii(generated, num_neighbours)
     precise = np.empty(len(generated), bool)
@@ -91,34 +94,33 @@ def _precision_recall(
 def density_coverage(
     real: Any, generated: Any, *, extractor: FeatureExtractor | None = None, num_neighbours: int = 5
 ) -> dict[str, Measurement]:
-    r"""Density and coverage: as precision and recall, but robust to outliers.
+    r"""Density and coverage: like precision and recall, but robust to outliers.
 
-    Density is the mean number of real balls around a generated sample in units of k,
-    $\frac{1}{kM} \sum_{j=1}^{M} \sum_i 1[|y_j - x_i| \le r_k(x_i)]$; coverage is the share of real balls
-    with a generated sample in them, $\frac{1}{N} \sum_i 1[\exists j: |y_j - x_i| \le r_k(x_i)]$. Balls around
-    generated samples, which outliers inflate, play no part.
+    Density is the mean number of real balls that contain a generated sample, divided by k:
+    $\frac{1}{kM} \sum_{j=1}^{M} \sum_i 1[|y_j - x_i| \le r_k(x_i)]$. Coverage is the fraction of real balls
+    that contain a generated sample: $\frac{1}{N} \sum_i 1[\exists j: |y_j - x_i| \le r_k(x_i)]$. Balls around
+    generated samples, which outliers enlarge, are not used.
 
-    Points that lie exactly on each other have balls of radius 0 that hold all of them: if all n real and all
-    generated samples are one point, the density is n / k and not 1. So data with many equal rows have a
-    density far above 1.
+    Equal points have balls of radius 0 that contain all of them. If all n real and all generated samples are
+    one point, the density is n / k, not 1. So the density of data with many equal rows is far above 1.
 
     Args:
-        real, generated: features `[N, D]`, or data for the extractor.
-        extractor: what turns data into features.
-        num_neighbours: the k of the radius.
+        real, generated: Features `[N, D]`, or data for the extractor.
+        extractor: Computes features from data. None if both are features already.
+        num_neighbours: Number k of the nearest neighbour that a ball reaches to.
 
     Returns:
-        `{"density": ..., "coverage": ...}`: density is at least 0 and near 1 for equal distributions (more
-        where samples crowd in dense places), coverage lies in [0, 1].
+        `{"density": ..., "coverage": ...}`. Density is at least 0 and near 1 for equal distributions; it is
+        higher if samples concentrate in dense regions. Coverage lies in [0, 1].
 
     Raises:
-        ValueError: for no more than `num_neighbours` samples, values that are not finite, or features
-            that do not match.
+        ValueError: If there are at most `num_neighbours` samples, values are not finite, or the features'
+            sizes differ.
 
     Warns:
-        UserWarning: for fewer than `RECOMMENDED_NEIGHBOUR_SAMPLES`.
+        UserWarning: If there are fewer than `RECOMMENDED_NEIGHBOUR_SAMPLES` samples.
 
-    Cost: two products of features, N^2 D each; blocks of 1024 N distances in memory.
+    Cost: Two products of features, N^2 D each; memory holds blocks of 1024 N distances.
 
     Reference: Reliable fidelity and diversity metrics for generative models, Naeem, Oh, Uh, Choi and Yoo,
     2020.
@@ -129,14 +131,14 @@ def density_coverage(
 
 
 def _density_coverage(
-    real: np.ndarray, generated: np.ndarray, source: dict, num_neighbours: int
+    real: np.ndarray, generated: np.ndarray, source: Mapping[str, Any], num_neighbours: int
 ) -> dict[str, Measurement]:
     warn_of_few_samples(
         "Density and coverage",
         len(real),
         len(generated),
         least=RECOMMENDED_NEIGHBOUR_SAMPLES,
-        why="so few make manifolds that hold nearly anything.",
+        why=_TOO_FEW,
     )
     radii = _radii(real, num_neighbours)
     num_inside = 0
@@ -150,23 +152,20 @@ def _density_coverage(
 
 
 def _radii(points: np.ndarray, num_neighbours: int) -> np.ndarray:
-    """Squared radius of the ball of each point, with its edge."""
+    """Squared radius of the ball around each point, with a margin for rounding."""
     squares = neighbour_distances(points, num_neighbours)
-    # Distances of discrete data are often equal, and what lies on the edge is in, whatever the rounding: that
-    # of the distances, and that of the values themselves. Each ball has the edge that its own point needs.
+    # Distances between discrete data are often equal, and a point on the boundary counts as inside. The
+    # margin covers the rounding of the distances and of the values themselves, for each ball separately.
     radii, sizes = np.sqrt(squares), np.linalg.norm(points, axis=1)
     return squares + 4.0 * RELATIVE_ERROR * squares + 2.0**-50 * radii * (sizes + radii)
 
 
-def _measurements(values: dict[str, float], source: dict) -> dict[str, Measurement]:
+def _measurements(values: dict[str, float], source: Mapping[str, Any]) -> dict[str, Measurement]:
     return {name: Measurement(value, metric=name, **source) for name, value in values.items()}
 
 
 class _NeighbourMetric(BufferedMetric):
-    """What both metrics share; a subclass says how pairs of features are measured."""
-
-    # The function of (real, generated, source, num_neighbours); static, as it is no method.
-    _function = None
+    """Base class of both metrics; a subclass gives the function that compares the features."""
 
     def __init__(
         self,
@@ -186,7 +185,14 @@ class _NeighbourMetric(BufferedMetric):
             for side, rows in zip(SIDES, state, strict=True)
         )
         source = {**self._origin(), "num_real": len(real), "num_generated": len(generated)}
-        return self._function(real, generated, source, self.num_neighbours)
+        return self._compare(real, generated, source, self.num_neighbours)
+
+    @staticmethod
+    @abstractmethod
+    def _compare(
+        real: np.ndarray, generated: np.ndarray, source: Mapping[str, Any], num_neighbours: int
+    ) -> dict[str, Measurement]:
+        """The results by name."""
 
     def get_config(self) -> dict:
         """The constructor arguments."""
@@ -195,21 +201,21 @@ class _NeighbourMetric(BufferedMetric):
 
 @register
 class PrecisionRecall(_NeighbourMetric):
-    """Streams features of both sides; the figures are those of `precision_recall` on the samples kept.
+    """Streams features of both sides; the results equal those of `precision_recall` on the kept samples.
 
     Args:
-        extractor: what turns data into features; None if the batches are features.
-        feature_dim: number of features; needed without an extractor.
-        num_neighbours: as for `precision_recall`.
-        max_samples: samples kept of each side, the first that come.
+        extractor: Computes features from data. None if the batches are features already.
+        feature_dim: Number of features. Required without an extractor.
+        num_neighbours: As for `precision_recall`.
+        max_samples: Number of samples kept of each side; later ones are dropped.
 
-    Cost: as for `precision_recall`; `max_samples * feature_dim` numbers a side.
+    Cost: As for `precision_recall`; memory holds `max_samples * feature_dim` numbers of each side.
 
-    Reference: as for `precision_recall`.
+    Reference: As for `precision_recall`.
     """
 
     figures = ("precision", "recall")
-    _function = staticmethod(_precision_recall)
+    _compare = staticmethod(_precision_recall)
 
     def __init__(
         self,
@@ -225,21 +231,21 @@ class PrecisionRecall(_NeighbourMetric):
 
 @register
 class DensityCoverage(_NeighbourMetric):
-    """Streams features of both sides; the figures are those of `density_coverage` on the samples kept.
+    """Streams features of both sides; the results equal those of `density_coverage` on the kept samples.
 
     Args:
-        extractor: what turns data into features; None if the batches are features.
-        feature_dim: number of features; needed without an extractor.
-        num_neighbours: as for `density_coverage`.
-        max_samples: samples kept of each side, the first that come.
+        extractor: Computes features from data. None if the batches are features already.
+        feature_dim: Number of features. Required without an extractor.
+        num_neighbours: As for `density_coverage`.
+        max_samples: Number of samples kept of each side; later ones are dropped.
 
-    Cost: as for `density_coverage`; `max_samples * feature_dim` numbers a side.
+    Cost: As for `density_coverage`; memory holds `max_samples * feature_dim` numbers of each side.
 
-    Reference: as for `density_coverage`.
+    Reference: As for `density_coverage`.
     """
 
     figures = ("density", "coverage")
-    _function = staticmethod(_density_coverage)
+    _compare = staticmethod(_density_coverage)
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Distances between all pairs of two sets, in blocks, so that memory stays bounded."""
+"""Distances between all pairs of two sets, computed in blocks to bound memory."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from keras_genmod.metrics.measurement import check_features
 __all__ = ["mean_pairwise_distance", "neighbour_distances", "squared_distance_blocks"]
 
 _BLOCK_SIZE = 1024
-# Rows whose median is the middle of a set.
-_ROWS_OF_MIDDLE = 33
-# Error of a distance that is accepted, as a part of it.
+# Number of rows whose median is taken as the centre of a set.
+_CENTRE_ROWS = 33
+# The accepted relative error of a distance.
 RELATIVE_ERROR = 2.0**-40
-# Numbers of the differences that are in memory at a time.
+# Number of float64 differences in memory at a time.
 _DIFFERENCES = 2**20
 
 
@@ -26,37 +26,37 @@ def squared_distance_blocks(
 ) -> Iterator[tuple[slice, np.ndarray]]:
     r"""Squared Euclidean distances $|r_i - c_j|^2 = |r_i|^2 + |c_j|^2 - 2 r_i \cdot c_j$, block by block.
 
-    As in `core.distances`, vectors are measured from the middle of the columns, the rounding of each pair is
-    bounded by the sizes of its own two vectors, and a pair whose bound exceeds $2^{-40}$ of its distance is
-    computed anew by differences. So every distance is right to that part of it, and equal vectors have
-    the distance 0, wherever they lie.
+    As in `core.distances`, vectors are measured from the centre of the columns. The rounding error of a pair
+    is bounded by the lengths of its two vectors. If the bound exceeds $2^{-40}$ of the distance, the pair is
+    computed again from differences. So every distance has at most this relative error, and equal vectors have
+    distance 0 wherever they lie.
 
     Args:
         rows: float64 `[M, D]`.
         columns: float64 `[N, D]`.
-        block_size: rows per block.
+        block_size: Number of rows in a block.
 
     Yields:
         The slice of the rows, and distances `[b, N]`.
 
-    Cost: M N D; D more for each pair that is computed anew: those about 30 times nearer to each other than
-    to the middle, fewer in many dimensions.
+    Cost: M N D, and D more for each pair that is computed again. These are pairs about 30 times closer to
+    each other than to the centre; there are fewer of them in many dimensions.
     """
-    # The median of some rows: far ones do not move it as they do a mean.
-    middle = np.median(columns[:: -(-len(columns) // _ROWS_OF_MIDDLE)], axis=0)
-    centred = columns - middle
+    # The median of some rows, because outliers move it less than a mean.
+    centre = np.median(columns[:: -(-len(columns) // _CENTRE_ROWS)], axis=0)
+    centred = columns - centre
     column_sizes = np.einsum("nd,nd->n", centred, centred)
-    # Roundings of a sum of D terms are independent of each other, so their sum grows with the root of D.
+    # The rounding errors of a sum of D terms are independent, so their sum grows with the root of D.
     rounding = (8.0 + columns.shape[1] ** 0.5) * 2.0**-53
     for start in range(0, len(rows), block_size):
         where = slice(start, start + min(block_size, len(rows) - start))
-        block = rows[where] - middle
+        block = rows[where] - centre
         sizes = column_sizes + np.einsum("nd,nd->n", block, block)[:, None]
         block *= -2.0
         distances = block @ centred.T
         distances += sizes
         sizes *= rounding / RELATIVE_ERROR
-        # Written such that a difference of infinities, which is no number, counts as wrong.
+        # Written so that NaN, the difference of two infinities, counts as wrong.
         wrong = ~(distances >= sizes)
         if wrong.any():
             row, column = np.nonzero(wrong)
@@ -65,7 +65,7 @@ def squared_distance_blocks(
 
 
 def _by_differences(rows: np.ndarray, columns: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.ndarray:
-    """Squared distances of the rows and the columns of these numbers, `[P]`."""
+    """Squared distances of the pairs with these row and column indices, `[P]`."""
     distances = np.empty(len(row))
     step = max(1, _DIFFERENCES // rows.shape[1])
     for start in range(0, len(row), step):
@@ -86,18 +86,18 @@ def neighbour_distances(points: np.ndarray, num_neighbours: int) -> np.ndarray:
 
 
 def mean_pairwise_distance(features: Any, *, max_pairs: int = 10_000, seed: int = 0) -> float:
-    r"""Mean Euclidean distance of two different samples: near 0 for a model that makes one thing only.
+    r"""Mean Euclidean distance between two different samples; near 0 for a model that always makes the same.
 
     Args:
-        features: `[N, D]`, two rows at least.
-        max_pairs: if there are more pairs of rows than this, as many are drawn at random.
-        seed: integer that the draw depends on.
+        features: Features `[N, D]`, at least two rows.
+        max_pairs: If there are more pairs of rows, this many pairs are drawn at random.
+        seed: Integer that seeds the draw of pairs.
 
     Returns:
         The mean distance, in units of the features.
 
     Raises:
-        ValueError: for features that are not finite, not `[N, D]` or fewer than two.
+        ValueError: If features are not finite, not `[N, D]`, or fewer than two.
 
     Cost: `max_pairs * D`.
 

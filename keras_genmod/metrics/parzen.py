@@ -1,10 +1,10 @@
-r"""Parzen window: a density of samples, for models that give none.
+r"""Parzen window: a density estimated from samples, for models without a density of their own.
 
-$\log p(x) = \log \frac{1}{M} \sum_{i=1}^{M} \mathcal{N}(x; s_i, h^2 I)$ with the samples $s_i$ of a model. It
-was the first figure for adversarial networks. In many dimensions it is a weak one: it needs far more samples
-than anybody draws, can rank models otherwise than their likelihood does, and likes copies of training data
-(A note on the evaluation of generative models, Theis, van den Oord and Bethge, 2016). Use it to repeat
-published numbers, and in few dimensions.
+$\log p(x) = \log \frac{1}{M} \sum_{i=1}^{M} \mathcal{N}(x; s_i, h^2 I)$ with samples $s_i$ of a model. It was
+the first metric for adversarial networks. In many dimensions it is unreliable: it needs far more samples than
+anybody draws, may rank models differently from their likelihood, and favours copies of training data (A note
+on the evaluation of generative models, Theis, van den Oord and Bethge, 2016). Use it to reproduce published
+numbers, and in few dimensions.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ __all__ = ["choose_bandwidth", "parzen_log_prob"]
 
 
 def parzen_log_prob(samples: Any, x: Any, bandwidth: float, *, batch_size: int = 256) -> np.ndarray:
-    r"""Log-density of `x` under Gaussian kernels around samples.
+    r"""Log-density of `x` under a mixture of Gaussian kernels around samples.
 
     Args:
-        samples: of a model, `[M, D]`; flatten images.
-        x: points `[N, D]`.
-        bandwidth: standard deviation of a kernel, in units of the data.
-        batch_size: points at a time.
+        samples: Samples of a model, `[M, D]`; flatten images.
+        x: Data `[N, D]`.
+        bandwidth: Standard deviation of the kernels, in units of the data.
+        batch_size: Rows of `x` processed in one pass, which bounds memory.
 
     Returns:
         Float64 `[N]`, nats.
 
     Raises:
-        ValueError: for other shapes, values that are not finite, or a bandwidth that is not positive.
+        ValueError: If a shape is wrong, values are not finite, or the bandwidth is not positive.
 
-    Cost: N M D; `batch_size * M` distances in memory.
+    Cost: N M D; memory holds `batch_size * M` distances.
 
     Reference: Generative adversarial nets, Goodfellow et al., 2014.
 
@@ -50,20 +50,20 @@ def parzen_log_prob(samples: Any, x: Any, bandwidth: float, *, batch_size: int =
 def choose_bandwidth(
     samples: Any, x_valid: Any, bandwidths: Sequence[float], *, batch_size: int = 256
 ) -> float:
-    """The bandwidth under which validation data are likeliest; never choose it on the test data.
+    """The bandwidth that gives validation data the highest density. Do not choose it on test data.
 
     Args:
-        samples: of a model, `[M, D]`.
-        x_valid: validation data `[N, D]`.
-        bandwidths: those to try, such as `np.logspace(-1, 0, 10)`.
-        batch_size: points at a time.
+        samples: Samples of a model, `[M, D]`.
+        x_valid: Validation data `[N, D]`.
+        bandwidths: Bandwidths to try, such as `np.logspace(-1, 0, 10)`.
+        batch_size: Rows of `x_valid` processed in one pass, which bounds memory.
 
     Raises:
-        ValueError: as `parzen_log_prob`, or if there are no bandwidths.
+        ValueError: As for `parzen_log_prob`, or if there are no bandwidths.
 
     Cost: N M (D + number of bandwidths).
 
-    Reference: as for `parzen_log_prob`.
+    Reference: As for `parzen_log_prob`.
     """
     bandwidths = [check_number(f"bandwidths[{i}]", value, above=0.0) for i, value in enumerate(bandwidths)]
     if not bandwidths:
@@ -77,7 +77,7 @@ def choose_bandwidth(
 def _log_probs(
     samples: Any, x: Any, bandwidths: Sequence[float], batch_size: int, *, name: str
 ) -> np.ndarray:
-    """Log-densities `[len(bandwidths), N]`; the distances are computed once for all."""
+    """Log-densities `[len(bandwidths), N]`; all bandwidths share the distances."""
     batch_size = check_integer("batch_size", batch_size)
     samples = check_features("samples", samples, min_count=1)
     x = check_features(name, x, min_count=1)
@@ -88,7 +88,7 @@ def _log_probs(
         )
     log_probs = np.empty((len(bandwidths), len(x)))
     for where, distances in squared_distance_blocks(x, samples, block_size=batch_size):
-        # The nearest sample's kernel is the largest: taken out, the sum cannot underflow.
+        # The nearest sample has the largest kernel. With it factored out, the sum cannot underflow.
         nearest = distances.min(axis=1)
         distances -= nearest[:, None]
         for row, bandwidth in zip(log_probs, bandwidths, strict=True):

@@ -1,4 +1,4 @@
-"""What the streaming metrics of sample quality share: two sides, an extractor, and a bounded store."""
+"""Base classes of the streaming sample-quality metrics: two sides, an extractor, and a bounded buffer."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ SIDES = ("real", "generated")
 
 
 class SampleMetric(TransientMetric):
-    """A metric of real and generated samples that come in batches, in any order.
+    """A metric of real and generated samples that arrive in batches, in any order.
 
-    A subclass keeps what it needs of the features (`_add`) and computes its figures from that (`_state`,
-    `_measure`).
+    A subclass stores what it needs of the features (`_add`, `_state`) and computes its values from that
+    (`_measure`).
 
     Args:
-        extractor: what turns data into features; None if the batches are features `[B, feature_dim]`.
-        feature_dim: number of features; needed where the extractor does not tell.
+        extractor: Computes features from data. None if the batches are features `[B, feature_dim]` already.
+        feature_dim: Number of features. Required if the extractor does not state it.
     """
 
-    # Names of the figures; the results of a metric with one figure are no dictionary.
+    # Names of the values. With a single name, results are that value instead of a dictionary.
     figures: tuple[str, ...] = ()
 
     def __init__(
@@ -47,10 +47,10 @@ class SampleMetric(TransientMetric):
             extractor = keras.saving.deserialize_keras_object(extractor)
         extractor = as_extractor(extractor)
         known = None if extractor is None else extractor.feature_dim
+        where = "without an extractor" if extractor is None else f"for the extractor {extractor.name}"
         if feature_dim is None:
             feature_dim = known
         if feature_dim is None:
-            where = "without an extractor" if extractor is None else f"for the extractor {extractor.name}"
             raise ValueError(
                 f"`feature_dim` must be given {where}; received None. Pass the number of features, such as "
                 "`feature_dim=2048`."
@@ -58,8 +58,7 @@ class SampleMetric(TransientMetric):
         feature_dim = check_integer("feature_dim", feature_dim)
         if known is not None and known != feature_dim:
             raise ValueError(
-                f"`feature_dim` must be {known} for the extractor {extractor.name}; received {feature_dim}. "
-                "Leave it out."
+                f"`feature_dim` must be {known} {where}; received {feature_dim}. Omit it, or pass {known}."
             )
         self.extractor, self.feature_dim = extractor, feature_dim
 
@@ -67,8 +66,8 @@ class SampleMetric(TransientMetric):
         """Adds a batch to either side, or to both.
 
         Args:
-            real: data `[B, *shape]`, or features `[B, feature_dim]` without an extractor.
-            generated: the same of the model's samples.
+            real: Real data `[B, *shape]`, or their features `[B, feature_dim]` without an extractor.
+            generated: The model's samples, or their features, of the same shape.
         """
         for side, batch in enumerate((real, generated)):
             if batch is not None:
@@ -77,7 +76,7 @@ class SampleMetric(TransientMetric):
     def _features(self, name: str, batch: Any) -> tf.Tensor:
         if self.extractor is not None:
             batch = self.extractor(batch)
-        # TensorFlow would round lists of Python's numbers to float32.
+        # TensorFlow would convert lists of Python floats to float32.
         features = tf.convert_to_tensor(np.asarray(batch) if isinstance(batch, (list, tuple)) else batch)
         if features.shape.rank != 2 or features.shape[1] not in (None, self.feature_dim):
             raise ValueError(
@@ -88,27 +87,27 @@ class SampleMetric(TransientMetric):
 
     @abstractmethod
     def _add(self, side: int, features: tf.Tensor) -> None:
-        """Takes a batch of features `[B, feature_dim]` of one side in."""
+        """Adds a batch of features `[B, feature_dim]` to one side."""
 
     @abstractmethod
     def _state(self) -> list[tf.Tensor]:
-        """The tensors that the figures are computed from."""
+        """The tensors that the values are computed from."""
 
     @abstractmethod
     def _measure(self, *state: np.ndarray) -> dict[str, Measurement]:
-        """The figures by name; raises where there are too few samples."""
+        """The values by name; raises if there are too few samples."""
 
     def measurement(self) -> Measurement | dict[str, Measurement]:
-        """The figure (a dictionary of several) with its counts; outside graphs.
+        """The value with its origin, or a dictionary of several. Not for use inside a graph.
 
         Raises:
-            ValueError: if there are too few samples, or NaN among the features.
+            ValueError: If there are too few samples, or features are not finite.
         """
         measured = self._measure(*[np.asarray(tensor) for tensor in self._state()])
         return measured if len(self.figures) > 1 else measured[self.figures[0]]
 
     def result(self) -> tf.Tensor | dict[str, tf.Tensor]:
-        """The figure (a dictionary of several), float32; NaN as long as there are too few samples."""
+        """The value, or a dictionary of several, float32; NaN as long as there are too few samples."""
         values = tf.numpy_function(self._values, self._state(), tf.float32, stateful=False)
         values = tf.unstack(tf.ensure_shape(values, [len(self.figures)]))
         return dict(zip(self.figures, values, strict=True)) if len(values) > 1 else values[0]
@@ -126,22 +125,22 @@ class SampleMetric(TransientMetric):
         return origin(self.extractor)
 
     def get_config(self) -> dict:
-        """The constructor arguments; of the extractor's model no weights."""
+        """The constructor arguments; the extractor's model is given without its weights."""
         extractor = self.extractor and keras.saving.serialize_keras_object(self.extractor)
         return {**super().get_config(), "extractor": extractor, "feature_dim": self.feature_dim}
 
 
 class BufferedMetric(SampleMetric):
-    """A metric that needs the samples themselves: the features of the first `max_samples` of each side.
+    """A metric that needs the samples themselves. It keeps the features of the first ones of each side.
 
     Args:
-        extractor, feature_dim: as for `SampleMetric`.
-        max_samples: samples kept of each side; later ones are counted and dropped.
+        extractor, feature_dim: As for `SampleMetric`.
+        max_samples: Number of samples kept of each side; later ones are counted and dropped.
 
-    Features of an extractor are kept as it gives them, in float32, and others in float64, so that the figures
-    are those of the array functions.
+    An extractor's features are kept as float32, as it returns them; given features are kept as float64, so
+    that the results equal those of the functions on arrays.
 
-    Cost: two times `max_samples * feature_dim` numbers, on every replica.
+    Cost: Two times `max_samples * feature_dim` numbers on every replica.
     """
 
     def __init__(
@@ -154,7 +153,7 @@ class BufferedMetric(SampleMetric):
     ) -> None:
         super().__init__(extractor, feature_dim, name=name, **kwargs)
         self.max_samples = check_integer("max_samples", max_samples, minimum=2)
-        # All replicas hold the same rows, so the first one's are all there is.
+        # All replicas hold the same rows, so reading the first replica is enough.
         same = {"initializer": "zeros", "aggregation": "only_first_replica"}
         shape = (self.max_samples, self.feature_dim)
         dtype = "float64" if self.extractor is None else "float32"
@@ -177,7 +176,7 @@ class BufferedMetric(SampleMetric):
         self.counts.assign(counts + tf.one_hot(side, 2, dtype=tf.int64) * tf.cast(num_rows, tf.int64))
 
     def num_seen(self) -> dict[str, int]:
-        """Samples of each side since the last reset, those that were not kept among them."""
+        """Number of samples of each side since the last reset, including those that were dropped."""
         return dict(zip(SIDES, map(int, np.asarray(tf.convert_to_tensor(self.counts))), strict=True))
 
     def _state(self) -> list[tf.Tensor]:

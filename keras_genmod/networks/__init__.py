@@ -1,4 +1,4 @@
-"""Default networks; each builder returns a built `keras.Model`, of densities an `AutoregressiveNetwork`."""
+"""Default networks: each builder returns a built `keras.Model`, for densities an `AutoregressiveNetwork`."""
 
 from keras_genmod.networks.activations import output_range
 from keras_genmod.networks.autoregressive import AutoregressiveNetwork, generate_naively

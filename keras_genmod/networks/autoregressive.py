@@ -1,9 +1,9 @@
 r"""Networks in which each variable's parameters depend on the variables before it.
 
-For an order of the variables of x, such a network gives parameters $\theta_d = \theta_d(x_{<d})$, so that
-$p(x) = \prod_d p(x_d \mid \theta_d)$ is a density, and its inverse reading makes an x: one variable at a
-time, each from the parameters that those before it give. A whole pass a variable would do (that is
-`generate_naively`); `generate` of each network does it with about the work of one pass in all.
+Given an order of the variables of x, such a network computes parameters $\theta_d = \theta_d(x_{<d})$, so
+that $p(x) = \prod_d p(x_d \mid \theta_d)$ is a density. Sampling draws one variable at a time, each from the
+parameters that the variables before it determine. `generate_naively` runs the whole network once per
+variable; each network's own `generate` does about the work of one pass in total.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ __all__ = [
     "known_size",
 ]
 
-# (number of the variable: int32 scalar, its raw parameters [B, P]) -> its value, float32 [B].
+# (index of the variable: int32 scalar, its raw parameters [B, P]) -> its value, float32 [B].
 Emit = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 Standardize = Callable[[tf.Tensor], tf.Tensor]
 
 
 class AutoregressiveNetwork(keras.layers.Layer):
-    """Base of networks from x to the raw parameters of each of its variables, given those before it.
+    """Base of networks that map x to the raw parameters of each variable given the variables before it.
 
-    Variables are numbered as in the flattened event. A network may know several orders; an `order` is
-    whatever the network takes for one (see its class), None the first.
+    Variables are indexed as in the flattened event. A network may hold several orders; what an `order`
+    argument may be is up to the network's class, and None means the first order.
 
     Args:
-        event_shape: shape of x without the batch axis.
-        params_per_dim: raw parameters of one variable.
-        condition: what the network is conditioned on.
+        event_shape: Shape of x without the batch axis.
+        params_per_dim: Number of raw parameters of one variable.
+        condition: What the network is conditioned on.
     """
 
     num_orders = 1
@@ -61,12 +61,12 @@ class AutoregressiveNetwork(keras.layers.Layer):
 
     @property
     def num_variables(self) -> int:
-        """How many numbers an event has."""
+        """Number of scalar variables in an event."""
         return math.prod(self.event_shape)
 
     @property
     def value_dtype(self) -> tf.DType:
-        """Of the values of variables: float32 whatever the policy, but for float64."""
+        """Dtype of the variables' values: float64 under a float64 policy, float32 under every other."""
         return real_dtype(self.dtype_policy)
 
     def call(
@@ -75,18 +75,18 @@ class AutoregressiveNetwork(keras.layers.Layer):
         """The raw parameters of all variables at once.
 
         Args:
-            x: standardised data `[B, *event_shape]`.
-            condition: `[B, ...]`.
-            order: one of the network's orders.
-            training: whether layers act as in training.
+            x: Standardised data `[B, *event_shape]`.
+            condition: One condition per row, `[B, ...]`.
+            order: One of the network's orders.
+            training: Whether layers run in training mode.
 
         Returns:
-            `[B, *event_shape[:-1], P * event_shape[-1]]`, the P parameters of a channel at p * C + c.
+            `[B, *event_shape[:-1], P * C]` for C channels; parameter p of channel c is at index p * C + c.
         """
         raise TypeError(f"{type(self).__name__} must define `call`.")
 
     def variables_in_order(self, order: Any = None) -> tf.Tensor:
-        """The numbers of the variables, int32 `[D]`, the first to be drawn in front."""
+        """Indices of the variables in the order in which they are drawn, int32 `[D]`."""
         return tf.range(self.num_variables)
 
     def generate(
@@ -98,14 +98,14 @@ class AutoregressiveNetwork(keras.layers.Layer):
         condition: Any = None,
         order: Any = None,
     ) -> tf.Tensor:
-        """Makes examples a variable at a time, computing nothing twice.
+        """Generates examples one variable at a time without computing anything twice.
 
         Args:
-            emit: gives the value of a variable from its raw parameters.
-            num_rows: number of examples.
-            standardize: from values to what the network takes.
-            condition: `[B, ...]`.
-            order: one of the network's orders.
+            emit: Computes a variable's value from its raw parameters.
+            num_rows: Number of examples.
+            standardize: Maps values to the network's inputs.
+            condition: One condition per row, `[B, ...]`.
+            order: One of the network's orders.
 
         Returns:
             Float32 `[num_rows, *event_shape]`.
@@ -113,7 +113,7 @@ class AutoregressiveNetwork(keras.layers.Layer):
         raise TypeError(f"{type(self).__name__} must define `generate`.")
 
     def _by_variable(self, params: tf.Tensor) -> tf.Tensor:
-        """Parameters as `call` gives them to `[B, P, D]`."""
+        """Rearranges the output of `call` to `[B, P, D]`."""
         channels = self.event_shape[-1]
         params = tf.reshape(params, [-1, self.num_variables // channels, self.params_per_dim, channels])
         params = tf.transpose(params, [0, 2, 1, 3])
@@ -130,30 +130,30 @@ class AutoregressiveNetwork(keras.layers.Layer):
 def encode_condition(
     spec: ConditionSpec, condition: Any, dtype: Any, sides: tuple[int, ...] | None = None
 ) -> tf.Tensor | None:
-    """The condition as float vectors `[B, E]`, or `[B, H, W, E]` where it has the image's `sides`."""
+    """The condition as float vectors `[B, E]`, or as `[B, H, W, E]` if its height and width are `sides`."""
     if condition is None:
         return None
     if spec.num_classes is not None:
         return tf.one_hot(condition, spec.num_classes, dtype=dtype)
     condition = tf.cast(condition, dtype)
-    return condition if _is_spatial(spec, sides) else tf.reshape(condition, [-1, math.prod(spec.shape)])
+    return condition if _is_spatial(spec, sides) else tf.reshape(condition, [-1, math.prod(spec.row_shape)])
 
 
 def encoded_size(spec: ConditionSpec, sides: tuple[int, ...] | None = None) -> int | None:
-    """Channels E of the encoded condition, None where there is no condition."""
+    """Number of channels E of the encoded condition; None if there is no condition."""
     if not spec:
         return None
     if spec.num_classes is not None:
         return spec.num_classes
-    return spec.shape[-1] if _is_spatial(spec, sides) else math.prod(spec.shape)
+    return spec.row_shape[-1] if _is_spatial(spec, sides) else math.prod(spec.row_shape)
 
 
 def _is_spatial(spec: ConditionSpec, sides: tuple[int, ...] | None) -> bool:
-    return sides is not None and len(spec.shape) == 3 and spec.shape[:2] == tuple(sides)
+    return sides is not None and len(spec.row_shape) == 3 and spec.row_shape[:2] == tuple(sides)
 
 
 def known_size(num_rows: Any) -> int | None:
-    """The number of rows as a static size, None where only the running graph knows it."""
+    """The number of rows as a static size; None if it is known only when the graph runs."""
     return num_rows if isinstance(num_rows, int) else None
 
 
@@ -166,9 +166,9 @@ def generate_naively(
     condition: Any = None,
     order: Any = None,
 ) -> tf.Tensor:
-    """`network.generate` by its definition: a pass through the whole network for each variable.
+    """Generates examples by definition: one pass through the whole network per variable.
 
-    The reference that the fast way is held to.
+    This is the reference that the faster `network.generate` is compared with.
 
     Cost: as many passes as an event has variables.
     """

@@ -1,4 +1,4 @@
-"""Convolutional default networks: from an image to a vector and back."""
+"""Convolutional default networks: from an image to a vector, and from a vector to an image."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ def conv_encoder(
     seed: int | None = None,
     name: str = "conv_encoder",
 ) -> keras.Model:
-    """Strided convolutions and a dense layer, from images to raw outputs `[B, *output_shape]`.
+    """Strided convolutions and a dense layer that map images to raw outputs `[B, *output_shape]`.
 
-    Every convolution (3x3) halves height and width, rounding up.
+    Every 3x3 convolution halves height and width, rounding up.
 
     Args:
         input_shape: `(height, width, channels)`.
-        output_shape: shape of one output; the last layer is linear.
-        filters: channels of each convolution.
-        hidden_dim: width of the dense layer behind them.
-        activation: of all layers but the last.
-        num_classes, condition_shape: what the network is conditioned on; the condition is appended to
-            the channels of the image.
+        output_shape: Shape of one output; the last layer is linear.
+        filters: Number of channels of each convolution.
+        hidden_dim: Width of the dense layer after the convolutions.
+        activation: Activation of every layer but the last.
+        num_classes, condition_shape: What the network is conditioned on; the condition is appended to the
+            image's channels.
         dtype: Keras dtype policy of the layers.
-        seed: of the initial weights (He normal; Glorot uniform in the last layer).
-        name: of the network.
+        seed: Seeds the initial weights (He normal; Glorot uniform in the last layer).
+        name: Name of the network.
 
     Returns:
         A built `keras.Model` of `x`, or of `[x, condition]`.
@@ -104,21 +104,21 @@ def conv_decoder(
     seed: int | None = None,
     name: str = "conv_decoder",
 ) -> keras.Model:
-    """A dense layer and transposed convolutions, from vectors to raw outputs `[B, height, width, channels]`.
+    """Dense layers and transposed convolutions that map vectors to raw outputs `[B, *output_shape]`.
 
-    Every transposed convolution (3x3) doubles height and width; what an odd side has too much is cut off.
+    Every 3x3 transposed convolution doubles height and width; an odd side is cropped to its size.
 
     Args:
-        input_shape: shape of one input; flattened.
+        input_shape: Shape of one input, which is flattened.
         output_shape: `(height, width, channels)` of the raw output; the last layer is linear.
-        filters: channels of the start, and so of the inputs of each transposed convolution.
-        hidden_dim: width of the first dense layer.
-        activation: of all layers but the last.
-        num_classes, condition_shape: what the network is conditioned on; the condition is appended to
-            the flattened input.
+        filters: Number of input channels of each transposed convolution.
+        hidden_dim: Width of the first dense layer.
+        activation: Activation of every layer but the last.
+        num_classes, condition_shape: What the network is conditioned on; the condition is appended to the
+            flattened input.
         dtype: Keras dtype policy of the layers.
-        seed: of the initial weights (He normal; Glorot uniform in the last layer).
-        name: of the network.
+        seed: Seeds the initial weights (He normal; Glorot uniform in the last layer).
+        name: Name of the network.
 
     Returns:
         A built `keras.Model` of `x`, or of `[x, condition]`.

@@ -1,4 +1,4 @@
-"""The default networks inside coupling layers: from the part that is kept to the parameters of the rest."""
+"""The default network of a coupling layer: from the unchanged part to the parameters of the other part."""
 
 from __future__ import annotations
 
@@ -30,20 +30,21 @@ def coupling_network(
     seed: int | None = None,
     name: str = "coupling_network",
 ) -> keras.Model:
-    """A network whose output is 0 at the start, so that a fresh coupling changes nothing.
+    """A network whose initial output is 0, so that a new coupling layer is the identity.
 
     Args:
         input_shape: `(size,)` for dense layers, `(height, width, channels)` for convolutions.
-        output_shape: shape of the raw parameters; images keep their sides.
-        hidden_dims: widths of the dense layers.
-        filters: channels of the convolutions.
-        num_blocks: residual blocks behind the first 3x3 convolution: 1x1, then 3x3.
-        activation: of the hidden layers.
-        num_classes, condition_shape: what the network is conditioned on; the condition is appended to the
-            channels of the input.
+        output_shape: Shape of the raw parameters; an image keeps its height and width.
+        hidden_dims: Widths of the dense layers.
+        filters: Number of channels of the convolutions.
+        num_blocks: Number of residual blocks after the first 3x3 convolution; each is a 1x1 and a 3x3
+            convolution.
+        activation: Activation of the hidden layers.
+        num_classes, condition_shape: What the network is conditioned on; the condition is appended to the
+            input's channels.
         dtype: Keras dtype policy of the layers.
-        seed: of the initial weights (He normal; the last layer's are zeros).
-        name: of the network.
+        seed: Seeds the initial weights (He normal; the last layer's are zeros).
+        name: Name of the network.
 
     Returns:
         A built `keras.Model` of `x`, or of `[x, condition]`.

@@ -31,16 +31,16 @@ def dense_network(
     """A multilayer perceptron from `[B, *input_shape]` to raw outputs `[B, *output_shape]`.
 
     Args:
-        input_shape: shape of one input; flattened.
-        output_shape: shape of one output; the last layer is linear.
-        hidden_dims: widths of the hidden layers, from the input on.
-        activation: of the hidden layers.
-        output_initializer: of the last layer's kernel; None: Glorot uniform.
-        num_classes, condition_shape: what the network is conditioned on; the condition is appended to
-            the flattened input.
+        input_shape: Shape of one input, which is flattened.
+        output_shape: Shape of one output; the last layer is linear.
+        hidden_dims: Widths of the hidden layers, first layer first.
+        activation: Activation of the hidden layers.
+        output_initializer: Initializer of the last layer's kernel; None uses Glorot uniform.
+        num_classes, condition_shape: What the network is conditioned on; the condition is appended to the
+            flattened input.
         dtype: Keras dtype policy of the layers.
-        seed: of the initial weights (He normal; Glorot uniform in the last layer).
-        name: of the network.
+        seed: Seeds the initial weights (He normal; Glorot uniform in the last layer).
+        name: Name of the network.
 
     Returns:
         A built `keras.Model` of `x`, or of `[x, condition]`.

@@ -1,8 +1,8 @@
-"""Default discriminators: from examples to one logit.
+"""Default discriminators: from an example to one logit.
 
-All end alike: features, the layer named "features", and a logit that is linear in them. A conditional one
-either sees the condition beside its input ("concatenate") or adds the inner product of the features with
-an embedding of the condition ("projection"):
+Each ends in the layer named "features" and a logit that is linear in the features f(x). A conditional
+discriminator either takes the condition c beside its input ("concatenate") or adds the inner product of the
+features and an embedding e(c) of the condition ("projection"):
 
     D(x, c) = w . f(x) + b + e(c) . f(x)
 """
@@ -56,16 +56,17 @@ def dense_discriminator(
     """A multilayer perceptron with leaky rectifiers (slope 0.2) from examples to logits `[B, 1]`.
 
     Args:
-        input_shape: shape of one example; flattened.
-        hidden_dims: widths of the hidden layers; the last are the features.
-        dropout: rate behind each hidden layer.
-        minibatch_stddev: whether the last hidden layer sees how much the examples of the batch differ.
-        spectral_norm: whether every layer's kernel has spectral norm 1 (`layers.SpectralNormalization`).
+        input_shape: Shape of one example, which is flattened.
+        hidden_dims: Widths of the hidden layers; the last layer's outputs are the features.
+        dropout: Dropout rate after each hidden layer.
+        minibatch_stddev: Whether the last hidden layer receives the standard deviation over the batch
+            (`layers.MinibatchStddev`).
+        spectral_norm: Whether every layer's kernel has spectral norm 1 (`layers.SpectralNormalization`).
         conditioning: "concatenate" or "projection".
-        num_classes, condition_shape: what the network is conditioned on.
+        num_classes, condition_shape: What the network is conditioned on.
         dtype: Keras dtype policy of the layers.
-        seed: of the initial weights (He normal; Glorot uniform in the last layer).
-        name: of the network.
+        seed: Seeds the initial weights (He normal; Glorot uniform in the last layer).
+        name: Name of the network.
 
     Returns:
         A built `keras.Model` of `x`, or of `[x, condition]`.
@@ -113,25 +114,27 @@ def conv_discriminator(
     seed: int | None = None,
     name: str = "conv_discriminator",
 ) -> keras.Model:
-    """Strided convolutions with leaky rectifiers (slope 0.2) from images to logits `[B, 1]` (DCGAN).
+    """DCGAN's strided convolutions with leaky rectifiers (slope 0.2) from images to logits `[B, 1]`.
 
-    Every convolution halves height and width, rounding up; there is no dense hidden layer.
+    Every convolution halves height and width, rounding up. There is no dense hidden layer.
 
     Args:
         input_shape: `(height, width, channels)`.
-        filters: channels of each convolution; None takes 64, 128, ... until the longer side is 7 or less.
-        kernel_size: of the convolutions.
-        batch_norm: whether the layers behind the first are normalised over the batch.
-        minibatch_stddev: whether the last convolution sees how much the examples of the batch differ.
-        spectral_norm: whether every layer's kernel, as a matrix, has spectral norm 1 (the norm of the
-            reshaped kernel, not of the convolution: see `layers.SpectralNormalization`).
-        initial_stddev: initial weights are N(0, initial_stddev); None takes He normal ones (Glorot uniform
-            in the last layer).
+        filters: Number of channels of each convolution; None uses 64, 128, ... until the longer side is at
+            most 7.
+        kernel_size: Side of the convolutions' square kernels.
+        batch_norm: Whether every hidden layer but the first has batch normalisation.
+        minibatch_stddev: Whether the last convolution receives the standard deviation over the batch
+            (`layers.MinibatchStddev`).
+        spectral_norm: Whether every layer's kernel, reshaped to a matrix, has spectral norm 1. This is not
+            the norm of the convolution; see `layers.SpectralNormalization`.
+        initial_stddev: Standard deviation of normally distributed initial weights; None uses He normal
+            (Glorot uniform in the last layer).
         conditioning: "concatenate" or "projection".
-        num_classes, condition_shape: what the network is conditioned on.
+        num_classes, condition_shape: What the network is conditioned on.
         dtype: Keras dtype policy of the layers.
-        seed: of the initial weights.
-        name: of the network.
+        seed: Seeds the initial weights.
+        name: Name of the network.
 
     Returns:
         A built `keras.Model` of `x`, or of `[x, condition]`.
@@ -174,7 +177,7 @@ def conv_discriminator(
 
 
 class _Parts:
-    """What both builders do alike: inputs with a condition, weights of norm 1, the logit."""
+    """What both builders share: inputs with a condition, spectral normalisation, the logit."""
 
     def __init__(
         self,
@@ -196,14 +199,14 @@ class _Parts:
         self._spectral_norm, self._dtype = spectral_norm, dtype
 
     def start(self, input_shape: Sequence[int], flatten: bool = False) -> tuple[list, Any]:
-        """The inputs of the network and the tensor to go on with."""
+        """The network's inputs and the tensor that the first layer takes."""
         input_shape = check_shape_tuple("input_shape", input_shape)
         inputs, h = start(input_shape, self._spec, flatten=flatten, concatenate=not self._projects)
         self._condition = inputs[-1]
         return inputs, h
 
     def normalized(self, layer: keras.layers.Layer) -> Callable:
-        """The layer, its weights of spectral norm 1 if the network has that."""
+        """The layer, wrapped in spectral normalisation if the network uses it."""
         if not self._spectral_norm:
             return layer
         return SpectralNormalization(layer, dtype=self._dtype, name=f"{layer.name}_norm")
@@ -212,7 +215,7 @@ class _Parts:
         return keras.layers.LeakyReLU(0.2, dtype=self._dtype, name=f"leaky_relu_{index}")(h)
 
     def finish(self, inputs: list, h: Any, last: Any, name: str) -> keras.Model:
-        """The network that ends in features and a logit linear in them."""
+        """The network that ends in the features and a logit linear in them."""
         features = keras.layers.Identity(name="features")(h)
         logits = keras.layers.Dense(1, kernel_initializer=next(last), dtype=self._dtype, name="logits")
         outputs = self.normalized(logits)(features)

@@ -50,19 +50,19 @@ def dense_generator(
     """A multilayer perceptron from latent vectors to examples `[B, *output_shape]`.
 
     Args:
-        input_shape: shape of one latent vector.
-        output_shape: shape of one example.
-        hidden_dims: widths of the hidden layers, from the latent vector on.
-        activation: of the hidden layers.
-        batch_norm: whether hidden layers are normalised over the batch.
-        conditioning: "concatenate" appends the condition to the latent vector; "batch_norm" lets it give
-            the scales and offsets of batch normalisation, and needs `batch_norm`.
-        output_activation: of the last layer: "linear" for any real data, "tanh" for [-1, 1], "sigmoid"
-            for [0, 1].
-        num_classes, condition_shape: what the network is conditioned on.
+        input_shape: Shape of one latent vector.
+        output_shape: Shape of one example.
+        hidden_dims: Widths of the hidden layers, first layer first.
+        activation: Activation of the hidden layers.
+        batch_norm: Whether the hidden layers have batch normalisation.
+        conditioning: "concatenate" appends the condition to the latent vector; with "batch_norm" the
+            condition determines the scales and offsets of batch normalisation, which needs `batch_norm`.
+        output_activation: Activation of the last layer: "linear" for unbounded data, "tanh" for [-1, 1],
+            "sigmoid" for [0, 1].
+        num_classes, condition_shape: What the network is conditioned on.
         dtype: Keras dtype policy of the layers.
-        seed: of the initial weights (He normal; Glorot uniform in the last layer).
-        name: of the network.
+        seed: Seeds the initial weights (He normal; Glorot uniform in the last layer).
+        name: Name of the network.
 
     Returns:
         A built `keras.Model` of `z`, or of `[z, condition]`.
@@ -107,28 +107,28 @@ def conv_generator(
     seed: int | None = None,
     name: str = "conv_generator",
 ) -> keras.Model:
-    """Projects and reshapes the latent vector, then doubles the sides by transposed convolutions (DCGAN).
+    """DCGAN's generator: projects and reshapes the latent vector, then applies transposed convolutions.
 
-    What an odd side has too much is cut off.
+    Every transposed convolution doubles height and width; an odd side is cropped to its size.
 
     Args:
-        input_shape: shape of one latent vector.
+        input_shape: Shape of one latent vector.
         output_shape: `(height, width, channels)`.
-        filters: channels of the start and so of the inputs of each transposed convolution; None takes
-            64 before the last, twice as many before each one earlier, and as many doublings as lead from
-            sides of 4 to 7 to the image's.
-        kernel_size: of the transposed convolutions.
-        activation: of all layers but the last.
-        batch_norm: whether all layers but the last are normalised over the batch.
-        conditioning: "concatenate" appends the condition to the latent vector; "batch_norm" lets it give
-            the scales and offsets of batch normalisation, and needs `batch_norm`.
-        output_activation: of the last layer.
-        initial_stddev: initial weights are N(0, initial_stddev); None takes He normal ones (Glorot uniform
-            in the last layer).
-        num_classes, condition_shape: what the network is conditioned on.
+        filters: Number of input channels of each transposed convolution. None uses 64 for the last one and
+            twice as many for each one before it, with as many doublings as make the image from a start
+            whose longer side is 4 to 7.
+        kernel_size: Side of the transposed convolutions' square kernels.
+        activation: Activation of every layer but the last.
+        batch_norm: Whether every layer but the last has batch normalisation.
+        conditioning: "concatenate" appends the condition to the latent vector; with "batch_norm" the
+            condition determines the scales and offsets of batch normalisation, which needs `batch_norm`.
+        output_activation: Activation of the last layer.
+        initial_stddev: Standard deviation of normally distributed initial weights; None uses He normal
+            (Glorot uniform in the last layer).
+        num_classes, condition_shape: What the network is conditioned on.
         dtype: Keras dtype policy of the layers.
-        seed: of the initial weights.
-        name: of the network.
+        seed: Seeds the initial weights.
+        name: Name of the network.
 
     Returns:
         A built `keras.Model` of `z`, or of `[z, condition]`.
@@ -180,7 +180,7 @@ def conv_generator(
 
 
 class _Parts:
-    """What both builders do alike: inputs with a condition, and a layer's normalisation and activation."""
+    """What both builders share: inputs with a condition, and a layer's normalisation and activation."""
 
     def __init__(
         self,
@@ -198,19 +198,19 @@ class _Parts:
             raise ValueError(
                 "`conditioning='batch_norm'` needs `batch_norm=True` and a condition; received "
                 f"batch_norm={batch_norm}, num_classes={num_classes}, condition_shape={condition_shape}. "
-                "Use 'concatenate', or turn batch normalisation on."
+                "Use 'concatenate', or pass `batch_norm=True` and a kind of condition."
             )
         self._modulates = modulates
 
     def start(self, input_shape: Sequence[int]) -> tuple[list, Any]:
-        """The inputs of the network and the tensor to go on with."""
+        """The network's inputs and the tensor that the first layer takes."""
         input_shape = check_shape_tuple("input_shape", input_shape)
         inputs, h = start(input_shape, self._spec, flatten=True, name="z", concatenate=not self._modulates)
         self._condition = inputs[-1]
         return inputs, h
 
     def normalized_and_activated(self, h: Any, index: int) -> Any:
-        """A hidden layer's output after its normalisation and activation."""
+        """A hidden layer's output after normalisation and activation."""
         name = f"batch_norm_{index}"
         if self._modulates:
             layer = ConditionalBatchNormalization(self._spec.num_classes, dtype=self._dtype, name=name)

@@ -19,18 +19,19 @@ __all__ = ["MaskedDenseNetwork"]
 
 
 class MaskedDenseNetwork(OrderedNetwork):
-    r"""Dense layers masked so that each output sees earlier variables only.
+    r"""Dense layers masked so that each output depends on earlier variables only.
 
-    Every hidden unit has a degree $m$ from 1 to D - 1 and sees the units of degree up to $m$ below it, of
-    the variables the first $m$; the outputs for the variable at place $d$ of the order see hidden units of
-    degree below $d$. Degrees are spread evenly, and shuffled where there are several masks.
+    Every hidden unit has a degree $m$ from 1 to D - 1. A unit of the first hidden layer takes the first $m$
+    variables of the order; a unit of a later layer takes the units of degree at most $m$ of the layer before
+    it. The outputs for the $d$-th variable of the order take hidden units of degree below $d$. Degrees are
+    spread evenly, and shuffled if there are several masks.
 
     Args:
-        event_shape, params_per_dim, condition, ordering, num_orders, seed: as in `OrderedNetwork`.
-        hidden_dims: units of the hidden layers; () for none.
-        activation: of the hidden layers.
-        direct: whether the outputs see earlier variables directly too.
-        output_initializer: of the kernel of the last layer; None: Glorot uniform.
+        event_shape, params_per_dim, condition, ordering, num_orders, seed: As in `OrderedNetwork`.
+        hidden_dims: Numbers of units of the hidden layers; () for none.
+        activation: Activation of the hidden layers.
+        direct_connections: Whether the outputs also take the earlier variables directly.
+        output_initializer: Initializer of the last layer's kernel; None uses Glorot uniform.
     """
 
     def __init__(
@@ -40,19 +41,22 @@ class MaskedDenseNetwork(OrderedNetwork):
         *,
         hidden_dims: Sequence[int] = (500,),
         activation: Any = "relu",
-        direct: bool = False,
+        direct_connections: bool = False,
         output_initializer: Any = None,
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(event_shape, params_per_dim, seed=seed, **kwargs)
         self.hidden_dims = tuple(hidden_dims)
-        if not self.hidden_dims and not direct:
-            raise ValueError("A network without hidden layers must be `direct`; received neither.")
+        if not self.hidden_dims and not direct_connections:
+            raise ValueError(
+                "A network without hidden layers needs `direct_connections=True`; received hidden_dims=() "
+                "and direct_connections=False. Pass one of the two."
+            )
         self.activation = keras.activations.get(activation)
         kernels = initializers("glorot_uniform", seed)
         num_variables = self.num_variables
-        # Masked connections leave fewer inputs, but few enough only for the first variables.
+        # Glorot's scale counts the masked inputs too, which matters for the first few variables only.
         self.layers, self.condition_layers, self.degrees = [], [], []
         size = num_variables
         for number, units in enumerate(self.hidden_dims, 1):
@@ -64,8 +68,8 @@ class MaskedDenseNetwork(OrderedNetwork):
         last = [next(kernels) if output_initializer is None else output_initializer for _ in range(2)]
         self.output_layer = self._dense(size, outputs, last[0], "outputs") if hidden_dims else None
         self.direct = None
-        if direct:
-            # From zeros: a variable that training never sees at work must say nothing.
+        if direct_connections:
+            # Zeros, so that a variable which is constant in the training data contributes nothing.
             self.direct = self._dense(num_variables, outputs, "zeros", "direct", not hidden_dims)
         self.output_condition = self._condition_layer(outputs, last[1], "condition_outputs")
         self.built = True
@@ -87,19 +91,19 @@ class MaskedDenseNetwork(OrderedNetwork):
         return layer
 
     def _spread(self, units: int) -> np.ndarray:
-        """Degrees `[num_orders, units]`, each of 1 to D - 1 as often as any other, but for one."""
+        """Degrees `[num_orders, units]`; the counts of the degrees 1 to D - 1 differ by at most one."""
         places = np.arange(units)
         largest = max(1, self.num_variables - 1)
         degrees = []
         for _ in range(self.num_orders):
-            # A random start gives each degree its chance where there are fewer units than degrees.
+            # With fewer units than degrees, a random start lets every degree occur in some mask.
             start = self._generator.random() if self.num_orders > 1 else 0.0
             drawn = 1 + np.floor((places + start) * largest / units).astype(int)
             degrees.append(self._generator.permutation(drawn) if self.num_orders > 1 else drawn)
         return np.stack(degrees)
 
     def _largest_group(self, units: int) -> int:
-        """How many hidden units of a layer have the same degree at most."""
+        """The largest possible number of a layer's hidden units of one degree."""
         return math.ceil(units / max(1, self.num_variables - 1))
 
     def call(
@@ -109,7 +113,7 @@ class MaskedDenseNetwork(OrderedNetwork):
         order = 0 if order is None else order
         condition = encode_condition(self.condition, condition, self.compute_dtype)
         x = self._flat(x)
-        # The place of each variable in the order, from 1 on.
+        # The position of each variable in the order, counted from 1.
         places = tf.math.invert_permutation(self.variables_in_order(order)) + 1
         below, h = places, x
         for layer, degrees, add in zip(self.layers, self.degrees, self.condition_layers, strict=True):
@@ -136,12 +140,13 @@ class MaskedDenseNetwork(OrderedNetwork):
         condition: Any = None,
         order: Any = None,
     ) -> tf.Tensor:
-        """Makes examples a variable at a time; each hidden unit is computed once.
+        """Generates examples one variable at a time; each hidden unit is computed once.
 
-        What a variable or unit says to the layer above is added there as soon as it is known, and a unit is
-        read when its last input has been added. What it is told later no longer matters: no masks here.
+        As soon as a variable or unit is known, its contribution is added to the sums of the next layer, and a
+        unit is evaluated once its last unmasked input has been added. Later contributions come too late to
+        have an effect, so no masks are needed.
 
-        Cost: about one unmasked pass, in D steps one after the other.
+        Cost: about one unmasked pass, in D sequential steps.
         """
         order = 0 if order is None else order
         condition = encode_condition(self.condition, condition, self.compute_dtype)
@@ -161,7 +166,7 @@ class MaskedDenseNetwork(OrderedNetwork):
             known = tf.cast(standardize(value), self.compute_dtype)[:, None]
             if direct is not None:
                 outputs += known * direct[variable]
-            # What became known on the floor below: first the variable, then the units of its degree.
+            # The contribution of what the layer before just computed: the variable, then its degree's units.
             message = known * kernels[0][variable] if kernels else None
             for index, (units, exists) in enumerate(groups):
                 sums[index] += message
@@ -181,18 +186,17 @@ class MaskedDenseNetwork(OrderedNetwork):
         return self._event(values, variables)
 
     def _initial_sums(self, condition: tf.Tensor | None, num_rows: Any) -> list[tf.Tensor]:
-        """What each layer's units sum to before any variable is known: bias and condition."""
+        """Each layer's sums before any variable is known: the bias and the condition's contribution."""
         last = self.direct if self.output_layer is None else self.output_layer
+        layers = [layer for layer in (*self.layers, last) if layer is not None]
         sums = []
-        for layer, add in zip(
-            (*self.layers, last), (*self.condition_layers, self.output_condition), strict=True
-        ):
+        for layer, add in zip(layers, (*self.condition_layers, self.output_condition), strict=True):
             total = tf.broadcast_to(self._weight(layer.bias), [num_rows, layer.units])
             sums.append(total if add is None else total + add(condition))
         return sums
 
     def _group_table(self, degrees: keras.Variable, order: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        """Row t: the units of degree t + 1, filled up to one length, and which of them exist."""
+        """Row t holds the units of degree t + 1, padded to a common length, and which of them are real."""
         own = tf.convert_to_tensor(degrees)[order]
         units = own.shape[0]
         sorted_units = tf.argsort(own, stable=True)

@@ -1,4 +1,4 @@
-"""The network of NADE: a hidden layer for each variable, with shared weights."""
+"""The network of NADE: one hidden layer per variable, with shared weights."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from keras_genmod.networks.ordered import OrderedNetwork
 
 __all__ = ["NADENetwork"]
 
-# Variables in one block of hidden layers: few enough for them to stay in a core's cache.
+# Variables whose hidden layers are computed together: few enough to stay in a core's cache.
 _BLOCK = 28
 
 
 class NADENetwork(OrderedNetwork):
-    r"""One hidden layer for each variable, with shared weights.
+    r"""One hidden layer per variable, with shared weights.
 
     $$ h_d = f\Big(c + \sum_{j < d} x_j W_j\Big), \qquad \theta_d = b_d + V_d h_d $$
 
-    in the order of the variables. The sums of neighbours differ by one term, so all D hidden layers cost
-    O(D H) instead of O(D^2 H).
+    with d and j counted in the order of the variables. The sums of consecutive variables differ by one term,
+    so all D hidden layers cost O(D H) instead of O(D^2 H).
 
     Args:
-        event_shape, params_per_dim, condition, ordering, num_orders, seed: as in `OrderedNetwork`.
-        hidden_dim: units H of the hidden layer.
-        activation: of the hidden layer.
-        mask_inputs: whether the hidden layer also hears which variables are known, as a network for many
-            orders must.
+        event_shape, params_per_dim, condition, ordering, num_orders, seed: As in `OrderedNetwork`.
+        hidden_dim: Number of units H of the hidden layer.
+        activation: Activation of the hidden layer.
+        mask_inputs: Whether the hidden layer also takes which variables are known; a network for many
+            orders needs this.
     """
 
     def __init__(
@@ -61,15 +61,14 @@ class NADENetwork(OrderedNetwork):
         self.output_kernel = weight("output_kernel", size, params_per_dim * hidden_dim)
         self.output_bias = weight("output_bias", size, params_per_dim)
         self.condition_kernel = self.output_condition_kernel = None
-        if self.condition:
-            self.condition_kernel = weight("condition_kernel", encoded_size(self.condition), hidden_dim)
-            self.output_condition_kernel = weight(
-                "output_condition_kernel", encoded_size(self.condition), size * params_per_dim
-            )
+        encoded = encoded_size(self.condition)
+        if encoded is not None:
+            self.condition_kernel = weight("condition_kernel", encoded, hidden_dim)
+            self.output_condition_kernel = weight("output_condition_kernel", encoded, size * params_per_dim)
         self.built = True
 
     def variables_in_order(self, order: Any = None) -> tf.Tensor:
-        """The numbers of the variables; `order` may also be such a permutation itself."""
+        """Indices of the variables in the order of drawing; `order` may also be such a permutation."""
         order = None if order is None else tf.convert_to_tensor(order, tf.int32)
         if order is not None and order.shape.rank == 1:
             return order
@@ -96,8 +95,8 @@ class NADENetwork(OrderedNetwork):
     ) -> tf.Tensor:
         """The raw parameters of all variables.
 
-        Variables are taken in blocks: within one, the sums over earlier variables of the block are a product
-        with a lower triangle of their values, which costs less than adding one at a time.
+        Variables are processed in blocks. Within a block, the sums over earlier variables are one product
+        with a strictly lower triangular matrix of their values, which is faster than adding one at a time.
         """
         condition = encode_condition(self.condition, condition, self.compute_dtype)
         variables = self.variables_in_order(order)
@@ -116,7 +115,7 @@ class NADENetwork(OrderedNetwork):
             length = values.shape[0]
             before = tf.linalg.band_part(tf.ones([length, length], x.dtype), -1, 0)
             before -= tf.eye(length, dtype=x.dtype)
-            # [d, B, j]: the value of j where j comes before d.
+            # [d, B, j]: the value of variable j if j comes before d, else 0.
             earlier = before[:, None, :] * tf.transpose(values)[None]
             hidden = tf.matmul(tf.reshape(earlier, [-1, length]), kernel[block])
             hidden = tf.reshape(hidden, [length, -1, self.hidden_dim]) + sums
@@ -141,9 +140,9 @@ class NADENetwork(OrderedNetwork):
         condition: Any = None,
         order: Any = None,
     ) -> tf.Tensor:
-        """Makes examples a variable at a time; the sums of the hidden units grow by one term a step.
+        """Generates examples one variable at a time; each step adds one term to the hidden units' sums.
 
-        Cost: O(H) a variable.
+        Cost: O(H) per variable.
         """
         condition = encode_condition(self.condition, condition, self.compute_dtype)
         variables = self.variables_in_order(order)

@@ -1,4 +1,4 @@
-"""Dense networks over variables that come in an order."""
+"""Base of dense networks over ordered variables."""
 
 from __future__ import annotations
 
@@ -21,11 +21,10 @@ class OrderedNetwork(AutoregressiveNetwork):
     """Base of dense networks that hold one or several orders of the variables.
 
     Args:
-        event_shape, params_per_dim, condition: as in `AutoregressiveNetwork`.
-        ordering: "natural", "reverse", "random", or the numbers of the variables, the first to be drawn in
-            front.
-        num_orders: how many orders (or masks) the network holds. With a random ordering they differ.
-        seed: of orders and initial weights.
+        event_shape, params_per_dim, condition: As in `AutoregressiveNetwork`.
+        ordering: "natural", "reverse", "random", or the indices of the variables in the order of drawing.
+        num_orders: Number of orders (or masks) the network holds; they differ if the ordering is random.
+        seed: Seeds the orders and the initial weights.
     """
 
     def __init__(
@@ -49,7 +48,7 @@ class OrderedNetwork(AutoregressiveNetwork):
                 orders = [self._generator.permutation(size) for _ in range(num_orders)]
         else:
             orders = [np.asarray(ordering)] * num_orders
-        # Weights, so that a file holds them and all workers have the chief's.
+        # The orders are weights, so that files contain them and all workers get the chief's.
         self.orders = self._integers("orders", np.stack(orders))
 
     def _integers(self, name: str, values: np.ndarray) -> keras.Variable:
@@ -64,7 +63,7 @@ class OrderedNetwork(AutoregressiveNetwork):
         )
 
     def variables_in_order(self, order: Any = None) -> tf.Tensor:
-        """The numbers of the variables, int32 `[D]`; `order` is the number of one of the orders held."""
+        """Indices of the variables in the order of drawing, int32 `[D]`; `order` is an index of an order."""
         return tf.convert_to_tensor(self.orders)[0 if order is None else order]
 
     def _weight(self, variable: keras.Variable) -> tf.Tensor:
@@ -74,7 +73,7 @@ class OrderedNetwork(AutoregressiveNetwork):
         return tf.cast(tf.reshape(x, [-1, self.num_variables]), self.compute_dtype)
 
     def _event(self, values: tf.TensorArray, variables: tf.Tensor) -> tf.Tensor:
-        """Values in the order in which they were drawn to events `[B, *event_shape]`."""
+        """Rearranges values from the order of drawing to events `[B, *event_shape]`."""
         x = tf.gather(values.stack(), tf.math.invert_permutation(variables))
         return tf.reshape(tf.transpose(x), [-1, *self.event_shape])
 
@@ -83,14 +82,14 @@ class OrderedNetwork(AutoregressiveNetwork):
 
 
 def check_ordering(ordering: Any, event_shape: Sequence[int]) -> Any:
-    """Returns "natural", "reverse", "random", or the numbers of all variables, each once, as a list."""
+    """Returns "natural", "reverse", "random", or a permutation of the variables' indices as a list."""
     size = math.prod(event_shape)
     if isinstance(ordering, str) and ordering in ("natural", "reverse", "random"):
         return ordering
     numbers = None if isinstance(ordering, str) else np.asarray(ordering)
     if numbers is None or numbers.shape != (size,) or not np.array_equal(np.sort(numbers), np.arange(size)):
         raise ValueError(
-            f"`ordering` must be 'natural', 'reverse', 'random' or the numbers 0 to {size - 1} of the "
-            f"variables, each once, the first to be drawn in front; received {describe(ordering)}."
+            f"`ordering` must be 'natural', 'reverse', 'random' or a permutation of the indices 0 to "
+            f"{size - 1} of the variables, in the order of drawing; received {describe(ordering)}."
         )
     return [int(number) for number in numbers]

@@ -1,4 +1,4 @@
-"""Builders of the networks of PixelCNN and PixelRNN."""
+"""Builders of the PixelCNN and PixelRNN networks."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ def pixel_cnn(
     seed: int | None = None,
     dtype: Any = None,
 ) -> RasterNetwork:
-    """The network of PixelCNN: a masked convolution, blocks, two 1x1 convolutions and the outputs.
+    """Builds PixelCNN's network: a masked convolution, blocks, two 1x1 convolutions and the outputs.
 
     Args:
         event_shape: `(height, width, channels)`.
-        params_per_dim: raw parameters of one variable.
-        filters: channels of the blocks and of the 1x1 convolutions.
-        num_blocks: how many blocks follow the first layer.
-        gated: whether the blocks are gated ones with two stacks.
-        kernel_size: odd side of the blocks' windows.
-        first_kernel_size: odd side of the first layer's window.
-        position_bias: whether a `PositionBias` follows the first layer.
-        condition: what the network is conditioned on; it enters every layer.
-        seed: of the initial weights.
-        dtype: type or policy of the layers.
+        params_per_dim: Number of raw parameters of one variable.
+        filters: Number of channels of the blocks and of the 1x1 convolutions.
+        num_blocks: Number of blocks after the first layer.
+        gated: Whether to use gated blocks with a vertical and a horizontal stack.
+        kernel_size: Side of the blocks' square kernels, an odd number.
+        first_kernel_size: Side of the first layer's square kernel, an odd number.
+        position_bias: Whether a `PositionBias` follows the first layer.
+        condition: What the network is conditioned on; every layer takes the condition.
+        seed: Seeds the initial weights.
+        dtype: Keras dtype policy of the layers.
     """
     parts = _Parts(event_shape, filters, condition, seed, dtype)
     if gated:
@@ -95,18 +95,18 @@ def pixel_rnn(
     seed: int | None = None,
     dtype: Any = None,
 ) -> RasterNetwork:
-    """The network of PixelRNN: a masked convolution, recurrent layers with residual connections, outputs.
+    """Builds PixelRNN's network: a masked convolution, residual recurrent layers and the outputs.
 
     Args:
         event_shape: `(height, width, channels)`.
-        params_per_dim: raw parameters of one variable.
-        kind: "row" or "diagonal".
-        units: features of the recurrent states; the layers between have twice as many.
-        num_layers: how many recurrent layers.
-        first_kernel_size: odd side of the first layer's window.
-        condition: what the network is conditioned on; it enters every layer.
-        seed: of the initial weights.
-        dtype: type or policy of the layers.
+        params_per_dim: Number of raw parameters of one variable.
+        kind: "row" (Row LSTM) or "diagonal" (Diagonal BiLSTM).
+        units: Number of features of the recurrent states; the layers between have twice as many channels.
+        num_layers: Number of recurrent layers.
+        first_kernel_size: Side of the first layer's square kernel, an odd number.
+        condition: What the network is conditioned on; every layer takes the condition.
+        seed: Seeds the initial weights.
+        dtype: Keras dtype policy of the layers.
     """
     parts = _Parts(event_shape, 2 * units, condition, seed, dtype)
     layer = {"row": RowLSTM, "diagonal": DiagonalBiLSTM}[kind]
@@ -141,7 +141,7 @@ def pixel_rnn(
 
 
 class _Parts:
-    """What both builders need: colours, initialisers, options of every layer, first and last layers."""
+    """What both builders share: colours, initializers, options of every layer, first and last layers."""
 
     def __init__(
         self,
@@ -155,7 +155,7 @@ class _Parts:
         self.condition = condition or ConditionSpec()
         self.dtype = dtype
         channels = self.event_shape[-1]
-        # With one colour there are no groups, and so no masks within a pixel.
+        # With a single colour there are no channel groups, and so no masks within a pixel.
         self.colours = tuple(range(channels)) if channels > 1 else None
         self.hidden = channel_groups(filters, channels) if channels > 1 else None
         self.kernels = initializers("glorot_uniform", seed)

@@ -1,4 +1,4 @@
-"""Networks over images in raster scan, and the walk through them."""
+"""Networks over images in raster-scan order, and how they generate images pixel by pixel."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ __all__ = ["RasterNetwork"]
 
 
 class RasterNetwork(AutoregressiveNetwork):
-    """Raster layers one after the other, then rectified 1x1 convolutions.
+    """A sequence of raster layers, then 1x1 convolutions after rectifiers.
 
     Args:
         event_shape: `(height, width, channels)`.
-        params_per_dim: raw parameters of one variable.
-        body: raster layers, the first of type "A". Of stacks beside each other the last is passed on.
-        heads: 1x1 convolutions, each after a rectifier.
-        condition: what the network is conditioned on.
+        params_per_dim: Number of raw parameters of one variable.
+        body: Raster layers, the first with a mask of type "A". If they have two stacks, the horizontal one
+            goes to the heads.
+        heads: 1x1 convolutions, each applied after a rectifier.
+        condition: What the network is conditioned on.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class RasterNetwork(AutoregressiveNetwork):
         super().__init__(event_shape, params_per_dim, condition=condition, **kwargs)
         self.body = list(body)
         self.heads = list(heads)
-        # Of two stacks the horizontal one, last in the channels, goes to the heads.
+        # Two stacks share the channel axis; the horizontal one, which comes last, goes to the heads.
         self._stack_filters = next((x.filters for x in self.body if isinstance(x, GatedPixelBlock)), None)
         shape = (None, *self.event_shape)
         for layer in self.body:
@@ -81,12 +82,12 @@ class RasterNetwork(AutoregressiveNetwork):
         condition: Any = None,
         order: Any = None,
     ) -> tf.Tensor:
-        """Makes images a pixel at a time, in loops over rows and columns.
+        """Generates images one pixel at a time, in loops over rows and columns.
 
-        Each layer keeps the rows above and the pixels to the left as far as its window reaches.
+        Each layer keeps the rows above and the pixels to the left that its kernel covers.
 
-        Cost: about one pass over the images in all, in H * W steps one after the other; each step applies
-        every weight at most C times for C colours.
+        Cost: about one pass over the images in total, in H * W sequential steps; each step applies every
+        weight at most C times for C colours.
         """
         height, width, channels = self.event_shape
         condition = encode_condition(self.condition, condition, self.compute_dtype, (height, width))
@@ -94,7 +95,7 @@ class RasterNetwork(AutoregressiveNetwork):
         num_body = len(self.body)
 
         def pixel(contexts: list, columns: list, variable: tf.Tensor) -> tuple:
-            """Values `[B, C]` of one pixel, the first of whose variables is given, and the new states."""
+            """Values `[B, C]` of the pixel whose first variable has the given index, and the new states."""
             values = [tf.zeros([num_rows], self.value_dtype)] * channels
             for channel in range(channels):
                 h = self._inputs(standardize, values)
@@ -106,7 +107,7 @@ class RasterNetwork(AutoregressiveNetwork):
                     kept.append(keep)
                 params = tf.reshape(h, [-1, self.params_per_dim, channels])[:, :, channel]
                 values[channel] = emit(variable + channel, params)
-            # What the first layer keeps is the finished pixel.
+            # The first layer must keep the finished pixel, not one whose last colour is still missing.
             first = walkers[0].step(contexts[0], columns[0], self._inputs(standardize, values))
             new_columns[0], kept[0] = first[1:]
             return tf.stack(values, axis=-1), new_columns, kept
@@ -118,7 +119,7 @@ class RasterNetwork(AutoregressiveNetwork):
                 new_states.append(state)
                 contexts.append(context)
             start = [walker.start_columns() for walker in walkers]
-            # Only the shapes of this pixel are used.
+            # This pixel is computed for its shapes only.
             example = pixel(tf.nest.map_structure(lambda t: t[0], contexts), start, 0)
             arrays = tf.nest.map_structure(
                 lambda t: tf.TensorArray(t.dtype, width, element_shape=t.shape), (example[0], example[2])

@@ -1,4 +1,4 @@
-"""Convolutional networks with residual blocks between an image and a smaller image of features."""
+"""Convolutional networks with residual blocks: from an image to a smaller feature map, and back."""
 
 from __future__ import annotations
 
@@ -35,19 +35,20 @@ def residual_encoder(
     seed: int | None = None,
     name: str = "residual_encoder",
 ) -> keras.Model:
-    """Strided convolutions, residual blocks and a 1x1 convolution, from images to smaller ones of features.
+    """Strided convolutions, residual blocks and a 1x1 convolution that map images to smaller feature maps.
 
     Args:
         input_shape: `(height, width, channels)`.
-        output_channels: channels of the linear output.
-        filters: channels of all convolutions.
-        halvings: how often height and width are halved, rounding up.
-        num_blocks: residual blocks behind them: 3x3 to half the channels, 1x1 back.
-        num_classes, condition_shape: what the network is conditioned on; the condition is appended to the
-            channels of the image.
+        output_channels: Number of channels of the linear output.
+        filters: Number of channels of all convolutions.
+        halvings: How many times height and width are halved, rounding up.
+        num_blocks: Number of residual blocks after the strided convolutions; each is a 3x3 convolution to
+            half the channels and a 1x1 convolution back.
+        num_classes, condition_shape: What the network is conditioned on; the condition is appended to the
+            image's channels.
         dtype: Keras dtype policy of the layers.
-        seed: of the initial weights.
-        name: of the network.
+        seed: Seeds the initial weights.
+        name: Name of the network.
 
     Returns:
         A built `keras.Model` of `x`, or of `[x, condition]`.
@@ -82,22 +83,22 @@ def residual_decoder(
     seed: int | None = None,
     name: str = "residual_decoder",
 ) -> keras.Model:
-    """Residual blocks and transposed convolutions: the way back of `residual_encoder`.
+    """Residual blocks and transposed convolutions that map feature maps to images.
 
     Args:
-        input_shape: `(height, width, channels)` of the features.
-        output_shape: `(height, width, channels)` of the raw output, which `halvings` bring to the features'
-            sides; what an odd side has too much is cut off.
-        filters, halvings, num_blocks: as in `residual_encoder`.
-        num_classes, condition_shape: what the network is conditioned on; the condition is appended to the
-            channels of the features.
-        dtype, seed, name: as in `residual_encoder`.
+        input_shape: `(height, width, channels)` of the feature map.
+        output_shape: `(height, width, channels)` of the raw output; `halvings` halvings of its sides must
+            give the feature map's sides. An odd side is cropped to its size.
+        filters, halvings, num_blocks: As in `residual_encoder`.
+        num_classes, condition_shape: What the network is conditioned on; the condition is appended to the
+            feature map's channels.
+        dtype, seed, name: As in `residual_encoder`.
 
     Returns:
         A built `keras.Model` of `z`, or of `[z, condition]`.
 
     Raises:
-        ValueError: where the sides do not fit.
+        ValueError: If the sides do not fit.
 
     Example:
         >>> residual_decoder((7, 7, 16), (28, 28, 1)).output_shape
@@ -108,8 +109,8 @@ def residual_decoder(
     sides = halved_sides(output_shape[:2], check_integer("halvings", halvings))
     if sides[-1] != input_shape[:2]:
         raise ValueError(
-            f"`input_shape` must have the sides {sides[-1]}, which {halvings} halvings make of "
-            f"{output_shape[:2]}; received {input_shape[:2]}."
+            f"`input_shape` must have the sides {sides[-1]}, which {halvings} halvings of "
+            f"{output_shape[:2]} give; received {input_shape[:2]}. Change `halvings` or one of the shapes."
         )
     inputs, h = start(input_shape, ConditionSpec.of(num_classes, condition_shape))
     conv = _convolutions(check_integer("filters", filters), dtype, seed)
@@ -132,7 +133,7 @@ def residual_decoder(
 
 
 def _convolutions(filters: int, dtype: Any, seed: int | None):
-    """A function that applies a new convolution, each with initial weights of its own."""
+    """A function whose every call applies a new convolution with initial weights of its own."""
     supply = initializers("he_normal", seed)
 
     def apply(h, channels=None, *, kernel_size=1, layer=keras.layers.Conv2D, **options):

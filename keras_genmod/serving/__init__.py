@@ -1,4 +1,4 @@
-"""Endpoints, their export as a SavedModel, the check of an export, and the files a model server takes."""
+"""Endpoints, exporting them as a SavedModel, checking an export, and the files that a model server reads."""
 
 from keras_genmod.serving.endpoints import Endpoint
 from keras_genmod.serving.export import export_saved_model

@@ -1,16 +1,16 @@
-"""A program that asks a SavedModel through TensorFlow's C API, as a model server would.
+"""A program that queries a SavedModel through TensorFlow's C API, as a model server would.
 
-Run by `runner` as `python -I c_api_script.py <request folder> <folder of numpy>`. It imports neither this
+`runner` starts it as `python -I c_api_script.py <request folder> <folder of numpy>`. It imports neither this
 package nor Python TensorFlow, so a signature that needs either fails here as it would on a server. XLA is
-switched off, which is a model server's default.
+switched off, as model servers do by default.
 
-The request folder holds `request.json` (the libraries, the SavedModel, the tensors of each request) and
-`inputs.npz`; the answers go to `outputs.npz`. Arrays are named `<number of the request>/<name>`.
-An error of TensorFlow ends the program with its text on stderr.
+The request folder contains `request.json` (the libraries, the SavedModel, the tensors of each request) and
+`inputs.npz`; the program writes the answers to `outputs.npz`. Arrays are named `<request number>/<name>`.
+A TensorFlow error ends the program and prints its message to stderr.
 """
 
-# Before the TensorFlow libraries: they carry a TLS library of their own, and Python's, if it is
-# loaded after it, calls into that one and crashes.
+# Import these before the TensorFlow libraries load: those contain a TLS library of their own, and Python's
+# TLS modules crash if they are loaded later, because they then call into that library.
 import hashlib  # noqa: F401
 import ssl  # noqa: F401
 
@@ -19,6 +19,7 @@ import ctypes
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 if __name__ == "__main__":
     sys.path.append(sys.argv[2])  # isolated mode hides user installations of NumPy
@@ -43,7 +44,7 @@ DTYPES = {
 }
 DTYPE_NUMBERS = {np.dtype(dtype): number for number, dtype in DTYPES.items()}
 
-# `ConfigProto(allow_soft_placement=True)`, as in a model server: a device that is not there is no error.
+# `ConfigProto(allow_soft_placement=True)`, as in a model server: a missing device is no error.
 SESSION_CONFIG = b"\x38\x01"
 
 POINTER = ctypes.c_void_p
@@ -97,7 +98,7 @@ FUNCTIONS = {
 
 
 class SavedModel:
-    """A SavedModel in a session, with nothing but the C API behind it."""
+    """A SavedModel in a session that uses nothing but the C API."""
 
     def __init__(self, libraries: list[str], path: str):
         for library in libraries:
@@ -120,14 +121,14 @@ class SavedModel:
     def run(
         self, what: str, inputs: dict[str, str], arrays: dict[str, np.ndarray], outputs: dict[str, str]
     ) -> dict[str, np.ndarray]:
-        """Answer one request. `inputs` and `outputs` are name -> tensor, such as `encode_x:0`."""
+        """Answers one request; `inputs` and `outputs` map names to graph tensors such as `encode_x:0`."""
         feeds = (POINTER * len(inputs))(*(self._to_tensor(arrays[name]) for name in inputs))
         fetches = (POINTER * len(outputs))()
         self.tf.TF_SessionRun(
             self.session,
             None,
-            *(self._graph_outputs(inputs.values()), feeds, len(feeds)),
-            *(self._graph_outputs(outputs.values()), fetches, len(fetches)),
+            *(self._graph_outputs(list(inputs.values())), feeds, len(feeds)),
+            *(self._graph_outputs(list(outputs.values())), fetches, len(fetches)),
             *(None, 0, None, self.status),
         )
         self._check(what)
@@ -160,9 +161,10 @@ class SavedModel:
         number = self.tf.TF_TensorType(tensor)
         if number not in DTYPES:
             raise SystemExit(
-                f"An output has TF_DataType {number}; known are {sorted(DTYPES)}. Cast it in the model."
+                f"Outputs must have one of the TF_DataTypes {sorted(DTYPES)}; received {number}. Cast the "
+                "output in the model."
             )
-        array = np.empty(
+        array: np.ndarray = np.empty(
             [self.tf.TF_Dim(tensor, axis) for axis in range(self.tf.TF_NumDims(tensor))], DTYPES[number]
         )
         if array.nbytes:
@@ -171,10 +173,10 @@ class SavedModel:
 
 
 def main(folder: Path) -> None:
-    """Answer the requests that lie in `folder`."""
+    """Answers the requests in `folder`."""
     request = json.loads((folder / "request.json").read_text())
     model = SavedModel(request["libraries"], request["path"])
-    answers = {}
+    answers: dict[str, Any] = {}
     with np.load(folder / "inputs.npz", allow_pickle=False) as arrays:
         for number, (signature, inputs, outputs) in enumerate(request["requests"]):
             given = {name: arrays[f"{number}/{name}"] for name in inputs}

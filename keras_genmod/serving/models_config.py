@@ -1,7 +1,7 @@
-"""The file that tells a model server which models to serve, from where, and which of their versions.
+"""The file that tells a model server which models and versions to serve, and where they are.
 
-It is a `ModelServerConfig` message of TensorFlow Serving in protocol buffers' text format, given to the
-server as `--model_config_file`.
+It is a TensorFlow Serving `ModelServerConfig` message in the text format of protocol buffers. The server
+reads it when started with `--model_config_file`.
 
 Reference: TensorFlow Serving's guide "Tensorflow Serving Configuration".
 """
@@ -18,7 +18,7 @@ from keras_genmod.core.files import check_path, exists, is_remote, replacing_fil
 
 __all__ = ["write_models_config"]
 
-# Names stand in URLs, as in /v1/models/<name>/labels/<label>:predict.
+# Names appear in URLs, as in /v1/models/<name>/labels/<label>:predict.
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 
@@ -31,29 +31,30 @@ def write_models_config(
     labels: Mapping[str, Mapping[str, int]] | None = None,
     mounted_at: str | None = None,
 ) -> None:
-    """Write the configuration of a model server that serves several models, or chosen versions.
+    """Writes the configuration of a model server that serves several models, or chosen versions.
 
-    A model of which `versions` and `num_latest` say nothing is served in its latest version, and in each
-    later one from when it appears. A server can be told to read the file again
-    (`--model_config_file_poll_wait_seconds=60`); it then serves what the new file says and nothing else.
+    If neither `versions` nor `num_latest` names a model, the server serves its latest version and switches to
+    later versions as they appear. With `--model_config_file_poll_wait_seconds=60` a server reads the file
+    again every minute and then serves exactly what the new file lists.
 
-    Clients may ask for a label instead of a version, so that the version behind "stable" can change
-    without them. A server that is started with labels needs
-    `--allow_version_labels_for_unavailable_models=true`, since nothing is loaded yet.
+    Clients may request a label instead of a version, so the version behind "stable" can change without
+    changing the clients. Start a server whose configuration has labels with
+    `--allow_version_labels_for_unavailable_models=true`, because no version is loaded at that time.
 
     Args:
-        path: The file to write; an existing one is replaced.
-        models: Model name -> folder that holds its version folders, such as "serving/vae" or
+        path: The file to write; an existing file is replaced.
+        models: Model name -> folder that contains its version folders, such as "serving/vae" or
             "gs://bucket/vae". Names consist of letters, digits, `_`, `-` and `.`.
         versions: Model name -> the versions to serve, or "all".
-        num_latest: Model name -> how many of the latest versions to serve.
-        labels: Model name -> label -> version. Each version must be among those that are served.
+        num_latest: Model name -> number of latest versions to serve.
+        labels: Model name -> label -> version. Each version must be one that is served.
         mounted_at: Where the server finds the folder of `path`, such as "/models" in a container. The
-            folders of the models must then lie below it. By default the server sees the same paths.
+            models' folders must then be below the folder of `path`. By default the server sees the same
+            paths.
 
     Raises:
-        ValueError: An argument is not as described, or a version to be served is no SavedModel: the server
-            would not load it. Nothing is written then.
+        ValueError: If an argument is not as described, or a version to be served is not a SavedModel, which
+            the server could not load. Nothing is written in this case.
 
     Example:
         >>> import tempfile
@@ -75,7 +76,7 @@ def write_models_config(
     if not isinstance(models, Mapping) or not models:
         raise ValueError(
             f"`models` must be a non-empty dict, model name -> folder of its versions; received {models!r}. "
-            "Give one entry for each model, such as {'vae': 'serving/vae'}."
+            "Pass one entry per model, such as {'vae': 'serving/vae'}."
         )
     choices = {"versions": versions or {}, "num_latest": num_latest or {}, "labels": labels or {}}
     for argument, choice in choices.items():
@@ -87,9 +88,16 @@ def write_models_config(
     lines = []
     for name, folder in models.items():
         _check_name("A model's name", name)
-        chosen = {argument: choice.get(name) for argument, choice in choices.items()}
         base_path = _base_path(path, folder, mounted_at)
-        lines += ["config {", *_indent(_model_lines(name, folder, base_path, **chosen)), "}"]
+        fields = _model_lines(
+            name,
+            folder,
+            base_path,
+            versions=(versions or {}).get(name),
+            num_latest=(num_latest or {}).get(name),
+            labels=(labels or {}).get(name),
+        )
+        lines += ["config {", *_indent(fields), "}"]
     with replacing_file(path) as temporary:
         text = "\n".join(["model_config_list {", *_indent(lines), "}", ""])
         temporary.write_text(text, encoding="ascii")
@@ -103,14 +111,14 @@ def _model_lines(
     num_latest: int | None,
     labels: Mapping[str, int] | None,
 ) -> Iterator[str]:
-    """The fields of one model, after checking them against what is in its folder."""
+    """The fields of one model, checked against the contents of its folder."""
     existing = _version_folders(folder)
     served, policy = _policy(name, existing, versions, num_latest)
     for version in served:
         if not exists(os.path.join(existing[version], "saved_model.pb")):
             raise ValueError(
-                f"Each version of {name!r} that is served must hold `saved_model.pb`; received "
-                f"{existing[version]!r} without one, which a server fails to load. Export the model "
+                f"Each served version of {name!r} must contain `saved_model.pb`; received "
+                f"{existing[version]!r} without it, which a server fails to load. Export the model "
                 "there, remove the folder, or choose other `versions`."
             )
     yield f"name: {_quote(name)}"
@@ -130,7 +138,7 @@ def _model_lines(
         if check_integer(f"The version of {label!r}", version, minimum=0) not in served:
             raise ValueError(
                 f"A label of {name!r} must stand for one of the versions that are served, {served}; received "
-                f"{label!r} for {version!r}. Choose one of them, or add it to `versions`."
+                f"{label!r} for {version!r}. Choose one of these, or add the version to `versions`."
             )
         yield from ["version_labels {", *_indent([f"key: {_quote(label)}", f"value: {version}"]), "}"]
 
@@ -138,11 +146,11 @@ def _model_lines(
 def _policy(
     name: str, existing: Mapping[int, str], versions: Collection[int] | str | None, num_latest: int | None
 ) -> tuple[list[int], list[str]]:
-    """The versions that are served as things stand, and the lines of the policy."""
+    """The versions that would be served now, and the lines of the version policy."""
     if versions is not None and num_latest is not None:
         raise ValueError(
-            f"{name!r} must have one choice of versions; received `versions` ({versions!r}) and `num_latest` "
-            f"({num_latest!r}) for it. Remove one."
+            f"{name!r} must be in `versions` or in `num_latest`, not in both; received versions={versions!r} "
+            f"and num_latest={num_latest!r} for it. Remove one."
         )
     if num_latest is not None:
         check_integer(f"num_latest[{name!r}]", num_latest)
@@ -154,19 +162,19 @@ def _policy(
     if isinstance(versions, str) or not isinstance(versions, Collection):
         raise ValueError(
             f"`versions` of {name!r} must be a list of versions or 'all'; received {versions!r}. "
-            "Give whole numbers, such as [1, 2]."
+            "Pass integers, such as [1, 2]."
         )
     chosen = sorted({check_integer(f"versions[{name!r}]", version, minimum=0) for version in versions})
     if not chosen or not set(chosen) <= set(existing):
         raise ValueError(
-            f"`versions` of {name!r} must be some of {sorted(existing)}, the version folders that there are; "
+            f"`versions` of {name!r} must be some of the existing version folders, {sorted(existing)}; "
             f"received {versions!r}. Export the missing ones, or choose others."
         )
     return chosen, ["specific {", *_indent([f"versions: {version}" for version in chosen]), "}"]
 
 
 def _version_folders(folder: str | os.PathLike) -> dict[int, str]:
-    """Version -> path: what the server takes for a version."""
+    """Version -> path of every folder that a server considers a version."""
     folder = check_path(folder)
     names = []
     if exists(folder) and tf.io.gfile.isdir(folder):
@@ -174,38 +182,38 @@ def _version_folders(folder: str | os.PathLike) -> dict[int, str]:
         names = [name.rstrip("/") for name in tf.io.gfile.listdir(folder)]
     found = {int(name): os.path.join(folder, name) for name in names if re.fullmatch("[0-9]+", name)}
     if not found:
-        advice = "Export to a whole number in it, such as 'serving/vae/1'."
+        advice = "Export to a folder in it that is named by an integer, such as 'serving/vae/1'."
         if exists(os.path.join(folder, "saved_model.pb")):
-            advice = "It is itself an export: give its parent, and name it by a whole number."
+            advice = "It is itself an export: pass its parent, and name the export by an integer."
         raise ValueError(
-            f"The folder of a model must exist and hold versions, folders named by whole numbers; received "
-            f"{folder!r}. {advice}"
+            f"The folder of a model must exist and contain version folders, which are named by integers; "
+            f"received {folder!r}. {advice}"
         )
     return found
 
 
 def _base_path(path: str | os.PathLike, folder: str | os.PathLike, mounted_at: str | None) -> str:
-    """The model's folder as the server sees it: absolute, or the server refuses the file."""
+    """The model's folder as the server sees it, an absolute path, since a server refuses relative ones."""
     if is_remote(folder):
-        return os.fspath(folder)  # the same for everybody
+        return os.fspath(folder)  # the same on every machine
     absolute = Path(os.path.abspath(folder))
     if mounted_at is None:
         return str(absolute)
     if not PurePosixPath(mounted_at).is_absolute():
         raise ValueError(
-            f"`mounted_at` must be an absolute path; received {mounted_at!r}. Give the path on the server, "
+            f"`mounted_at` must be an absolute path; received {mounted_at!r}. Pass the path on the server, "
             "such as '/models'."
         )
     if is_remote(path):
         raise ValueError(
             f"With `mounted_at`, `path` and the models' folders must be local; received {os.fspath(path)!r}. "
-            "Leave `mounted_at` out, or write the file to the folder that the server mounts."
+            "Omit `mounted_at`, or write the file to the folder that the server mounts."
         )
     root = Path(os.path.abspath(path)).parent
     if not absolute.is_relative_to(root):
         raise ValueError(
-            f"With `mounted_at`, each model's folder must lie below that of `path`, {str(root)!r}; received "
-            f"{str(absolute)!r}. Write the file to a folder above all models."
+            f"With `mounted_at`, each model's folder must be below the folder of `path`, {str(root)!r}; "
+            f"received {str(absolute)!r}. Write the file to a folder above all models."
         )
     return str(PurePosixPath(mounted_at, *absolute.relative_to(root).parts))
 
@@ -213,8 +221,8 @@ def _base_path(path: str | os.PathLike, folder: str | os.PathLike, mounted_at: s
 def _check_name(what: str, name: object) -> None:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ValueError(
-            f"{what} must consist of letters, digits, `_`, `-` and `.`, since it stands in URLs; "
-            f"received {name!r}. Choose another."
+            f"{what} must consist of letters, digits, `_`, `-` and `.`, since it appears in URLs; "
+            f"received {name!r}. Choose another name."
         )
 
 
@@ -223,7 +231,7 @@ def _indent(lines: Iterable[str]) -> list[str]:
 
 
 def _quote(text: str) -> str:
-    """A string of the text format, in ASCII: other bytes become octal escapes."""
+    """A string in the text format, in ASCII; other bytes become octal escapes."""
     escapes = {'"': r"\"", "\\": r"\\"}
     characters = (
         escapes.get(chr(byte), chr(byte) if 32 <= byte < 127 else f"\\{byte:03o}")

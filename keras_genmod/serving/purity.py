@@ -1,9 +1,9 @@
-"""Refusing graphs that answer otherwise on a server than in memory.
+"""Refuses graphs whose answers on a server would differ from those in memory.
 
-A model server has no Python, disables XLA by default, and asks the same copy of the weights many times at
-once. So a signature may run no Python function, hold nothing that must be compiled by XLA, and keep no state:
-neither a stateful random operation nor an assignment (Keras' `SeedGenerator` is one: it
-counts in a variable).
+A model server has no Python, disables XLA by default, and runs many requests at once on the same copy of the
+weights. So a signature must not run Python functions, must not need compilation by XLA, and must not have
+state: it may contain neither stateful random operations nor assignments to variables (Keras' `SeedGenerator`
+makes such assignments).
 """
 
 import re
@@ -16,7 +16,7 @@ __all__ = ["check_pure"]
 
 _PYTHON_OPS = {"PyFunc", "PyFuncStateless", "EagerPyFunc", "NumpyFunction"}
 
-# TensorFlow marks these as stateful, but they only read, call, check, or hold what one call computes.
+# TensorFlow marks these as stateful, but they only read, call, check, or store what one call computes.
 _HARMLESS_STATEFUL_OPS = re.compile(
     "VarHandleOp|ReadVariableOp|ResourceGather(Nd)?|VariableShape|VarIsInitializedOp|DisableCopyOnRead"
     "|HashTableV2|LookupTable(Find|Size)V2"
@@ -26,14 +26,14 @@ _HARMLESS_STATEFUL_OPS = re.compile(
 
 
 def check_pure(signature: str, graph: tf.Graph) -> None:
-    """Refuse a signature that runs Python, keeps state or must be compiled by XLA.
+    """Refuses a signature that runs Python, has state or must be compiled by XLA.
 
     Args:
-        signature: Its name, for the error.
-        graph: The graph that was traced for it. The functions that it calls are looked through too.
+        signature: The signature's name, for the error message.
+        graph: The traced graph. The functions that it calls are checked too.
 
     Raises:
-        ValueError: Naming the signature and the operation.
+        ValueError: If the graph is impure; the message names the signature and the operation.
     """
     graph_def = graph.as_graph_def()
     for function in graph_def.library.function:
@@ -66,5 +66,5 @@ def _op_types(graph_def: tf.compat.v1.GraphDef) -> Iterator[str]:
 
 
 def _is_stateful(op: str) -> bool:
-    definition = op_def_registry.get(op)  # None: the name of a function, whose body is looked at by itself
+    definition = op_def_registry.get(op)  # None for the name of a function, whose body is checked by itself
     return definition is not None and definition.is_stateful

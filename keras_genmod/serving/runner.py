@@ -1,7 +1,7 @@
-"""Asking an export as a model server would: in a process of its own, without Python TensorFlow.
+"""Queries an export as a model server would: in a process of its own, without Python TensorFlow.
 
-The process runs `c_api_script`. This side knows Python TensorFlow and reads from the SavedModel which
-tensors a signature takes and gives.
+That process runs `c_api_script`. This module uses Python TensorFlow to read each signature's input and output
+tensors from the SavedModel.
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ class _Signature:
 
 
 def call(path: str | os.PathLike, signature: str, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Ask one signature of the SavedModel at `path` one question; see `run`."""
+    """Sends one request to one signature of the SavedModel at `path`; see `run`."""
     (answer,) = run(path, [(signature, inputs)])
     return answer
 
@@ -41,26 +41,27 @@ def call(path: str | os.PathLike, signature: str, inputs: Mapping[str, Any]) -> 
 def run(
     path: str | os.PathLike, requests: Sequence[tuple[str, Mapping[str, Any]]]
 ) -> list[dict[str, np.ndarray]]:
-    """Ask a SavedModel questions as a model server would.
+    """Sends requests to a SavedModel as a model server would.
 
     A new process loads it through the C API of the installed TensorFlow, without Python TensorFlow, without
-    this package and with XLA switched off. It computes on the CPU: the GPU's memory is often taken by the
-    process that trains.
+    this package and with XLA switched off. It computes on the CPU, because a training process often occupies
+    the GPU's memory.
 
     Args:
-        path: The folder that holds `saved_model.pb`; with a scheme, it is copied to a local disk.
+        path: The folder that contains `saved_model.pb`; a remote path (`gs://...`) is copied to a local disk.
         requests: Pairs of a signature's name and its inputs (name -> array).
 
     Returns:
         For each request, output name -> array.
 
     Raises:
-        ValueError: `path` is no SavedModel, or a request does not fit its signature.
-        RuntimeError: The SavedModel does not load, or a signature fails; with TensorFlow's message.
+        ValueError: If `path` is not a SavedModel, or a request does not fit its signature.
+        RuntimeError: If the SavedModel does not load, or a signature fails; includes TensorFlow's message.
 
     Cost: starting the process and loading, about a second for a small model; then one run per request.
     """
-    calls, arrays = [], {}
+    calls: list[tuple[str, dict[str, str], dict[str, str]]] = []
+    arrays: dict[str, Any] = {}
     with reading(path) as local:
         signatures = _read_signatures(local)
         for number, (name, given) in enumerate(_fit_requests(signatures, requests)):
@@ -78,7 +79,7 @@ def run(
 def fit_requests(
     path: str | os.PathLike, requests: Iterable[tuple[str, Mapping[str, Any]]]
 ) -> list[tuple[str, dict[str, np.ndarray]]]:
-    """The requests with inputs as arrays of the types that the signatures take; raises as `run` does."""
+    """The requests with their inputs converted to the signatures' dtypes; raises the errors of `run`."""
     return _fit_requests(_read_signatures(path), requests)
 
 
@@ -96,26 +97,26 @@ def _fit_requests(
         if name not in signatures:
             raise ValueError(
                 f"The signature must be one of {', '.join(sorted(signatures))}; received {name!r}. "
-                "Choose one of them, or export it."
+                "Choose one of these, or export a model that has it."
             )
         fitted.append((name, fit_request(f"A request to `{name}`", signatures[name].inputs, inputs)))
     return fitted
 
 
-def _run_script(path: str | os.PathLike, calls: list, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _run_script(path: str | os.PathLike, calls: list, arrays: dict[str, Any]) -> dict[str, np.ndarray]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         request = {"libraries": _libraries(), "path": os.path.abspath(path), "requests": calls}
         (folder / "request.json").write_text(json.dumps(request))
         np.savez(folder / "inputs.npz", **arrays)
-        # -I: neither the environment nor the working folder can bring in other modules.
+        # -I: modules come neither from paths in the environment nor from the working folder.
         command = [sys.executable, "-I", c_api_script.__file__, name, str(Path(np.__file__).parents[1])]
         environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"}
         process = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace")
         if process.returncode:
             raise RuntimeError(
                 f"The export at {os.fspath(path)!r} must answer without Python TensorFlow and without XLA; "
-                f"the process that asked it ended with code {process.returncode}:\n{process.stderr.strip()}"
+                f"the process that ran it ended with code {process.returncode}:\n{process.stderr.strip()}"
             )
         with np.load(folder / "outputs.npz", allow_pickle=False) as answers:
             return dict(answers)
@@ -130,7 +131,7 @@ def _libraries() -> list[str]:
         if not found:
             raise RuntimeError(
                 f"TensorFlow must be installed with its shared libraries; received {str(folder)!r} without "
-                f"{stem}. Use the `tensorflow` package of Linux or macOS."
+                f"{stem}. Install the `tensorflow` package for Linux or macOS."
             )
         libraries.append(str(found[0]))
     return libraries
@@ -144,7 +145,7 @@ def _read_signatures(path: str | os.PathLike) -> dict[str, _Signature]:
     except (OSError, DecodeError) as error:
         raise ValueError(
             f"`path` must be the folder of a SavedModel, with a readable `saved_model.pb`; received "
-            f"{os.fspath(path)!r} ({type(error).__name__}). Give the version folder, such as 'serving/vae/1'."
+            f"{os.fspath(path)!r} ({type(error).__name__}). Pass the version folder, such as 'serving/vae/1'."
         ) from error
     return {
         name: _Signature(

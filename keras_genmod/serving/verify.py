@@ -1,4 +1,4 @@
-"""The check of an export: does a server give the numbers of the model in memory, and do rows stay apart?"""
+"""Checks an export: a server's answers must equal those of the model in memory, and rows must not mix."""
 
 import os
 from collections.abc import Iterator
@@ -12,28 +12,29 @@ __all__ = ["verify"]
 
 
 def verify(path: str | os.PathLike, *, rtol: float = 1e-5, atol: float = 1e-5) -> dict[str, float]:
-    """Ask an export its recorded examples, as a model server would, and compare the answers.
+    """Replays an export's recorded examples as a model server would, and compares the answers.
 
-    Each signature must answer as the model in memory did. Each row of a batched signature, asked
-    alone, must be answered as in the batch, so that a server may join and split requests.
+    Each signature must give the answers of the model in memory. In a batched signature, each row on its own
+    must give the same answer as in the batch, so that a server may join and split requests.
 
     Floats may differ by ``atol + rtol * |expected|``, equal infinities and NaNs count as equal, and
-    integers and booleans must be the same. The defaults are about a hundred roundings of float32;
-    widen them for numbers that a GPU recorded, because the check computes on the CPU.
+    integers and booleans must be identical. The default tolerances are about a hundred float32 roundings;
+    pass larger ones if the examples were recorded on a GPU, because the check computes on the CPU.
 
     Args:
         path: The folder that `export` wrote, with examples.
-        rtol: Largest relative difference.
-        atol: Largest absolute difference.
+        rtol: Largest relative difference allowed.
+        atol: Largest absolute difference allowed.
 
     Returns:
-        Signature name -> largest absolute difference seen.
+        Signature name -> largest absolute difference found.
 
     Raises:
-        ValueError: `path` is no such export, or an answer differs; names signature, output and difference.
-        RuntimeError: The export does not load or a signature fails; with TensorFlow's message.
+        ValueError: If `path` is not such an export, or an answer differs; the message names the signature,
+            the output and the difference.
+        RuntimeError: If the export does not load or a signature fails; includes TensorFlow's message.
 
-    Cost: one process that loads the export; a run per signature and one more per row of its example.
+    Cost: one process that loads the export; one run per signature and one more per row of its example.
     """
     examples = read_examples(path)
     requests = [request for example in examples for request in _requests(example)]
@@ -42,13 +43,13 @@ def verify(path: str | os.PathLike, *, rtol: float = 1e-5, atol: float = 1e-5) -
 
 
 def _requests(example: Example) -> list[tuple[str, dict[str, np.ndarray]]]:
-    """The example as a whole, then row by row."""
+    """The whole example, then each of its rows."""
     rows = [_row(example.inputs, row) for row in range(_num_rows(example))]
     return [(example.signature, inputs) for inputs in (example.inputs, *rows)]
 
 
 def _check(example: Example, answers: Iterator[dict[str, np.ndarray]], rtol: float, atol: float) -> float:
-    """The largest difference in the answers to `_requests(example)`, which it takes off `answers`."""
+    """The largest difference in the answers to `_requests(example)`, which it consumes from `answers`."""
     signature, whole = example.signature, next(answers)
     if set(whole) != set(example.outputs):
         raise ValueError(
@@ -58,7 +59,10 @@ def _check(example: Example, answers: Iterator[dict[str, np.ndarray]], rtol: flo
     largest = 0.0
     for name, recorded in example.outputs.items():
         what = f"Output `{name}` of signature `{signature}` must equal what the model in memory answered"
-        advice = "The files were changed, or the signature depends on Python or on a device: export again."
+        advice = (
+            "Either the files were changed, or the signature depends on Python or on a device. Export the "
+            "model again."
+        )
         largest = max(largest, _difference(whole[name], recorded, rtol, atol, what, advice))
     for row in range(_num_rows(example)):
         alone, together = next(answers), _row(whole, row)
@@ -67,7 +71,8 @@ def _check(example: Example, answers: Iterator[dict[str, np.ndarray]], rtol: flo
                 f"Output `{name}` of signature `{signature}` for row {row} alone must equal the batch's row"
             )
             advice = (
-                "Rows mix, so batching changes answers: make it row-wise, or export it with `batched=False`."
+                "Its rows influence one another, so batching changes answers. Make the signature row-wise, "
+                "or export it with `batched=False`."
             )
             largest = max(largest, _difference(alone[name], expected, rtol, atol, what, advice))
     return largest
@@ -84,7 +89,7 @@ def _row(arrays: dict[str, np.ndarray], row: int) -> dict[str, np.ndarray]:
 def _difference(
     received: np.ndarray, expected: np.ndarray, rtol: float, atol: float, what: str, advice: str
 ) -> float:
-    """The largest absolute difference; an error if it is too large."""
+    """The largest absolute difference; raises an error if it exceeds the tolerance."""
     if received.shape != expected.shape or received.dtype != expected.dtype:
         raise ValueError(
             f"{what}, {expected.dtype} of shape {expected.shape}; received {received.dtype} of shape "
@@ -99,7 +104,7 @@ def _difference(
         allowed = f"atol={atol:g} + rtol={rtol:g} * |expected|"
     else:
         close = same
-    # Equal infinities and NaNs have no difference; a NaN beside a number has an infinite one.
+    # Equal infinities and NaNs have difference 0; a NaN and a number differ by infinity.
     largest = float(np.where(same, 0.0, np.nan_to_num(gaps, nan=np.inf)).max(initial=0.0))
     if not close.all():
         raise ValueError(

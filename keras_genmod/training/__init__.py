@@ -1,5 +1,7 @@
 """Training: the one optimisation step, its players, stages, and schedules."""
 
+from keras_genmod.training.objective import MEASURE, SharedForward, keep_state
+from keras_genmod.training.players import Player
 from keras_genmod.training.schedules import (
     CosineSchedule,
     CyclicalSchedule,
@@ -7,7 +9,6 @@ from keras_genmod.training.schedules import (
     WeightSchedule,
 )
 from keras_genmod.training.stages import Stage
-from keras_genmod.training.step import MEASURE, Player, SharedForward, keep_state
 
 __all__ = [
     "MEASURE",

@@ -19,17 +19,28 @@ __all__ = ["ExplainsCalls", "explained", "unexpected_argument"]
 
 # Names in other libraries and tutorials -> what may be meant. The first that is an argument is suggested.
 _OTHER_NAMES = {
-    **dict.fromkeys(("c", "classes", "cond", "label", "labels", "target", "targets", "y"), ("condition",)),
+    **dict.fromkeys(
+        ("c", "classes", "cond", "condition", "conditions", "label", "labels", "target", "targets", "y"),
+        ("condition", "y"),
+    ),
     **dict.fromkeys(("n", "n_samples", "num", "size"), ("num_samples",)),
-    **dict.fromkeys(("code_size", "encoding_dim", "latent_size", "z_dim"), ("latent_dim", "code_dim")),
+    **dict.fromkeys(
+        ("code_size", "encoding_dim", "latent_size", "noise_dim", "nz", "z_dim"), ("latent_dim", "code_dim")
+    ),
     **dict.fromkeys(("data_shape", "image_shape", "img_shape", "input_dim", "shape"), ("event_shape",)),
     **dict.fromkeys(("hidden", "hidden_sizes", "hidden_units", "units"), ("hidden_dims", "hidden_dim")),
+    **dict.fromkeys(("codebook_size", "n_embeddings", "num_embeddings"), ("num_codes",)),
+    **dict.fromkeys(
+        ("depth", "n_blocks", "n_layers", "num_blocks", "num_layers"), ("num_blocks", "num_layers")
+    ),
+    **dict.fromkeys(("freq", "frequency", "period", "save_freq"), ("every_n_epochs",)),
     **dict.fromkeys(("random_seed", "random_state", "rng"), ("seed",)),
     **dict.fromkeys(("learning_rate", "lr"), ("optimizer", "generator_optimizer")),
     **dict.fromkeys(("g_optimizer", "gen_optimizer", "optimizer"), ("generator_optimizer",)),
     **dict.fromkeys(("c_optimizer", "critic_optimizer", "d_optimizer"), ("discriminator_optimizer",)),
     **dict.fromkeys(("n_critic", "critic_steps"), ("discriminator_steps",)),
     "critic": ("discriminator",),
+    "embedding_dim": ("code_dim", "latent_dim"),
     "input_shape": ("event_shape",),
 }
 # Methods of Keras that people call. Keras calls the others itself.

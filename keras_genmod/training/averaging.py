@@ -10,14 +10,70 @@ Reference: Acceleration of Stochastic Approximation by Averaging, Polyak and Jud
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
-__all__ = ["copy_network", "update_average"]
+from keras_genmod.core.checks import check_number
+
+__all__ = ["AveragedNetwork", "copy_network"]
+
+
+class AveragedNetwork:
+    r"""The average over training steps of a network's weights.
+
+    A model keeps it and the network of the averages, which is a layer of the model and so is saved with it,
+    and moves it in `advance_state`:
+
+        self._average = AveragedNetwork(self.denoiser, 0.999)
+        self.averaged_denoiser = self._average.network
+        ...
+        def advance_state(self, batch, *, seed, shared):
+            self._average.update(self.training_steps)
+
+    Trainable weights and moving statistics are averaged, other state is copied.
+
+    Args:
+        source: the network in training, built.
+        decay: $d$ per step in [0, 1], once the average is long. It begins fast: step t has a decay of
+            $(1 + t) / (10 + t)$ at most.
+        name: the argument that gives the decay, for errors.
+
+    Cost: a second set of weights, and three operations for each weight in a step.
+
+    Example:
+        >>> network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="zeros")])
+        >>> average = AveragedNetwork(network, 0.5)
+        >>> network.layers[0].kernel.assign([[1.0]])
+        >>> average.update(8)
+        >>> average.network.get_weights()[0].item()
+        0.5
+    """
+
+    def __init__(self, source: keras.Model, decay: float, *, name: str = "decay") -> None:
+        self.decay = check_number(name, decay, minimum=0.0, maximum=1.0)
+        self.source = source
+        self.network = copy_network(source)
+
+    def update(self, step: Any) -> None:
+        """Moves the averages towards the weights of the network in training.
+
+        Args:
+            step: number of training steps done before this one, a scalar.
+        """
+        step = tf.cast(step, tf.float32)
+        rate = 1.0 - tf.minimum(self.decay, (1.0 + step) / (10.0 + step))
+        for average, weight in zip(self.network.weights, self.source.weights, strict=True):
+            value = tf.convert_to_tensor(weight.value)
+            if value.dtype.is_floating:
+                current = tf.convert_to_tensor(average.value)
+                value = current + tf.cast(rate, current.dtype) * (value - current)
+            average.assign(value)
 
 
 def copy_network(network: keras.Model) -> keras.Model:
-    """A network of its own with the same layers and weights, which no gradient trains: `averaged_<name>`."""
+    """Returns a network with the same layers and weights, which no gradient trains: `averaged_<name>`."""
     description = keras.saving.serialize_keras_object(network)
     if "name" in description["config"]:
         description["config"]["name"] = f"averaged_{network.name}"
@@ -27,22 +83,3 @@ def copy_network(network: keras.Model) -> keras.Model:
     copy.set_weights(network.get_weights())
     copy.trainable = False
     return copy
-
-
-def update_average(average: keras.Model, network: keras.Model, decay: float, step: tf.Tensor) -> None:
-    """Moves the average towards the network; moving statistics too, and other state is copied.
-
-    Args:
-        average: made by `copy_network`.
-        network: the network in training.
-        decay: of the average once it is long.
-        step: number of training steps done, int64.
-    """
-    step = tf.cast(step, tf.float32)
-    rate = 1.0 - tf.minimum(decay, (1.0 + step) / (10.0 + step))
-    for old, new in zip(average.weights, network.weights, strict=True):
-        target = tf.convert_to_tensor(new.value)
-        if target.dtype.is_floating:
-            current = tf.convert_to_tensor(old.value)
-            target = current + tf.cast(rate, current.dtype) * (target - current)
-        old.assign(target)

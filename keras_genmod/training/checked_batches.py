@@ -19,11 +19,10 @@ from keras_genmod.core.batches import Batch, unpack
 from keras_genmod.core.checks import ValueRange
 from keras_genmod.core.conditions import ConditionSpec
 from keras_genmod.core.kept_errors import KeptError
+from keras_genmod.core.spaces import Space
 from keras_genmod.training.inputs import WEIGHTS, weigh
 
 __all__ = ["CheckedSequence", "checked_dataset", "checked_iterator", "plain_assertions"]
-
-_NAMES = ("x", "condition", "sample_weight")
 
 # Stands around the message of a data set's assertion, to find it in TensorFlow's report.
 _MARK = "keras_genmod found bad data: "
@@ -32,7 +31,7 @@ _MARK = "keras_genmod found bad data: "
 def checked_dataset(
     dataset: tf.data.Dataset,
     first: Batch,
-    accepted: ValueRange,
+    space: Space,
     condition: ConditionSpec,
     table: np.ndarray | None = None,
 ) -> tf.data.Dataset:
@@ -41,19 +40,19 @@ def checked_dataset(
     Args:
         dataset: The batches.
         first: The first batch, which was checked in Python. The others must have its types and row shapes.
-        accepted: The values that `x` may have.
+        space: The space of `x`.
         condition: Describes the condition.
         table: Weights of all classes, if they weigh the examples.
     """
-    ranges = Batch(accepted, _condition_range(condition, first.condition), WEIGHTS)
-
+    ranges = Batch(space.accepted, _condition_range(condition, first.condition), WEIGHTS)
+    names = (space.name, "condition", "sample_weight")
     one_hot = condition.num_classes is not None and _is_one_hot(first.condition, condition)
 
     def prepare(number: tf.Tensor, *data: Any) -> tuple:
         batch = unpack(data)
-        batch = Batch(*(_with_row_shapes(*each, number) for each in zip(_NAMES, batch, first, strict=True)))
+        batch = Batch(*(_with_row_shapes(*each, number) for each in zip(names, batch, first, strict=True)))
         checked = []
-        for name, part, allowed in zip(_NAMES, batch, ranges, strict=True):
+        for name, part, allowed in zip(names, batch, ranges, strict=True):
             if tf.is_tensor(part) and allowed is not None:
                 assertions = _value_assertions(name, part, allowed, number)
                 if name == "condition" and one_hot:
@@ -72,10 +71,10 @@ def checked_dataset(
 
 def _condition_range(condition: ConditionSpec, first: Any) -> ValueRange | None:
     """The values that conditions may have; None if the second entry is no condition, such as targets."""
-    if condition.num_classes is None:
-        return ValueRange() if condition else None
-    highest = 1 if _is_one_hot(first, condition) else condition.num_classes - 1
-    return ValueRange(0, highest, integer=True, advice="Raise `num_classes`, or relabel.")
+    if not condition:
+        return None
+    one_hot = condition.num_classes is not None and _is_one_hot(first, condition)
+    return ValueRange(0, 1, integer=True) if one_hot else condition.value_range()
 
 
 def _is_one_hot(first: Any, condition: ConditionSpec) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
@@ -12,6 +12,7 @@ from keras_genmod.core.checks import check_integer, describe
 from keras_genmod.core.keras_noise import seed_generators, separate_replicas
 from keras_genmod.core.replicas import num_replicas
 from keras_genmod.training.arguments import unexpected_argument
+from keras_genmod.training.players import Player, check_players, weights_of
 
 __all__ = ["Compilable"]
 
@@ -24,11 +25,40 @@ _REFUSED = {
 }
 
 
-class Compilable:
+if TYPE_CHECKING:
+
+    class _Compiling:
+        """What `Compilable` extends of `keras.Model`."""
+
+        def compile(self, *args: Any, **kwargs: Any) -> None: ...
+
+        def _resolve_auto_jit_compile(self) -> bool: ...
+
+else:
+    _Compiling = object
+
+
+class Compilable(_Compiling):
     """The part of `GenerativeModel` that configures training."""
 
-    # Whether XLA was measured to make a step faster on a CPU: networks of dense layers alone, others.
+    # Whether XLA was measured to make a step faster on a CPU: for networks of dense layers alone, for others.
     _xla_on_cpu = {"dense": False, "other": False}
+
+    # What it needs of the model.
+    compiled: bool
+    dtype_policy: keras.DTypePolicy
+    distribute_strategy: tf.distribute.Strategy
+    _distribute_strategy: tf.distribute.Strategy | None
+
+    if TYPE_CHECKING:
+
+        def _players_by_stage(self) -> list[Sequence[Player]]: ...
+
+        def default_optimizers(self) -> dict[str, keras.optimizers.Optimizer]: ...
+
+        def _flatten_layers(
+            self, recursive: bool = True, include_self: bool = True
+        ) -> Iterator[keras.layers.Layer]: ...
 
     def compile(
         self,
@@ -45,17 +75,19 @@ class Compilable:
 
         Args:
             optimizer: name or instance; None takes the paper's settings.
-            micro_batches: parts that a replica's batch is cut into, one after the other, with one
-                update for all: the same gradient in less memory.
-            run_eagerly: for debugging, step by step in Python.
+            micro_batches: number of parts that a replica's batch is cut into. One update follows all of
+                them: the same gradient in less memory.
+            run_eagerly: whether steps run in Python, operation by operation, for debugging.
             steps_per_execution: training steps per call into TensorFlow.
-            jit_compile: XLA; `"auto"` turns it on where it was measured to be faster.
+            jit_compile: whether XLA compiles the steps; `"auto"` turns it on where it was measured to be
+                faster.
             auto_scale_loss: whether `mixed_float16` models scale their losses.
             **refused: `loss`, `loss_weights`, `metrics` and `weighted_metrics` get an error that says
                 what to do instead.
 
         Raises:
-            ValueError: for refused arguments, or under a strategy that is not the model's.
+            ValueError: for refused arguments, for players that name no optimizer of this model, or under a
+                strategy that is not the model's.
         """
         self._compile(
             {"optimizer": optimizer},
@@ -76,11 +108,11 @@ class Compilable:
         auto_scale_loss: bool,
         **keras_options: Any,
     ) -> None:
-        """Compiles with one optimizer per argument of `compile`, the first being the main one.
+        """Compiles with one optimizer for each argument of `compile` that players name.
 
         Args:
-            optimizers: argument of `compile` -> optimizer; the main one becomes `self.optimizer`, the
-                others attributes of their argument's name.
+            optimizers: argument of `compile` -> optimizer. The first is the main one and becomes
+                `self.optimizer`, the others become attributes of their argument's name.
             own: the other arguments of `compile` that Keras does not know.
             refused: arguments that get an error.
             auto_scale_loss: as in `compile`.
@@ -99,29 +131,28 @@ class Compilable:
                 name: self._get_optimizer(defaults[name] if given is None else given)
                 for name, given in optimizers.items()
             }
-            unscaled = [name for name, one in passed.items() if scale and not _is_scaled(one)]
-            built = passed | {name: keras.optimizers.LossScaleOptimizer(passed[name]) for name in unscaled}
-            main, *others = built.items()
-            super().compile(main[1], auto_scale_loss=False, **keras_options)
-            for name, optimizer in others:
-                setattr(self, name, optimizer)
+            _check_objects(passed)
             by_stage = self._players_by_stage()
             for players in by_stage:
-                _check_names([player.name for player in players])
+                check_players(players, list(optimizers))
+            # A file says what the user passed: the loss scale that is put around it here is put there again.
+            self._scaled_here = frozenset(
+                name for name, one in passed.items() if scale and not _is_scaled(one)
+            )
+            built = {
+                name: keras.optimizers.LossScaleOptimizer(one) if name in self._scaled_here else one
+                for name, one in passed.items()
+            }
+            main, *others = built
+            super().compile(built[main], auto_scale_loss=False, **keras_options)
+            for name in others:
+                setattr(self, name, built[name])
             every = [player for players in by_stage for player in players]
-            for player in every:
-                optimizer = self._optimizer_of(player)
-                if not optimizer.built:
-                    team = [other for other in every if self._optimizer_of(other) is optimizer]
-                    optimizer.build(list({id(w): w for other in team for w in other.weights}.values()))
-                _count_training_steps(optimizer, player.updates_per_step)
-                _sum_over_several_replicas(optimizer)
+            for name, optimizer in built.items():
+                _build(optimizer, name, [player for player in every if player.optimizer == name])
         # The objective is one of the model's own means.
         self._loss_tracker = None
-        self._optimizer_arguments = {name: name for name in optimizers}
-        self._optimizer_arguments[main[0]] = "optimizer"
-        # A file says what the user passed: the loss scale that was put around it here is put there again.
-        self._scaled_here = frozenset(unscaled)
+        self._optimizer_arguments = {main: "optimizer", **{name: name for name in others}}
         separate_replicas(seed_generators(self))
         self._compile_options = {**own, **keras_options, "auto_scale_loss": auto_scale_loss}
 
@@ -147,6 +178,10 @@ class Compilable:
     def _optimizers(self) -> list[keras.optimizers.Optimizer]:
         """The optimizers of all players, `self.optimizer` first."""
         return [getattr(self, attribute) for attribute in self._optimizer_arguments.values()]
+
+    def _optimizer_of(self, player: Player) -> keras.optimizers.Optimizer:
+        """The optimizer that a player names."""
+        return getattr(self, self._optimizer_arguments[player.optimizer])
 
     def get_compile_config(self) -> dict:
         """The arguments of `compile`, with the optimizers as they are now."""
@@ -212,28 +247,51 @@ class Compilable:
 
 def _waits(layer: keras.layers.Layer) -> bool:
     """Whether a layer will create weights when it is first called, as far as one can see."""
-    # Merging layers have none; the layers of a `Sequential` are asked themselves.
+    # Merging layers have no weights; the layers of a `Sequential` are asked themselves.
     without = isinstance(layer, (keras.src.layers.merging.base_merge.Merge, keras.Sequential))
     return not (layer.built or without or type(layer).build is keras.layers.Layer.build)
 
 
-def _check_names(names: Sequence[str]) -> None:
-    """Refuses players of one name, whose terms and losses would take each other's place."""
-    if len(set(names)) < len(names):
+def _check_objects(optimizers: Mapping[str, keras.optimizers.Optimizer]) -> None:
+    """Refuses one optimizer object in two places, where it would update the weights of both together."""
+    places: dict[int, str] = {}
+    for name, optimizer in optimizers.items():
+        first = places.setdefault(id(_unscaled(optimizer)), name)
+        if first != name:
+            raise ValueError(
+                f"`{first}` and `{name}` must be two optimizers; received one {type(optimizer).__name__} "
+                "object for both. Pass a name, such as 'adam', or two objects."
+            )
+
+
+def _build(optimizer: keras.optimizers.Optimizer, name: str, players: Sequence[Player]) -> None:
+    """Makes an optimizer ready for the weights of the players that name it."""
+    if not players:
+        return
+    weights = weights_of(players)
+    if not optimizer.built:
+        optimizer.build(weights)
+    unknown = [w.path for w in weights if optimizer._var_key(w) not in optimizer._trainable_variables_indices]
+    if unknown:
         raise ValueError(
-            f"`players` must give each player a name of its own; received {list(names)}. Rename one."
+            f"`{name}` must be new, or have trained this model's weights before; received a "
+            f"{type(optimizer).__name__} that was built for others, without {unknown[:3]}"
+            f"{' and more' if len(unknown) > 3 else ''}. Pass a name, such as 'adam', or a new object."
         )
+    # All players of one optimizer make as many updates.
+    _count_training_steps(optimizer, players[0].updates_per_step)
+    _sum_over_several_replicas(optimizer)
 
 
 def _count_training_steps(optimizer: keras.optimizers.Optimizer, updates_per_step: int) -> None:
     """Makes a learning-rate schedule count training steps, in each of which there are several updates.
 
     Keras evaluates the schedule at the number of updates, which the optimizer's moments need to count. Here
-    the optimizer answers for its learning rate in another way, for its own updates and for whoever asks; the
+    the optimizer gives its learning rate in another way, to its own updates and to whoever asks; the
     schedule in it and its configuration stay the user's.
     """
     inner = _unscaled(optimizer)
-    vars(inner).pop("_get_current_learning_rate", None)
+    inner.__dict__.pop("_get_current_learning_rate", None)
     keras_rate = inner._get_current_learning_rate
 
     def learning_rate() -> Any:
@@ -250,10 +308,10 @@ def _sum_over_several_replicas(optimizer: keras.optimizers.Optimizer) -> None:
     """Makes an optimizer leave out the sum of the gradients over replicas where there is one replica.
 
     The sum has a gradient of its own. TensorFlow keeps it in a table for good, and with it the graph that it
-    was traced in, so the step of a model that is no longer used would stay in memory.
+    was traced in, so that the step of a model that is no longer used would stay in memory.
     """
     inner = _unscaled(optimizer)
-    vars(inner).pop("_all_reduce_sum_gradients", None)
+    inner.__dict__.pop("_all_reduce_sum_gradients", None)
     keras_sum = inner._all_reduce_sum_gradients
 
     def summed(grads_and_vars: Any) -> Any:

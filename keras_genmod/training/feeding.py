@@ -13,9 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from keras_genmod.core.batches import Batch, unpack
-from keras_genmod.core.checks import ValueRange, check_integer, describe
+from keras_genmod.core.checks import check_integer, describe
 from keras_genmod.core.conditions import ConditionSpec
 from keras_genmod.core.kept_errors import KeptError
+from keras_genmod.core.spaces import Space
 from keras_genmod.data.arrays import is_on_disk
 from keras_genmod.data.pipeline import BatchStream, num_rows
 from keras_genmod.training.checked_batches import (
@@ -52,17 +53,16 @@ class Feeding:
         @property
         def real_dtype(self) -> tf.DType: ...
 
-        def value_range(self) -> ValueRange: ...
-
+        def event_space(self) -> Space: ...
+        def input_space(self) -> Space: ...
         def check_data(self, x: Any, condition: Any = None) -> None: ...
 
-    def _input_shape(self) -> tuple[int, ...]:
-        """Shape of one row of the input of `call`."""
-        return self.event_shape
-
     def _check_inputs(self, x: Any, condition: Any) -> None:
-        """Checks the input of `call`. It is data, unless a family overrides this method."""
-        self.check_data(x, condition)
+        """Checks the input of `call`: rows of the model's input space, and their conditions."""
+        self.input_space().check(x)
+        self._condition_spec.check_presence(condition)
+        if condition is not None:
+            self._condition_spec.check_values(condition)
 
     def _initialize_from_data(self, initial_rows: Callable[[int], Batch] | None) -> None:
         """Data-dependent initialisation: `fit` calls it with checked data before the first step.
@@ -181,11 +181,10 @@ class Feeding:
         batches = None
         if isinstance(data, tf.data.Dataset):
             batches = data
-            row_shape = self.event_shape if check == self._check_arrays else self._input_shape()
-            _refuse_single_examples(data, row_shape)
+            space = self.event_space() if check == self._check_arrays else self.input_space()
+            _refuse_single_examples(data, space.shape)
             first = _checked_first(next(iter(data.take(1)), None), check)
-            accepted = self.value_range() if check == self._check_arrays else ValueRange()
-            data = checked_dataset(data, first, accepted, self._condition_spec, table)
+            data = checked_dataset(data, first, space, self._condition_spec, table)
         elif isinstance(data, keras.utils.PyDataset):
             batches = map(data.__getitem__, range(data.num_batches or 1))
             _checked_first(data[0] if data.num_batches != 0 else None, check)

@@ -245,7 +245,7 @@ class Fittable(Feeding, Executing):
             x: An array, a tuple `(x, condition)` of arrays for a conditional model, or batches.
             batch_size, verbose, steps, callbacks: As in `keras.Model.predict`.
         """
-        batch = array_batch(x, None, None, self._input_shape())
+        batch = array_batch(x, None, None, self.input_space().shape)
         with contextlib.ExitStack() as stack:
             if batch is None:
                 refuse_beside_batches(batch_size=batch_size)
@@ -276,7 +276,7 @@ class Fittable(Feeding, Executing):
 
     def predict_on_batch(self, x: Any) -> Any:
         """Returns what `call` returns for one batch of arrays; `x` as in `predict`."""
-        batch = array_batch(x, None, None, self._input_shape())
+        batch = array_batch(x, None, None, self.input_space().shape)
         if batch is None:
             raise TypeError(f"`x` must be arrays; received {describe(x)}. For a data set use `predict`.")
         self._check_inputs(batch.x, batch.condition)

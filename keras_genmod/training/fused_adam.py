@@ -13,22 +13,23 @@ __all__ = ["FusedAdam"]
 
 
 class _Shared:
-    """What all weights have in common in one update, by the graph that it is computed in.
+    """The scalars that all weights of one update have in common, one set for each dtype and graph.
 
     A plain object: Keras would track a dictionary that is an attribute of an optimizer.
     """
 
     def __init__(self) -> None:
-        self.scalars = {}
+        self.scalars: dict[Any, tuple[tf.Tensor, ...]] = {}
 
 
 @register
 class FusedAdam(keras.optimizers.Adam):
     """Keras' Adam, with the numbers of `keras.optimizers.Adam` to rounding.
 
-    Keras writes an update as some forty operations for each weight. Of a model with many small weights, such
-    as a flow, they are two thirds of the graph, and the first step waits until all are traced and optimised.
-    Here TensorFlow's own kernel does the update, and what does not depend on the weight is computed once.
+    Keras writes an update as some forty operations for each weight. In a model with many small weights, such
+    as a flow, they make up two thirds of the graph, and the first step waits until all are traced and
+    optimised. Here TensorFlow's own kernel does the update, and what does not depend on the weight is
+    computed once.
 
     Args:
         learning_rate, beta_1, beta_2, epsilon, **kwargs: as in `keras.optimizers.Adam`.
@@ -38,13 +39,13 @@ class FusedAdam(keras.optimizers.Adam):
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> Any:
         """Updates the weights by their gradients."""
-        # Through `vars`, past Keras' tracking of attributes.
-        vars(self)["_shared"] = _Shared()
+        # Through `__dict__`, past Keras' tracking of attributes.
+        self.__dict__["_shared"] = _Shared()
         try:
             return super().apply(grads, trainable_variables)
         finally:
-            # Or the optimizer would keep the graph. Of several replicas each comes by.
-            vars(self).pop("_shared", None)
+            # The optimizer would keep the graph. Every replica comes here, and the first removes it.
+            self.__dict__.pop("_shared", None)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Updates one weight."""
@@ -73,7 +74,7 @@ class FusedAdam(keras.optimizers.Adam):
 
     def _scalars(self, dtype: tf.DType, learning_rate: Any) -> tuple[tf.Tensor, ...]:
         """Learning rate, powers of both betas, both betas, and epsilon."""
-        shared = vars(self).get("_shared") or _Shared()
+        shared = self.__dict__.get("_shared") or _Shared()
         key = (dtype, None if tf.executing_eagerly() else id(tf.compat.v1.get_default_graph()))
         if key not in shared.scalars:
             step = tf.cast(tf.convert_to_tensor(self.iterations) + 1, dtype)

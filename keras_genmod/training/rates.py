@@ -1,7 +1,7 @@
-"""Learning rates of several players: what a callback does to the main one's, it does to all.
+"""Learning rates of several players: the factor by which a callback changes the main rate changes them all.
 
 Keras' callbacks know one optimizer, `model.optimizer`. If `ReduceLROnPlateau` lowered its rate alone, the
-balance between the players would change for a reason that has nothing to do with it.
+balance between the players would change although nobody asked for it.
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ import keras
 
 __all__ = ["with_rates_together"]
 
-Optimizer = keras.optimizers.Optimizer
-
 
 class _Rates:
-    """The main optimizer's rate and those that follow it by the same factor.
+    """The main optimizer's rate, and the rates that follow it by the same factor.
 
     Args:
         main: `model.optimizer`.
         others: the optimizers of the other players.
     """
 
-    def __init__(self, main: Optimizer, others: Sequence[Optimizer]) -> None:
+    def __init__(
+        self, main: keras.optimizers.Optimizer, others: Sequence[keras.optimizers.Optimizer]
+    ) -> None:
         self._main, self._others = main, others
         self._ratios: list[float | None] = [None] * len(others)
-        self._look()
+        self._read()
 
-    def _look(self) -> None:
+    def _read(self) -> None:
         self._rate = _rate(self._main)
         self._rates = [_rate(other) for other in self._others]
         if self._rate:
             self._ratios = [rate / self._rate for rate in self._rates]
 
     def follow(self) -> None:
-        """Moves the other rates, if the main one was changed; one that was changed too is left alone."""
+        """Changes the other rates if the main one was changed; one that was changed too is left alone."""
         rate = _rate(self._main)
         if rate == self._rate:
             return
@@ -44,11 +44,11 @@ class _Rates:
             # A file that was loaded, or a callback that knows all optimizers, sets every rate by itself.
             if ratio is not None and _rate(other) == before:
                 other.learning_rate = ratio * rate
-        self._look()
+        self._read()
 
 
 class _Follow(keras.callbacks.Callback):
-    """Stands behind a callback that may have changed the main rate, before the next one looks."""
+    """Runs right after a callback that may have changed the main rate, before the next one reads it."""
 
     def __init__(self, rates: _Rates) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class _Follow(keras.callbacks.Callback):
 
 
 class _FollowInSteps(_Follow):
-    """The same behind a callback that acts in steps."""
+    """The same after a callback that acts in steps."""
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         self._rates.follow()
@@ -74,16 +74,22 @@ class _FollowInSteps(_Follow):
         self._rates.follow()
 
 
-def with_rates_together(callbacks: Any, model: keras.Model, optimizers: Sequence[Optimizer]) -> Any:
-    """The callbacks that `fit` was given, such that all optimizers' rates move by the main one's factor.
+def with_rates_together(
+    callbacks: Any, model: keras.Model, optimizers: Sequence[keras.optimizers.Optimizer]
+) -> Any:
+    """Adds to the callbacks of `fit` what lets all optimizers' rates change by the main one's factor.
 
-    The rates themselves are changed, right behind the callback that changed the main one, so that a file that
-    the next callback writes holds rates that belong together.
+    The rates are changed right after the callback that changed the main one, so that a file that the next
+    callback writes holds rates that belong together.
 
     Args:
-        callbacks: what `fit` was given.
+        callbacks: the callbacks that `fit` was given.
         model: the model.
-        optimizers: of the players, the main one first. One with a schedule follows that.
+        optimizers: the optimizers of the players, the main one first. A rate that is a schedule stays as it
+            is.
+
+    Returns:
+        The callbacks that `fit` shall use.
     """
     main = optimizers[0]
     others = [other for other in optimizers[1:] if other is not main and _is_number(other)]
@@ -94,7 +100,7 @@ def with_rates_together(callbacks: Any, model: keras.Model, optimizers: Sequence
     rates = _Rates(main, others)
     together = []
     for callback in given:
-        # A list that served in another `fit` has them already, with the rates of then.
+        # A list that served in another `fit` holds the ones of that `fit`, with the rates it began with.
         if isinstance(callback, _Follow):
             continue
         follow = (_FollowInSteps if _acts_in_steps(callback) else _Follow)(rates)
@@ -108,7 +114,7 @@ def with_rates_together(callbacks: Any, model: keras.Model, optimizers: Sequence
 
 
 def _acts_in_steps(callback: keras.callbacks.Callback) -> bool:
-    """Whether it is a user's callback that acts in each step; those of the libraries set no rates there."""
+    """Whether a user's callback acts in each step; those of the libraries set no rates there."""
     kind = type(callback)
     if kind.__module__.startswith(("keras.", "keras_genmod.")):
         return isinstance(callback, keras.callbacks.LambdaCallback)
@@ -116,15 +122,15 @@ def _acts_in_steps(callback: keras.callbacks.Callback) -> bool:
     return any(getattr(kind, name) is not getattr(keras.callbacks.Callback, name) for name in names)
 
 
-def _inner(optimizer: Optimizer) -> Optimizer:
-    """The optimizer without its scaling of the loss."""
+def _inner(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """The optimizer without the scaling of its loss."""
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
-def _is_number(optimizer: Optimizer) -> bool:
-    """Whether the rate is a number, and not a schedule, which nobody may set."""
+def _is_number(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Whether the rate is a number; a schedule cannot be set."""
     return isinstance(_inner(optimizer)._learning_rate, keras.Variable)
 
 
-def _rate(optimizer: Optimizer) -> float:
+def _rate(optimizer: keras.optimizers.Optimizer) -> float:
     return float(keras.ops.convert_to_numpy(_inner(optimizer)._learning_rate))

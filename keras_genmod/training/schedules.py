@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_genmod.core.checks import check_integer, check_number, describe
 from keras_genmod.core.registration import register
+from keras_genmod.training.arguments import explained
 
 __all__ = [
     "CosineSchedule",
@@ -28,10 +29,11 @@ class WeightSchedule:
 
     Args:
         end: value after `steps` steps.
-        steps: length of the rise (of one cycle, for the cyclical one), in training steps.
+        steps: length of the rise in training steps; of one cycle, for the cyclical schedule.
         start: value at step 0.
     """
 
+    @explained
     def __init__(self, end: float, steps: int, *, start: float = 0.0) -> None:
         self.end = check_number("end", end, minimum=0.0)
         self.steps = check_integer("steps", steps)
@@ -39,12 +41,12 @@ class WeightSchedule:
 
     def __call__(self, step: Any) -> tf.Tensor:
         """The weight at `step`, float32."""
-        # In float64: a float32 counts whole steps to 2**24 only.
+        # In float64: float32 cannot count beyond 2**24 steps.
         fraction = self._rise(tf.cast(step, tf.float64) / self.steps)
         return tf.cast(self.start + (self.end - self.start) * fraction, tf.float32)
 
     def _rise(self, time: tf.Tensor) -> tf.Tensor:
-        """From 0 to 1 as a function of the time in units of `steps`."""
+        """The fraction of the rise that is done, from 0 to 1, at a time in units of `steps`."""
         raise TypeError(f"{type(self).__name__} must define `_rise(time)`.")
 
     def get_config(self) -> dict:
@@ -87,14 +89,14 @@ class CosineSchedule(WeightSchedule):
 
 @register
 class CyclicalSchedule(WeightSchedule):
-    """Cycles of `steps` steps, each a linear rise over the first part and then a plateau at `end`.
+    """Repeats cycles of `steps` steps: a linear rise over the first part, then a plateau at `end`.
 
     Args:
         end: value of the plateau.
         steps: length of one cycle.
         start: value at the beginning of each cycle.
-        num_cycles: after so many cycles it stays at `end`.
-        rise: part of a cycle that rises, in (0, 1].
+        num_cycles: number of cycles, after which the weight stays at `end`.
+        rise: fraction of a cycle that rises, in (0, 1].
 
     Reference: Cyclical Annealing Schedule: A Simple Approach to Mitigating KL Vanishing, Fu et al., 2019.
 
@@ -104,6 +106,7 @@ class CyclicalSchedule(WeightSchedule):
         [0.0, 0.5, 1.0, 0.0, 0.5, 1.0]
     """
 
+    @explained
     def __init__(
         self,
         end: float,
@@ -127,7 +130,15 @@ class CyclicalSchedule(WeightSchedule):
 
 
 def get_weight(name: str, value: Any) -> float | WeightSchedule:
-    """The weight of an argument: a non-negative number, a schedule, or a schedule's configuration."""
+    """The checked weight: a non-negative number, or a schedule.
+
+    Args:
+        name: the argument that gives the weight, for errors.
+        value: a number, a schedule, or the configuration of one.
+
+    Raises:
+        ValueError: for anything else.
+    """
     if isinstance(value, numbers.Real):
         return check_number(name, value, minimum=0.0)
     if isinstance(value, dict):
@@ -141,7 +152,7 @@ def get_weight(name: str, value: Any) -> float | WeightSchedule:
 
 
 def weight_at(weight: float | WeightSchedule, step: Any) -> float | tf.Tensor:
-    """The weight at a step: the number itself, or what the schedule gives."""
+    """The weight at a step: the number itself, or the schedule's value."""
     return weight(step) if isinstance(weight, WeightSchedule) else weight
 
 

@@ -35,7 +35,7 @@ from keras_genmod.core.checks import check_integer, describe
 
 if TYPE_CHECKING:
     from keras_genmod.metrics.means import TermMeans
-    from keras_genmod.training.step import Player
+    from keras_genmod.training.players import Player
 
 __all__ = ["Execution", "Stage", "StageLog", "Staged", "across_stages", "for_its_stage"]
 

@@ -76,7 +76,7 @@ def test_errors_say_what_to_do():
         latent_arithmetic(model, [np.zeros((0, 2))])
     with pytest.raises(ValueError, match="finite"):
         latent_arithmetic(model, [[np.nan, 1.0]])
-    with pytest.raises(TypeError, match="whole numbers"):
+    with pytest.raises(TypeError, match="Discrete codes"):
         latent_arithmetic(model, [[1, 2]])
     with pytest.raises(TypeError, match="`latent_arithmetic` needs a model with `decode` or `generator`"):
         latent_arithmetic(keras.layers.Dense(1), [vectors])

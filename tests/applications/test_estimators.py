@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -36,7 +37,8 @@ def flow(event_shape, **options):
 
 
 def two_codes(event_shape):
-    return eager(kg.Autoencoder(event_shape, latent_dim=2, likelihood="gaussian", seed=0))
+    # In float64: scikit-learn compares codes of other batches to 1e-7, which float32 cannot hold.
+    return eager(kg.Autoencoder(event_shape, latent_dim=2, likelihood="gaussian", seed=0, dtype="float64"))
 
 
 class Recipe:
@@ -152,3 +154,16 @@ def test_pipelines_cross_validation_and_searches():
 def test_models_that_do_not_fit_are_refused(estimator, error, words):
     with pytest.raises(error, match=words):
         estimator.fit(blobs())
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: Codes(kg.Autoencoder).transform(blobs()),
+        lambda: DensityEstimator(kg.KernelDensity).score_samples(blobs()),
+        lambda: DensityEstimator(kg.KernelDensity).sample(2),
+    ],
+)
+def test_before_fit_scikit_learn_s_error_says_so(ask):
+    with pytest.raises(NotFittedError, match="is not fitted yet"):
+        ask()

@@ -155,7 +155,7 @@ def test_errors_say_what_to_do():
         interpolate(model, np.zeros(4), np.zeros(4), method="cubic")
     with pytest.raises(ValueError, match="`num_steps` must be an integer of at least 2"):
         interpolate(model, np.zeros(4), np.zeros(4), num_steps=1)
-    with pytest.raises(TypeError, match="whole numbers"):
+    with pytest.raises(TypeError, match="Discrete codes"):
         lerp([[1, 2]], [[3, 4]], [0.5])
     with pytest.raises(ValueError, match="Add the batch axis"):
         slerp([1.0, 2.0], [3.0, 4.0], [0.5])

@@ -166,9 +166,9 @@ def test_fewer_examples_than_components():
     LatentSampler(autoencoder(), Remembered()).fit(two_groups(9))
 
 
-def test_codes_that_are_whole_numbers_have_no_such_density():
+def test_discrete_codes_have_no_such_density():
     model = kg.VQVAE((4,), num_codes=8, code_dim=2, num_latents=3, seed=0)
-    with pytest.raises(TypeError, match=r"floats; received.*int32.*whole numbers"):
+    with pytest.raises(TypeError, match=r"floats; received.*int32.*Discrete codes"):
         LatentSampler(model).fit(np.eye(4, dtype="float32"))
 
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import keras_genmod as kg
 from keras_genmod.core.checksums import DamagedFileError
-from tests.contract.cases import largest_difference
+from tests.contract.cases import largest_difference, unlike
 
 X = np.random.default_rng(0).integers(0, 2, size=[16, 6]).astype("float32")
 
@@ -150,20 +150,23 @@ def bucket(tmp_path):
     return f"ram://{tmp_path.name}"
 
 
-def test_files_behind_a_scheme(trained, bucket, tmp_path, monkeypatch):
+@pytest.mark.parametrize("place", ["{}/", "{}-"], ids=["in a bucket", "below the scheme"])
+def test_files_behind_a_scheme(trained, bucket, place, tmp_path, monkeypatch):
+    place = place.format(bucket)
     monkeypatch.chdir(tmp_path)
     options = {"model.weights.h5": {}, "parts.weights.json": {"max_shard_size": 500 / 1024**3}}
     for name, option in options.items():
-        trained.save_weights(f"{bucket}/{name}", **option)
+        trained.save_weights(f"{place}{name}", **option)
         model = made(seed=1)
-        model.load_weights(f"{bucket}/{name}")
+        model.load_weights(f"{place}{name}")
         assert largest_difference(model, trained) == 0.0
-    trained.save(f"{bucket}/model.keras")
-    assert largest_difference(keras.saving.load_model(f"{bucket}/model.keras"), trained) == 0.0
+    trained.save(f"{place}model.keras")
+    assert largest_difference(keras.saving.load_model(f"{place}model.keras"), trained) == 0.0
     checkpoint = keras.callbacks.ModelCheckpoint(f"{bucket}/{{epoch}}.weights.h5", save_weights_only=True)
     made().fit(X, verbose=0, callbacks=[checkpoint])
-    written = {"model.weights.h5", "parts.weights.json", "model.keras", "1.weights.h5"}
-    assert written <= set(tf.io.gfile.listdir(bucket))
+    for name in ("model.weights.h5", "parts.weights.json", "model.keras"):
+        assert tf.io.gfile.exists(place + name)
+    assert tf.io.gfile.exists(f"{bucket}/1.weights.h5")
     assert list(tmp_path.iterdir()) == [], "nothing is written into a local folder of the scheme's name"
 
 
@@ -256,7 +259,7 @@ def test_a_run_with_noise_of_keras_layers_goes_on_as_if_it_had_not_stopped(tmp_p
     for resumed in (by_file, by_backup):
         # Two steps, whose sums may round in another order; other masks change weights by the rate, 1e-3.
         assert largest_difference(resumed, whole) < 1e-5
-    assert largest_difference(half, whole) > 1e-4
+    assert unlike(half, whole)
 
 
 def test_a_file_without_the_noise_of_keras_layers_is_not_taken_for_one_with_it(tmp_path):

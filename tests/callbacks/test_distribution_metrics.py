@@ -216,7 +216,15 @@ def test_what_cannot_work_ends_the_run_before_the_first_step(gan, conditional_ga
         (gan, X, {"seed": -1}, ValueError, "`seed` must be"),
         (images, 255 * np.eye(16).reshape(16, 4, 4, 1), {}, ValueError, r"`x` must hold values in \[0, 1\]"),
         (conditional_gan, X, {}, ValueError, "`condition` must be given for a conditional model"),
-        (conditional_gan, X, {"condition": [0, 2]}, ValueError, "`condition` must hold whole numbers"),
+        (conditional_gan, (X, LABELS), {}, TypeError, "one array .*labels apart, as the `condition`"),
+        (
+            gan,
+            tf.data.Dataset.from_tensors(X),
+            {},
+            TypeError,
+            "Of a data set pass .* as one array",
+        ),
+        (conditional_gan, X, {"condition": [0, 2]}, ValueError, "`condition` must hold integers"),
     ]
     for model, x, options, error, message in cases:
         before = int(model.training_steps)
@@ -239,7 +247,7 @@ def test_what_cannot_work_ends_the_run_before_the_first_step(gan, conditional_ga
         DistributionMetrics(X).describe()
 
 
-@pytest.mark.filterwarnings("error:Samples are coll", "error:The discriminator tells")
+@pytest.mark.filterwarnings("error:Samples are coll", "error:The discriminator classifies")
 def test_few_samples_are_warned_of_once_and_a_healthy_model_is_not():
     """The generator gives the data's own distribution, z itself."""
     identity = make_gan(generator=identity_generator(1.0), ema_decay=None)
@@ -273,7 +281,7 @@ def test_a_generator_of_one_thing_is_warned_of_once():
         history = fit(model, DistributionMetrics(X, metrics=("kid", "diversity"), num_samples=64), epochs=4)
     assert history["val_diversity"] == [0.0] * 4
     (message,) = [str(each.message) for each in caught if "collapsing" in str(each.message)]
-    assert "0% as far from one another" in message
+    assert "distance between them is 0%" in message
     assert "`r1=`" in message and "`minibatch_stddev=True`" in message
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -291,7 +299,7 @@ def test_a_discriminator_that_knows_all_is_warned_of():
         history = fit(model, quality, epochs=6, batch_size=4)
     accuracy = np.array(history["discriminator_accuracy"])
     assert np.all(accuracy[-2:] >= 0.99), "else this test says nothing"
-    (message,) = [str(each.message) for each in caught if "discriminator tells" in str(each.message)]
+    (message,) = [str(each.message) for each in caught if "discriminator classifies" in str(each.message)]
     for remedy in ("`instance_noise=`", "`r1=`", "`label_smoothing=`", "learning rate"):
         assert remedy in message
 

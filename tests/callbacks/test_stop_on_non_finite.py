@@ -96,7 +96,7 @@ def test_terms_that_go_bad_together_are_all_named():
 def test_a_weighted_sum_that_overflows_alone_is_said_to():
     model = make_model(VAE, beta=3e38)
     model.encoder.set_weights([np.zeros((3, 4)), np.array([3.0, 3.0, 0.0, 0.0])])
-    with pytest.warns(RuntimeWarning, match="their weighted sum was first not in training step 0"):
+    with pytest.warns(RuntimeWarning, match="their weighted sum was first not finite in training step 0"):
         assert fit(model, make_data()).first_bad_terms == {"loss": 0}
 
 
@@ -132,7 +132,7 @@ def test_the_last_good_state_comes_back(every_n_steps, steps_kept, tmp_path):
     model.compile("adam")
     options = {"restore": True, "every_n_steps": every_n_steps, "epochs": 3}
     checkpoint = keras.callbacks.ModelCheckpoint(path, save_weights_only=True)
-    with pytest.warns(RuntimeWarning, match=f"state after {steps_kept} training steps.*was put back"):
+    with pytest.warns(RuntimeWarning, match=f"state after {steps_kept} training steps.*was restored"):
         callback = fit(model, make_data(), [Poison(26), checkpoint], **options)
     assert callback.restored_steps == steps_kept == int(model.training_steps)
     stopped = make_model(seed=0)
@@ -140,7 +140,7 @@ def test_the_last_good_state_comes_back(every_n_steps, steps_kept, tmp_path):
     fit(stopped, make_data(), [StopAt(steps_kept)], epochs=3)
     for received, wanted in zip(state(model), state(stopped), strict=True):
         np.testing.assert_allclose(received, wanted, rtol=1e-5, atol=1e-7)
-    # A checkpoint at the end of the epoch that was stopped holds the state that was put back.
+    # A checkpoint at the end of the epoch that was stopped contains the restored state.
     loaded = make_model()
     loaded.compile("adam")
     loaded.load_weights(path)
@@ -208,3 +208,33 @@ def test_on_replicas_training_stops_whichever_replica_is_hit(strategy, row):
 def test_a_model_of_another_library_is_refused():
     with pytest.raises(TypeError, match="`StopOnNonFinite` needs a model with `watch_terms`"):
         StopOnNonFinite().set_model(keras.Sequential())
+
+
+class Spoil(keras.callbacks.Callback):
+    """Makes a weight NaN after a step of the second epoch."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if int(self.model.training_steps) == 25:
+            self.model.spare.assign(np.nan)
+
+
+@pytest.mark.parametrize(("every_n_steps", "steps_kept"), [(None, 20), (4, 24)])
+def test_spoilt_weights_behind_a_finite_loss_are_put_back(every_n_steps, steps_kept, tmp_path):
+    class Spare(VAE):
+        """Has a weight that no loss shows."""
+
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.spare = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+    model = make_model(Spare)
+    file = str(tmp_path / "{epoch}.weights.h5")
+    saved = keras.callbacks.ModelCheckpoint(file, save_weights_only=True)
+    with pytest.warns(RuntimeWarning, match="1 of .* though the loss is finite") as record:
+        callback = fit(model, make_data(), [saved, Spoil()], True, every_n_steps, epochs=4)
+    assert len([one for one in record if one.category is RuntimeWarning]) == 1
+    assert callback.restored_steps == int(model.training_steps) == steps_kept
+    assert all(np.isfinite(value).all() for value in state(model))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1.weights.h5", "2.weights.h5"]
+    model.load_weights(tmp_path / "2.weights.h5")
+    assert int(model.training_steps) == steps_kept, "the checkpoint holds what was put back"

@@ -59,7 +59,8 @@ def main(folder: str, index: int, ports: list[int], names: list[str]) -> None:
                 keras.callbacks.BackupAndRestore(backup),
             ],
         ).history
-        other.export(os.path.join(folder, f"export{number}", "1"))
+        if case.name == names[0]:
+            other.export(os.path.join(folder, "export", "1"))
         results[case.name] = {
             "history": history,
             "quality": measured.get("val_kid"),

@@ -11,9 +11,8 @@ import keras
 import numpy as np
 import pytest
 
-import keras_genmod as kg
 from tests.arithmetic import SAME
-from tests.contract.cases import CASES, every_mechanism, selected_cases
+from tests.contract.cases import CASES, check_export, every_mechanism, selected_cases
 
 # One pair of processes for all of them.
 pytestmark = pytest.mark.xdist_group("workers")
@@ -86,4 +85,11 @@ def test_workers_agree_on_a_seed_and_the_chief_writes_whole_files(case, run):
     digest = [float(np.sum(np.abs(w))) for w in checkpoint.get_weights()]
     assert digest == pytest.approx(first["digest"], rel=1e-6)
     assert not (folder / f"backup{number}").exists()
-    assert max(kg.serving.verify(folder / f"export{number}" / "1").values()) < 1e-4
+
+
+def test_the_chief_exports_what_it_saves(run, verify):
+    """Of the first row: how models are written in a run of several workers is no matter of the model."""
+    folder, (worker, _) = run
+    assert max(verify(folder / "export" / "1").values()) < 1e-4
+    number = [case.name for case in CASES].index(min(worker))
+    check_export(folder / "export" / "1", keras.saving.load_model(folder / f"checkpoint{number}.keras"))

@@ -4,26 +4,22 @@ import contextlib
 
 import keras
 import numpy as np
-import pytest
 import tensorflow as tf
 
-import keras_genmod as kg
 from keras_genmod.bases import generative_model
 from keras_genmod.core.batches import Batch
 from tests.arithmetic import SAME
-from tests.contract.cases import CASES, every_mechanism, largest_difference
-
-every_row = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+from tests.contract.cases import check_export, every_mechanism, every_row, largest_difference
 
 ROWS = 19  # the last batch of an epoch has three rows: two for one replica, one for the other
 
 
-def train(build, data, *, scope=None, batch_size=8, epochs=2, rate=0.005, **compile_options):
+def train(build, data, *, scope=None, batch_size=8, **compile_options):
     with scope or contextlib.nullcontext():
         model = build(7)
-        model.compile(keras.optimizers.SGD(rate), **compile_options)
-    history = model.fit(*data, batch_size=batch_size, epochs=epochs, verbose=0).history
-    return model, history
+        model.compile(keras.optimizers.SGD(0.005), **compile_options)
+    model.fit(*data, batch_size=batch_size, epochs=2, verbose=0)
+    return model
 
 
 def doubled(data):
@@ -36,27 +32,13 @@ def doubled(data):
 
 
 @every_row
-def test_a_deterministic_objective_on_different_shards(case, strategy, float64):
-    one, one_history = train(case.noiseless, case.data(ROWS))
-    two, two_history = train(case.noiseless, case.data(ROWS), scope=strategy.scope())
-    assert largest_difference(one, two) < SAME
-    assert np.all(np.isfinite(one_history["loss"]))
-    # Logs are float32.
-    for name, values in one_history.items():
-        np.testing.assert_allclose(two_history[name], values, rtol=1e-6, atol=SAME)
-    first = one.evaluate(*case.data(ROWS), batch_size=8, return_dict=True, verbose=0)
-    second = two.evaluate(*case.data(ROWS), batch_size=8, return_dict=True, verbose=0)
-    assert second == pytest.approx(first, rel=1e-6, abs=SAME)
-
-
-@every_row
 def test_the_full_objective_on_identical_shards_with_identical_seeds(case, strategy, monkeypatch, float64):
     if "identical_shards" in case.exempt:
         return
     monkeypatch.setattr(generative_model, "replica_seed", lambda seed: seed)
     data = case.data(16)
-    one, _ = train(lambda seed: unshuffled(case, seed), data, batch_size=4)
-    two, _ = train(lambda seed: unshuffled(case, seed), doubled(data), scope=strategy.scope(), batch_size=8)
+    one = train(lambda seed: unshuffled(case, seed), data, batch_size=4)
+    two = train(lambda seed: unshuffled(case, seed), doubled(data), scope=strategy.scope(), batch_size=8)
     assert largest_difference(one, two) < SAME
 
 
@@ -99,13 +81,14 @@ def test_clipping_acts_on_the_sum_over_replicas(case, strategy, float64):
 
 
 @every_mechanism
-def test_saved_and_exported_from_replicas(case, strategy, tmp_path):
-    model, _ = train(case.build, case.data(ROWS), scope=strategy.scope(), steps_per_execution=2)
+def test_saved_and_exported_from_replicas(case, strategy, verify, tmp_path):
+    model = train(case.build, case.data(ROWS), scope=strategy.scope(), steps_per_execution=2)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert largest_difference(model, loaded) == 0.0
     model.export(tmp_path / "1")
-    assert max(kg.serving.verify(tmp_path / "1").values()) < 1e-4
+    assert max(verify(tmp_path / "1").values()) < 1e-4
+    check_export(tmp_path / "1", loaded)
 
 
 @every_mechanism
@@ -118,8 +101,9 @@ def test_float16_replicas_agree_on_overflow(case, strategy):
     x, *condition = case.data(8)
     # Weights that start from data have done so before.
     model._initialize_from_data(lambda rows: Batch(x, *condition))
-    # Weights so large that the scaled gradient of the first shard alone overflows.
-    weight = np.array([1e30] + [1.0] * 7, "float32")
+    # A weight so large that the scaled gradient of one shard alone overflows: the second, for Keras asks the
+    # first replica alone.
+    weight = np.array([1.0] * 7 + [1e30], "float32")
     before = model.get_weights()
     model.fit(
         x, condition[0] if condition else None, sample_weight=weight, batch_size=8, shuffle=False, verbose=0

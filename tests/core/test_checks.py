@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_genmod import VAE
 from keras_genmod.core.checks import (
     ValueRange,
+    as_array,
     check_choice,
     check_event_shape,
     check_integer,
@@ -206,13 +208,13 @@ def test_booleans_outside_are_refused_too():
         ValueRange(1, 2).check("x", np.array([False, True]))
 
 
-def test_fractions_are_refused_where_whole_numbers_are_wanted():
+def test_fractions_are_refused_where_integers_are_wanted():
     pixels = ValueRange(0, 255, integer=True)
     pixels.check("x", np.array([0.0, 3.0, 255.0]))
     for dtype in (np.float32, ml_dtypes.bfloat16):
-        with pytest.raises(ValueError, match=r"whole numbers in \[0, 255\]; received fractions"):
+        with pytest.raises(ValueError, match=r"integers in \[0, 255\]; received fractions"):
             pixels.check("x", np.array([0.0, 0.5], np.float32).astype(dtype))
-    with pytest.raises(ValueError, match="must hold whole numbers; received fractions"):
+    with pytest.raises(ValueError, match="must hold integers; received fractions"):
         ValueRange(integer=True).check("x", np.array([0.5]))
 
 
@@ -249,3 +251,21 @@ def test_tuples_of_integers():
             check_integers("filters", value)
     with pytest.raises(ValueError, match=r"positive integers \(1 or more\), .*received \(\)"):
         check_integers("filters", (), min_length=1)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        tf.data.Dataset.range(3),
+        (np.zeros((3, 2)), np.zeros(3)),
+        [[1.0], [1.0, 2.0]],
+        None,
+    ],
+    ids=["data set", "pair", "ragged", "nothing"],
+)
+def test_what_holds_no_rows_is_refused(value):
+    with pytest.raises(TypeError, match="`x` must be one array .*Of a data set pass .*`condition`"):
+        as_array("x", value)
+    with pytest.raises(TypeError, match="`x` must be one array "):
+        VAE((2,), latent_dim=1).encode(value)
+    np.testing.assert_array_equal(as_array("x", [[1, 2], [3, 4]]), np.array([[1, 2], [3, 4]]))

@@ -9,20 +9,27 @@ from pathlib import Path
 
 import pytest
 
-from keras_genmod.core import files
+from keras_genmod.core import hidden_names
 from keras_genmod.core.files import replacing_directory, replacing_file
 
-# Loads the file by itself: the processes that are killed need nothing of TensorFlow.
-KILLED = """
-import importlib.util, sys, time
-spec = importlib.util.spec_from_file_location("files", sys.argv[1])
-files = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(files)
+# Imports the file without the package around it: the processes that are killed need nothing of TensorFlow.
+PACKAGE = str(Path(hidden_names.__file__).parents[1])
+IMPORT = """
+import os, sys, time, types
+for name, folder in (("keras_genmod", sys.argv[1]), ("keras_genmod.core", sys.argv[1] + "/core")):
+    sys.modules[name] = types.ModuleType(name)
+    sys.modules[name].__path__ = [folder]
+from keras_genmod.core import files
+"""
+KILLED = (
+    IMPORT
+    + """
 with {writer} as temporary:
     {body}
     print("half", flush=True)
     time.sleep(600)
 """
+)
 KILLED_FILE = KILLED.format(
     writer="files.replacing_file(sys.argv[2])", body="temporary.write_text('half of the n')"
 )
@@ -30,11 +37,9 @@ KILLED_FOLDER = KILLED.format(
     writer="files.replacing_directory(sys.argv[2], overwrite=True)",
     body="(temporary / 'weights').write_text('half of the n')",
 )
-KILLED_BETWEEN_RENAMES = """
-import importlib.util, os, sys, time
-spec = importlib.util.spec_from_file_location("files", sys.argv[1])
-files = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(files)
+KILLED_BETWEEN_RENAMES = (
+    IMPORT
+    + """
 rename = os.rename
 def rename_and_stop(old, new):
     rename(old, new)
@@ -43,10 +48,11 @@ def rename_and_stop(old, new):
 with files.replacing_directory(sys.argv[2], overwrite=True) as temporary:
     os.rename = rename_and_stop
 """
+)
 
 
 def kill_in_the_middle(script, target):
-    command = [sys.executable, "-c", script, files.__file__, str(target)]
+    command = [sys.executable, "-c", script, PACKAGE, str(target)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "half\n"
         process.kill()
@@ -197,7 +203,7 @@ def test_writer_killed_between_its_two_renames_loses_nothing(tmp_path):
 def test_leftovers_of_dead_writers_of_any_target_are_cleared_and_no_others(tmp_path):
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         pass
-    here, elsewhere = files.this_machine(), "0000abcd"
+    here, elsewhere = hidden_names.this_machine(), "0000abcd"
     others = [
         f".tmp-{here}-{os.getppid()}-0.vae.keras",  # its writer lives
         f".tmp-{elsewhere}-{ended.pid}-0.vae.keras",  # its writer may live on another machine

@@ -6,7 +6,7 @@ import re
 import pytest
 import tensorflow as tf
 
-from keras_genmod.core import files, remote_files
+from keras_genmod.core import hidden_names, remote_files
 from keras_genmod.core.files import (
     UnwritablePathError,
     check_path,
@@ -57,8 +57,8 @@ def test_a_failed_file_leaves_the_old_one(bucket):
 
 def test_what_dead_writers_left_is_cleared(bucket):
     """A number of a process that cannot be stands for one that has ended."""
-    dead = f".tmp-{files.this_machine()}-{2**31 - 1}-0.gan.keras"
-    living = f".tmp-{files.this_machine()}-{os.getppid()}-0.gan.keras"
+    dead = f".tmp-{hidden_names.this_machine()}-{2**31 - 1}-0.gan.keras"
+    living = f".tmp-{hidden_names.this_machine()}-{os.getppid()}-0.gan.keras"
     for name in (dead, living):
         write(f"{bucket}/{name}", b"half")
     with replacing_file(f"{bucket}/vae.keras") as temporary:
@@ -104,6 +104,18 @@ def test_a_failed_folder_leaves_nothing(bucket):
         (temporary / "weights").touch()
         raise RuntimeError
     assert gfile.listdir(f"{bucket}/vae") == []
+
+
+def test_what_is_directly_below_the_scheme_goes_into_no_local_folder(bucket, tmp_path, monkeypatch):
+    """`os.path.split` makes the local folder "ram:" of it."""
+    monkeypatch.chdir(tmp_path)
+    with replacing_file(f"{bucket}.keras") as temporary:
+        temporary.write_bytes(b"new")
+    assert read(f"{bucket}.keras") == b"new"
+    with replacing_directory(f"{bucket}-1") as temporary:
+        (temporary / "saved_model.pb").write_bytes(b"graph")
+    assert read(f"{bucket}-1/saved_model.pb") == b"graph"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_place_that_cannot_be_reached_is_an_error_of_both_kinds(bucket):

@@ -107,6 +107,14 @@ def test_state_stays_equal_and_is_that_of_one_device(strategy, kind):
         np.testing.assert_array_equal(copy, alone)
 
 
+def test_state_that_each_replica_would_keep_for_itself_is_refused(strategy):
+    with strategy.scope():
+        pool = keras.Variable(np.zeros([6, 2], np.float32), trainable=False, name="pool")
+    rows = per_replica(strategy, [[1.0, 2.0]], [[5.0, 6.0]])
+    with pytest.raises(ValueError, match="aggregation='only_first_replica'.*received.*'none' for 'pool'"):
+        run(strategy, lambda rows: assign_equally(pool, append, rows=rows), rows)
+
+
 def test_shards_of_different_sizes_are_gathered_too(strategy):
     with strategy.scope():
         pool = make_pool("keras")

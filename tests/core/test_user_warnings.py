@@ -81,6 +81,6 @@ def test_crowded_bins_are_one_warning():
     codes = np.random.default_rng(0).normal(size=(100, 3))
     codes[0, [0, 2]] = 1e6
     factors = np.random.default_rng(1).integers(3, size=(100, 1))
-    with pytest.warns(UserWarning, match=r"Dimension 0 of `codes` has 99 .* So it is with 2\.") as caught:
+    with pytest.warns(UserWarning, match=r"Dimension 0 of `codes` has 99 .* same holds for 2\.") as caught:
         metrics.mutual_information_gap(codes, factors)
     assert len(caught) == 1

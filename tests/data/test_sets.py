@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from keras.utils import get_file
 
-from keras_genmod.data import load, sets
+from keras_genmod.data import load, published_sets
 
 BINARY = {
     "binarized_mnist": ((28, 28, 1), (50_000, 10_000, 10_000)),
@@ -23,12 +23,12 @@ def file_arrays(name):
     """Arrays as in the file of a set, each value telling where it stands."""
     return {
         key: np.random.default_rng(i).integers(0, 256, shape, np.uint8)
-        for i, (key, shape) in enumerate(sets._SETS[name].shapes.items())
+        for i, (key, shape) in enumerate(published_sets.PUBLISHED_SETS[name].shapes.items())
     }
 
 
 def write(folder, name, arrays):
-    path = folder / sets._SETS[name].file
+    path = folder / published_sets.PUBLISHED_SETS[name].file
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(path, **arrays)
     return path
@@ -135,13 +135,13 @@ def test_unknown_name_is_answered_with_all_names():
         load("cifar")
 
 
-@pytest.mark.parametrize("name", sets._SETS)
+@pytest.mark.parametrize("name", published_sets.PUBLISHED_SETS)
 def test_a_missing_set_says_which_file_belongs_where(name, folders):
     with pytest.raises(FileNotFoundError) as caught:
         load(name)
     for folder in folders:
-        assert str(folder / sets._SETS[name].file) in str(caught.value)
-    assert sets._SETS[name].home in str(caught.value)
+        assert str(folder / published_sets.PUBLISHED_SETS[name].file) in str(caught.value)
+    assert published_sets.PUBLISHED_SETS[name].home in str(caught.value)
     assert not [path for folder in folders for path in folder.rglob("*") if path.is_file()]
 
 
@@ -173,8 +173,10 @@ def test_a_damaged_file_is_named(damage, folders):
 def test_mnist_is_downloaded_once_and_kept_where_keras_looks(local_downloads, tmp_path, monkeypatch):
     source = tmp_path / "mnist.npz"
     np.savez_compressed(source, **{key: 0 * value for key, value in file_arrays("mnist").items()})
-    monkeypatch.setattr(sets, "_KERAS_MNIST", source.as_uri())
-    monkeypatch.setattr(sets, "_KERAS_MNIST_SHA256", hashlib.sha256(source.read_bytes()).hexdigest())
+    monkeypatch.setattr(published_sets, "_KERAS_MNIST", source.as_uri())
+    monkeypatch.setattr(
+        published_sets, "_KERAS_MNIST_SHA256", hashlib.sha256(source.read_bytes()).hexdigest()
+    )
     assert load("mnist")["train"].shape == (50_000, 28, 28, 1)
     assert [path.name for path in local_downloads.iterdir()] == ["mnist.npz"]
     source.unlink()
@@ -184,7 +186,7 @@ def test_mnist_is_downloaded_once_and_kept_where_keras_looks(local_downloads, tm
 def test_a_download_with_another_checksum_is_removed(local_downloads, tmp_path, monkeypatch):
     source = tmp_path / "mnist.npz"
     np.savez_compressed(source, **{key: 0 * value for key, value in file_arrays("mnist").items()})
-    monkeypatch.setattr(sets, "_KERAS_MNIST", source.as_uri())
+    monkeypatch.setattr(published_sets, "_KERAS_MNIST", source.as_uri())
     with pytest.raises(ValueError, match="mnist.npz must have the SHA-256 731c.*; received"):
         load("mnist")
     assert not list(local_downloads.rglob("*"))
@@ -204,8 +206,8 @@ def small_set(tmp_path, monkeypatch):
     }
     url = (tmp_path / "small.SPLIT.data").as_uri().replace("SPLIT", "{split}")
     counts = {split: len(values) for split, values in VALUES.items()}
-    entry = sets._binary_set("folder/small.npz", (3,), counts, "its home", url, sha256)
-    monkeypatch.setitem(sets._SETS, "small", entry)
+    entry = published_sets._binary_set("folder/small.npz", (3,), counts, "its home", url, sha256)
+    monkeypatch.setitem(published_sets.PUBLISHED_SETS, "small", entry)
     return tmp_path
 
 
@@ -256,7 +258,7 @@ def test_real_bits_have_the_checksums_of_the_download(name, data_folder, monkeyp
         (folder / split).write_bytes((data[split] + ord("0")).tobytes())
         return folder / split
 
-    monkeypatch.setattr(sets, "_download", serve)
+    monkeypatch.setattr(published_sets, "_download", serve)
     monkeypatch.delenv("KERAS_GENMOD_DATA")
     for split, values in load(name).items():
         np.testing.assert_array_equal(values, data[split])

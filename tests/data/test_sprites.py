@@ -169,19 +169,19 @@ def test_parts_share_no_picture():
         (lambda s: Sprites(8), "`size` must be an integer of at least 16; received 8"),
         (
             lambda s: Sprites(64, num_positions=36),
-            "at most 35 for pictures of 64.* received 36. Lower it",
+            "at most 35 for images of 64.* received 36. Lower it",
         ),
         (lambda s: Sprites(num_scales=0), "`num_scales` must be an integer of at least 1"),
         (lambda s: Sprites(turn=0.0), "`turn` must be a finite number above 0 and at most 1; received 0.0"),
         (lambda s: s.draw([[0, 0, 0, 0]]), r"`factors` must have shape \[batch, 5\]; received \(1, 4\)"),
         (lambda s: s.draw([[0, 6, 0, 0, 0]]), r"in \[0, 5\]; received values from 6 to 6. .* of `scale`"),
-        (lambda s: s.draw([[0, 0, -1, 0, 0]]), r"`factors\[:, 2\]` must hold whole numbers in \[0, 9\]"),
+        (lambda s: s.draw([[0, 0, -1, 0, 0]]), r"`factors\[:, 2\]` must hold integers in \[0, 9\]"),
         (lambda s: s.draw([[0.5, 0, 0, 0, 0]]), "received fractions. This column numbers the 3 values"),
         (lambda s: s.sample(0), "`num_samples` must be an integer of at least 1; received 0"),
         (lambda s: s.sample(1, seed=-1), "`seed` must be an integer of at least 0; received -1"),
-        (lambda s: s.factors([1620]), r"in \[0, 1619\]; received values from 1620 .* `len` says how many"),
+        (lambda s: s.factors([1620]), r"in \[0, 1619\]; received values from 1620 .* `len` gives the number"),
         (lambda s: next(s.batches(0)), "`batch_size` must be an integer of at least 1"),
-        (lambda s: s.split(1_600, 21), "at most 1,620 pictures together.* received 1,621. Ask for fewer"),
+        (lambda s: s.split(1_600, 21), "at most 1,620 images in total.* received 1,621. Ask for fewer"),
     ],
 )
 def test_wrong_input_is_refused(call, message):

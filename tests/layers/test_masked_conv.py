@@ -276,7 +276,7 @@ def test_a_mask_type_other_than_a_and_b_is_refused(mask_type):
 
 @pytest.mark.parametrize("groups", [{"input_groups": COLOURS}, {"output_groups": (0, 0, 1, 1)}])
 def test_groups_of_one_side_alone_are_refused(groups):
-    with pytest.raises(ValueError, match="go together.*Give both or neither"):
+    with pytest.raises(ValueError, match="must be given together.*Give both or neither"):
         MaskedConv2D(4, 3, **groups)
 
 

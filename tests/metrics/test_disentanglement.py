@@ -223,7 +223,7 @@ def test_without_scikit_learn_the_error_names_it(monkeypatch):
         (PAIRS[:, :1], PAIRS, r"at least 2 dimensions to compare; received shape \(360, 1\)"),
         (np.where(PAIRS == 0, np.inf, PAIRS), PAIRS, "`codes` must hold finite values; received 240 NaN"),
         (PAIRS, PAIRS[:359], "for each of the 360 rows of `codes`; received 359 rows"),
-        (PAIRS, PAIRS + 0.5, "`factors` must hold whole numbers; received fractions. Number the values"),
+        (PAIRS, PAIRS + 0.5, "`factors` must hold integers; received fractions. Number the values"),
         (PAIRS, PAIRS * [1, 0], "received 0 in all rows of column 1. Leave out"),
         (PAIRS[:1], PAIRS[:1], "at least 2 examples; received 1. Encode more"),
     ],
@@ -248,7 +248,7 @@ def test_wrong_input_is_refused(function, codes, factors, message):
         (lambda: dci(PAIRS, PAIRS[:, :1]), r"at least 2 columns; received shape \(360, 1\)"),
         (
             lambda: dci(GRID, np.arange(24)[:, None] * [1, 1]),
-            "among the 16 rows to fit; received the value .* of column 0 in other rows only",
+            "the 16 rows to fit hold it; received the value .* of column 0 in other rows only",
         ),
         (lambda: dci_from_importance([1.0, 2.0]), r"\[code_dim, num_factors\], both at least 2; received"),
         (lambda: dci_from_importance([[1.0], [2.0]]), "there is nothing to compare"),

@@ -93,6 +93,44 @@ def test_standard_error_is_the_spread_of_fresh_samples():
     assert 1.0 < claimed / np.std(estimates) < 2.0
 
 
+def test_the_standard_error_of_a_single_estimate_by_loops():
+    """Twice each sample's own share, its spread counted with n - 1: a hundredth is seen where n is 3."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(3, 2)), rng.normal(0.5, size=(4, 2))
+    variance = 0.0
+    for own, other in ((x, y), (y, x)):
+        n = len(own)
+        shares = [
+            sum(kernel(own[i], own[j]) for j in range(n) if j != i) / (n - 1)
+            - sum(kernel(own[i], b) for b in other) / len(other)
+            for i in range(n)
+        ]
+        mean = sum(shares) / n
+        variance += 4 * sum((share - mean) ** 2 for share in shares) / (n - 1) / n
+    error = kernel_distance(x, y, subset_size=None).standard_error
+    assert error == pytest.approx(variance**0.5, rel=1e-12)
+
+
+def test_the_standard_error_of_two_subsets_is_half_their_distance():
+    """Of a and b: variance (a - b)^2 / 2 with n - 1, and of their mean (a - b)^2 / 4."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(5, 2)), rng.normal(size=(6, 2))
+    pairs = set()
+    for seed in range(4):
+        value = kernel_distance(x, y, subset_size=5, num_subsets=2, seed=seed)
+        # Each subset is all of x and all of y but one.
+        candidates = [by_loops(x, np.delete(y, i, axis=0)) for i in range(6)]
+        ends = [
+            (i, j)
+            for i, a in enumerate(candidates)
+            for j, b in enumerate(candidates)
+            if abs((a + b) / 2 - value) < 1e-9 and abs((a - b) / 2 - value.standard_error) < 1e-9
+        ]
+        assert ends
+        pairs.update(ends)
+    assert any(i != j for i, j in pairs)
+
+
 def test_subsets():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(60, 4)), rng.normal(0.5, size=(50, 4))

@@ -86,7 +86,7 @@ def test_classes():
         (lambda: count_classes([0, 4], 4), "labels from 0 to 3; received labels from 0 to 4. Check"),
         (
             lambda: count_classes(np.ones((3, 4)), 4),
-            "must hold probabilities, rows of sum 1; .* Apply softmax",
+            "must hold probabilities, with rows that sum to 1; .* Apply softmax",
         ),
         (lambda: count_classes(np.ones((3, 5)) / 5, 4), r"\[num_samples, 4\]; received .*\(3, 5\)"),
         (lambda: count_classes([0.5, 1.0], 4), "must be integers .*argmax"),

@@ -9,7 +9,7 @@ from keras_genmod.metrics import density_coverage, mean_pairwise_distance, preci
 from keras_genmod.metrics.neighbours import RECOMMENDED_NEIGHBOUR_SAMPLES
 from keras_genmod.metrics.pairwise import squared_distance_blocks
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*manifolds that hold nearly anything")
+pytestmark = pytest.mark.filterwarnings("ignore:.*manifolds that contain almost everything")
 
 
 def radius(points, i, k):

@@ -144,9 +144,9 @@ def masked_by_definition(network, x, condition, order):
 @pytest.mark.parametrize(
     "options",
     [
-        {"hidden_dims": (), "direct": True},
+        {"hidden_dims": (), "direct_connections": True},
         {"hidden_dims": (9,)},
-        {"hidden_dims": (9, 7), "direct": True, "ordering": "random", "num_orders": 3},
+        {"hidden_dims": (9, 7), "direct_connections": True, "ordering": "random", "num_orders": 3},
     ],
 )
 def test_masked_network_is_its_definition(options, spec):
@@ -173,8 +173,8 @@ def earlier(network, order=None):
         {"hidden_dims": (11,), "ordering": "random"},
         {"hidden_dims": (10, 12, 10), "ordering": [3, 0, 5, 1, 4, 2]},
         {"hidden_dims": (7, 9), "ordering": "random", "num_orders": 4},
-        {"hidden_dims": (), "direct": True, "ordering": "random"},
-        {"hidden_dims": (2,), "direct": True, "num_orders": 2},
+        {"hidden_dims": (), "direct_connections": True, "ordering": "random"},
+        {"hidden_dims": (2,), "direct_connections": True, "num_orders": 2},
     ],
 )
 def test_outputs_see_all_variables_before_theirs_and_no_others(options):
@@ -225,7 +225,7 @@ def test_a_given_ordering_is_that_of_all_orders(network_of):
         np.testing.assert_array_equal(network.variables_in_order(order), [2, 0, 3, 1])
 
 
-@pytest.mark.parametrize("options", [{"hidden_dims": (3,)}, {"hidden_dims": (), "direct": True}])
+@pytest.mark.parametrize("options", [{"hidden_dims": (3,)}, {"hidden_dims": (), "direct_connections": True}])
 def test_one_variable_alone_depends_on_the_condition_only(options):
     network = filled(MASKED((1,), 2, condition=SPECS["classes"], **options))
     condition = condition_of(network)
@@ -381,7 +381,9 @@ def test_diagonal_memories_miss_the_last_value_of_the_row_above_only():
 
 EVENT = (3, 2, 3)
 KINDS = {
-    "made": lambda shape=EVENT, **options: MASKED(shape, hidden_dims=(9, 20), direct=True, **options),
+    "made": lambda shape=EVENT, **options: MASKED(
+        shape, hidden_dims=(9, 20), direct_connections=True, **options
+    ),
     "nade": lambda shape=EVENT, **options: NADENetwork(shape, hidden_dim=5, seed=0, **options),
     "plain": lambda shape=EVENT, **options: pixel_cnn(
         shape, filters=6, num_blocks=1, first_kernel_size=5, seed=0, **options
@@ -493,11 +495,11 @@ HEADS = pytest.mark.parametrize(("params_per_dim", "spec"), [(1, "none"), (1, "c
 @pytest.mark.parametrize(
     "options",
     [
-        {"hidden_dims": (), "direct": True},
+        {"hidden_dims": (), "direct_connections": True},
         {"hidden_dims": (13,)},
         {"hidden_dims": (3,), "ordering": "random"},
         {"hidden_dims": (13, 7), "ordering": "random", "num_orders": 3},
-        {"hidden_dims": (4, 13), "direct": True, "num_orders": 2},
+        {"hidden_dims": (4, 13), "direct_connections": True, "num_orders": 2},
     ],
 )
 def test_masked_network_generates_what_the_naive_way_does(options, params_per_dim, spec):
@@ -508,7 +510,7 @@ def test_masked_network_generates_what_the_naive_way_does(options, params_per_di
         check(network, x, uniforms, condition, order)
 
 
-@pytest.mark.parametrize("options", [{"hidden_dims": (3,)}, {"hidden_dims": (), "direct": True}])
+@pytest.mark.parametrize("options", [{"hidden_dims": (3,)}, {"hidden_dims": (), "direct_connections": True}])
 def test_masked_network_generates_one_variable_alone(options):
     network = filled(MASKED((1,), 2, **options))
     uniforms = uniforms_for(network)

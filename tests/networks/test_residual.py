@@ -96,11 +96,11 @@ def test_features_see_the_image_where_they_stand():
 
 def test_sides_that_do_not_fit_are_refused():
     words = (
-        r"`input_shape` must have the sides \(2, 3\), which 2 halvings make of \(7, 10\); received \(2, 2\)"
+        r"`input_shape` must have the sides \(2, 3\), which 2 halvings of \(7, 10\) give; received \(2, 2\)"
     )
     with pytest.raises(ValueError, match=words):
         residual_decoder((2, 2, 4), (7, 10, 1))
-    with pytest.raises(ValueError, match=r"the sides \(4, 4\), which 1 halvings make of \(8, 8\)"):
+    with pytest.raises(ValueError, match=r"the sides \(4, 4\), which 1 halvings of \(8, 8\) give"):
         residual_decoder((2, 2, 4), (8, 8, 1), halvings=1)
 
 

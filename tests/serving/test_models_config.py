@@ -136,7 +136,7 @@ def test_paths_are_absolute_whatever_their_letters(read, tmp_path, monkeypatch):
 
 def test_the_versions_that_are_not_served_may_be_incomplete(read, folder, tmp_path):
     (folder / "10" / "saved_model.pb").unlink()
-    with pytest.raises(ValueError, match="'vae' .*saved_model.pb.*vae/10' without one"):
+    with pytest.raises(ValueError, match="'vae' .*saved_model.pb.*vae/10' without it"):
         write_models_config(tmp_path / "models.config", {"vae": folder})
     write_models_config(tmp_path / "models.config", {"vae": folder}, versions={"vae": [3]})
     assert read(tmp_path / "models.config")["vae"]["model_version_policy"] == [
@@ -150,21 +150,21 @@ def test_the_versions_that_are_not_served_may_be_incomplete(read, folder, tmp_pa
         ({"models": {}}, "`models` must be a non-empty dict"),
         ({"models": ["vae"]}, "`models` must be a non-empty dict"),
         ({"models": {"": "vae"}}, "A model's name must consist of letters.*received ''"),
-        ({"models": {"a/b": "vae"}}, "stands in URLs; received 'a/b'"),
+        ({"models": {"a/b": "vae"}}, "appears in URLs; received 'a/b'"),
         ({"models": {"a:b": "vae"}}, "received 'a:b'"),
         ({"models": {"vae\n": "vae"}}, r"received 'vae\\n'"),
-        ({"models": {"vae": "nowhere"}}, "must exist and hold versions.*nowhere"),
-        ({"models": {"vae": "vae/1"}}, "vae/1'. It is itself an export: give its parent"),
-        ({"models": {"vae": "."}}, "must exist and hold versions"),
+        ({"models": {"vae": "nowhere"}}, "must exist and contain version.*nowhere"),
+        ({"models": {"vae": "vae/1"}}, "vae/1'. It is itself an export: pass its parent"),
+        ({"models": {"vae": "."}}, "must exist and contain version"),
         ({"versions": {"gan": [1]}}, r"`versions` must be a dict with names of \['vae'\]"),
         ({"labels": [("vae", 1)]}, r"`labels` must be a dict with names of \['vae'\]"),
-        ({"versions": {"vae": [4]}}, r"some of \[1, 2, 3, 10\].*received \[4\]"),
+        ({"versions": {"vae": [4]}}, r"folders, \[1, 2, 3, 10\].*received \[4\]"),
         ({"versions": {"vae": []}}, r"received \[\]"),
         ({"versions": {"vae": 3}}, "list of versions or 'all'; received 3"),
         ({"versions": {"vae": "3"}}, "list of versions or 'all'; received '3'"),
         ({"versions": {"vae": [1.5]}}, "integer of at least 0; received 1.5"),
         ({"num_latest": {"vae": 0}}, "integer of at least 1; received 0"),
-        ({"num_latest": {"vae": 1}, "versions": {"vae": [1]}}, "one choice of versions"),
+        ({"num_latest": {"vae": 1}, "versions": {"vae": [1]}}, "not in both"),
         ({"labels": {"vae": {"stable": 3}}}, r"versions that are served, \[10\]; received 'stable' for 3"),
         ({"labels": {"vae": {"stable": 4}}, "versions": {"vae": "all"}}, "received 'stable' for 4"),
         ({"labels": {"vae": {"stable": True}}}, "integer of at least 0; received True"),
@@ -172,7 +172,10 @@ def test_the_versions_that_are_not_served_may_be_incomplete(read, folder, tmp_pa
         ({"labels": {"vae": {"my label": 10}}}, "A label must consist of letters"),
         ({"labels": {"vae": "stable"}}, "`labels` of 'vae' must be a dict"),
         ({"mounted_at": "models"}, "`mounted_at` must be an absolute path"),
-        ({"path": "sub/models.config", "mounted_at": "/models"}, "must lie below that of `path`, '.*/sub'"),
+        (
+            {"path": "sub/models.config", "mounted_at": "/models"},
+            "must be below the folder of `path`, '.*/sub'",
+        ),
     ],
 )
 def test_what_a_server_would_refuse_is_refused_and_nothing_written(

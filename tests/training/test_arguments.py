@@ -36,6 +36,25 @@ def vae():
             lambda: kg.VAE((4,), 2),
             r"^VAE\(\) takes 1 positional argument \(`event_shape`\); received 2.*latent_dim",
         ),
+        (lambda: kg.GAN((4,), noise_dim=2), r"^GAN\(\).*Did you mean `latent_dim`"),
+        (lambda: kg.VQVAE((8, 8, 1), num_embeddings=2), r"^VQVAE\(\).*Did you mean `num_codes`"),
+        (lambda: kg.RealNVP((2,), n_blocks=2), r"^RealNVP\(\).*Did you mean `num_layers`"),
+        (
+            lambda: kg.callbacks.ImageGrid("p", freq=2),
+            r"^ImageGrid\(\).*'freq'. Did you mean `every_n_epochs`",
+        ),
+        (
+            lambda: kg.callbacks.TraversalGrid("p", latents=2),
+            r"^TraversalGrid\(\).*'latents'. It takes: .*x, ",
+        ),
+        (
+            lambda: kg.callbacks.DistributionMetrics(X, n_samples=2),
+            r"^DistributionMetrics\(\).*`num_samples`",
+        ),
+        (lambda: kg.callbacks.StopOnNonFinite(restor=True), r"^StopOnNonFinite\(\).*`restore`"),
+        (lambda: kg.applications.Codes(None, epoch=2), r"^Codes\(\).*'epoch'. Did you mean `epochs`"),
+        (lambda: kg.applications.DensityEstimator(), r"^DensityEstimator\(\) needs the argument `model`"),
+        (lambda: kg.training.LinearSchedule(1.0, step=2), r"^LinearSchedule\(\).*Did you mean `steps`"),
         (lambda: kg.VAE(latent_dim=2), r"^VAE\(\) needs the argument `event_shape`"),
     ],
 )
@@ -53,6 +72,7 @@ def test_a_ready_made_flow_does_not_offer_the_bijections_that_it_makes():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
+        (lambda m: m.fit(X, condition=3), r"^VAE.fit\(\).*'condition'. Did you mean `y`\?"),
         (lambda m: m.encode(X, labels=3), r"^VAE.encode\(\).*'labels'. Did you mean `condition`\?"),
         (lambda m: m.sample(2, n_samples=3), r"^VAE.sample\(\).*'n_samples'. Did you mean `num_samples`\?"),
         (

@@ -4,19 +4,22 @@ import keras
 import numpy as np
 import pytest
 
-from tests.training.toys import ToyTranslator
+from tests.training.toys import ToyCycleGAN
 
-A = np.random.default_rng(0).normal(size=(8, 3)).astype("float32")
+X = {
+    name: np.random.default_rng(0).normal(size=(8, width)).astype("float32")
+    for name, width in (("a", 3), ("b", 2))
+}
 
 
 def translator(generator=0.1, discriminator=0.4, **options):
-    model = ToyTranslator((3,), seed=0, **options)
+    model = ToyCycleGAN((3,), seed=0, **options)
     model.compile(keras.optimizers.SGD(generator), keras.optimizers.SGD(discriminator))
     return model
 
 
 def fit(model, *callbacks, epochs=3, **options):
-    model.fit({"a": A, "b": A}, batch_size=4, epochs=epochs, callbacks=list(callbacks), verbose=0, **options)
+    model.fit(X, batch_size=4, epochs=epochs, callbacks=list(callbacks), verbose=0, **options)
     return rates(model)
 
 
@@ -100,7 +103,7 @@ def test_a_list_of_callbacks_may_serve_again():
     scheduler = keras.callbacks.LearningRateScheduler(halving)
     callbacks = keras.callbacks.CallbackList([scheduler], add_history=True, model=model)
     for expected in ([0.05, 0.2], [0.025, 0.1]):
-        model.fit({"a": A, "b": A}, batch_size=4, verbose=0, callbacks=callbacks)
+        model.fit(X, batch_size=4, verbose=0, callbacks=callbacks)
         assert rates(model) == pytest.approx(expected)
 
 

@@ -1,6 +1,7 @@
 """The step's averages, penalties, clipping and players, against NumPy."""
 
 import contextlib
+import dataclasses
 
 import keras
 import numpy as np
@@ -10,9 +11,14 @@ import tensorflow as tf
 import keras_genmod as kg
 from keras_genmod.bases import GenerativeModel
 from keras_genmod.core.batches import Batch
+from keras_genmod.core.noise import Purpose, stream_seed
 from keras_genmod.training import MEASURE, Player, SharedForward
-from keras_genmod.training.step import gradients, objective
-from tests.training.toys import ToyTranslator
+from keras_genmod.training.fused_adam import FusedAdam
+from keras_genmod.training.objective import objective
+from keras_genmod.training.step import gradients
+from tests.arithmetic import SAME
+from tests.contract.cases import largest_difference
+from tests.training.toys import NUM_CHAINS, START, STEP, ToyChain, ToyCycleGAN
 
 
 class Line(GenerativeModel):
@@ -168,7 +174,7 @@ def test_terms_must_be_per_example_and_weights_must_name_terms():
     batch = Batch(tf.constant(X))
     with pytest.raises(ValueError, match=r"one value per example.*received shape \(5, 1\)"):
         objective(player({"t": batch.x}, {}), batch, seed, training=True)
-    with pytest.raises(ValueError, match=r"names \['other'\].*terms are \['t'\]"):
+    with pytest.raises(ValueError, match=r"`term_weights` must name.*\['t'\]; received \['other'\]"):
         objective(player({"t": batch.x[:, 0]}, {"other": 1.0}), batch, seed, training=True)
 
 
@@ -197,14 +203,23 @@ def test_micro_batches_wait_for_each_other():
     np.testing.assert_allclose(step(tf.constant(X))[0], [[whole]], rtol=1e-6)
 
 
+def domains(num_rows, seed=0):
+    """Unpaired rows of the two domains of the toy."""
+    generator = np.random.default_rng(seed)
+    return {name: generator.normal(size=(num_rows, width)).astype("float32") for name, width in SIDES}
+
+
+SIDES = (("a", 3), ("b", 2))
+
+
 @pytest.mark.parametrize("paired", [False, True])
 @pytest.mark.parametrize("discriminator_steps", [1, 3])
 def test_a_shared_forward_pass_changes_nothing_but_the_work(paired, discriminator_steps):
-    a = np.random.default_rng(0).normal(size=(12, 3)).astype("float32")
-    data = (a, a[::-1].copy()) if paired else ({"a": a, "b": a[::-1].copy()},)
+    x = domains(12)
+    data = (x["a"], x["b"]) if paired else (x,)
     models = []
     for shares in (True, False):
-        model = ToyTranslator((3,), paired=paired, shares=shares, seed=5)
+        model = ToyCycleGAN((3,), paired=paired, shares=shares, seed=5)
         model.compile("sgd", discriminator_steps=discriminator_steps)
         model.fit(*data, batch_size=4, epochs=2, verbose=0)
         models.append(model)
@@ -215,38 +230,41 @@ def test_a_shared_forward_pass_changes_nothing_but_the_work(paired, discriminato
 def test_the_shared_pass_is_made_once():
     calls = []
 
-    class Counting(ToyTranslator):
+    class Counting(ToyCycleGAN):
         def shared_forward(self, x, *, condition, training, seed):
             calls.append(training)
             return super().shared_forward(x, condition=condition, training=training, seed=seed)
 
-    x = {"a": np.ones((4, 3), "float32"), "b": np.ones((4, 3), "float32")}
     model = Counting((3,), seed=0)
     model.compile(run_eagerly=True)
-    model.fit(x, batch_size=4, verbose=0)
+    model.fit(domains(4), batch_size=4, verbose=0)
     assert calls == [True]
 
 
 def test_players_take_alternate_steps_by_hand():
-    """The discriminator moves first, and the generator meets the new discriminator."""
-    x = {"a": np.ones((2, 1), "float32"), "b": 3 * np.ones((2, 1), "float32")}
-    model = ToyTranslator((1,), noise=0.0, seed=1)
+    """The critics move first, and the generators meet the new critics."""
+    x = domains(2)
+    model = ToyCycleGAN((3,), noise=0.0, seed=1)
     model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.2))
-    twin = ToyTranslator((1,), noise=0.0, seed=1)
+    twin = ToyCycleGAN((3,), noise=0.0, seed=1)
     twin.set_weights(model.get_weights())
     model.fit(x, batch_size=2, verbose=0)
 
     a, b = tf.constant(x["a"]), tf.constant(x["b"])
-    d, g = twin.discriminator, (twin.forward_network, twin.backward_network)
+    for critic, real, fake in ((twin.critic_a, a, twin.to_a(b)), (twin.critic_b, b, twin.to_b(a))):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.nn.softplus(-critic(real)) + tf.nn.softplus(critic(fake)))
+        grads = tape.gradient(loss, critic.trainable_weights)
+        for weight, grad in zip(critic.trainable_weights, grads, strict=True):
+            weight.assign_sub(0.2 * grad)
+    weights = twin.to_b.trainable_weights + twin.to_a.trainable_weights
     with tf.GradientTape() as tape:
-        loss = tf.reduce_mean(tf.nn.softplus(-d(b)) + tf.nn.softplus(d(g[0](a))))
-    for weight, grad in zip(d.trainable_weights, tape.gradient(loss, d.trainable_weights), strict=True):
-        weight.assign_sub(0.2 * grad)
-    weights = g[0].trainable_weights + g[1].trainable_weights
-    with tf.GradientTape() as tape:
-        fake = g[0](a)
-        cycle = tf.reduce_sum((g[1](fake) - a) ** 2, axis=-1, keepdims=True)
-        loss = tf.reduce_mean(tf.nn.softplus(-d(fake)) + 2.0 * cycle)
+        fake_a, fake_b = twin.to_a(b), twin.to_b(a)
+        cycles = tf.reduce_sum((twin.to_a(fake_b) - a) ** 2, -1) + tf.reduce_sum(
+            (twin.to_b(fake_a) - b) ** 2, -1
+        )
+        judged = tf.nn.softplus(-twin.critic_a(fake_a)) + tf.nn.softplus(-twin.critic_b(fake_b))
+        loss = tf.reduce_mean(judged[:, 0] + 2.0 * cycles)
     for weight, grad in zip(weights, tape.gradient(loss, weights), strict=True):
         weight.assign_sub(0.1 * grad)
     for ours, theirs in zip(model.trainable_weights, twin.trainable_weights, strict=True):
@@ -254,7 +272,7 @@ def test_players_take_alternate_steps_by_hand():
 
 
 def test_each_player_gets_a_copy_of_one_optimizer():
-    model = ToyTranslator((3,))
+    model = ToyCycleGAN((3,))
     model.compile(keras.optimizers.RMSprop(0.123))
     assert model.optimizer is not model.discriminator_optimizer
     assert isinstance(model.discriminator_optimizer, keras.optimizers.RMSprop)
@@ -263,11 +281,257 @@ def test_each_player_gets_a_copy_of_one_optimizer():
 
 
 def test_unpaired_sides_may_differ_in_length():
-    model = ToyTranslator((3,), seed=0)
+    model = ToyCycleGAN((3,), seed=0)
     model.compile()
-    x = {"a": np.zeros((7, 3), "float32"), "b": np.ones((3, 3), "float32")}
+    x = {"a": np.zeros((7, 3), "float32"), "b": np.ones((3, 2), "float32")}
     model.fit(x, batch_size=4, epochs=1, verbose=0)
     assert int(model.training_steps) == 2
+
+
+# ---- players of one optimizer -----------------------------------------------------------------------
+
+OPTIMIZERS = {
+    "adam": lambda: keras.optimizers.Adam(0.05, beta_1=0.5),
+    # Keeps a product over its updates, whichever weights they are of.
+    "nadam": lambda: keras.optimizers.Nadam(0.05),
+    "fused_adam": lambda: FusedAdam(0.05, beta_1=0.5),
+    "clipped": lambda: keras.optimizers.Adam(0.05, global_clipnorm=0.01),
+    # Moves the averages of all its weights in each update.
+    "averaged": lambda: keras.optimizers.SGD(0.05, momentum=0.9, use_ema=True, ema_momentum=0.5),
+    "decayed": lambda: keras.optimizers.AdamW(0.05, weight_decay=0.1),
+    "scaled": lambda: keras.optimizers.LossScaleOptimizer(
+        keras.optimizers.Adam(0.05), initial_scale=64.0, dynamic_growth_steps=3
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_players_of_one_optimizer_are_one_player_with_all_their_weights(name, float64):
+    """Whatever state the optimizer keeps: slots, iterations, products, averages, the scale of the loss."""
+    models, histories = [], []
+    for critics in ("two players", "one player"):
+        model = ToyCycleGAN((3,), critics=critics, seed=2)
+        model.compile("sgd", OPTIMIZERS[name]())
+        histories.append(model.fit(domains(20), batch_size=4, epochs=2, verbose=0).history)
+        models.append(model)
+    assert largest_difference(*models) < SAME
+    apart, together = (model.discriminator_optimizer for model in models)
+    assert int(apart.iterations) == 10
+    for ours, theirs in zip(apart.variables, together.variables, strict=True):
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-10, atol=SAME)
+    for term in ("real", "fake"):
+        for side in "ab":
+            np.testing.assert_allclose(
+                histories[0][f"critic_{side}_{term}_{side}"],
+                histories[1][f"critic_ab_{term}_{side}"],
+                rtol=1e-6,
+            )
+    both = np.add(histories[0]["critic_a_loss"], histories[0]["critic_b_loss"])
+    np.testing.assert_allclose(both, histories[1]["critic_ab_loss"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["clipped", "scaled"])
+def test_players_of_one_optimizer_train_on_replicas_as_on_one_device(strategy, name, float64):
+    models = []
+    for scope in (contextlib.nullcontext(), strategy.scope()):
+        with scope:
+            model = ToyCycleGAN((3,), noise=0.0, seed=2)
+            model.compile("sgd", OPTIMIZERS[name](), discriminator_steps=2)
+        model.fit(domains(16), batch_size=8, verbose=0)
+        models.append(model)
+    assert largest_difference(*models) < SAME
+    for ours, theirs in zip(*(model.discriminator_optimizer.variables for model in models), strict=True):
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-10, atol=SAME)
+    assert models[1].discriminator_optimizer.iterations.numpy() == 4
+
+
+class Sides(Line):
+    """Two weights u and v, trained by two players; each objective has the product of both in it."""
+
+    def __init__(self, optimizers, *, overlap=False, **kwargs):
+        super().__init__(1.0, **kwargs)
+        self.optimizers, self.overlap = optimizers, overlap
+        self.other = keras.layers.Dense(
+            1, use_bias=False, kernel_initializer=keras.initializers.Constant(2.0)
+        )
+        self.other.build((None, 1))
+
+    @property
+    def uv(self):
+        return tf.convert_to_tensor(self.layer.kernel)[0, 0], tf.convert_to_tensor(self.other.kernel)[0, 0]
+
+    def shared_forward(self, x, *, condition=None, training=False, seed=None):
+        """The product u v x, through which the players of the last optimizer differentiate."""
+        u, v = self.uv
+        return u * v * x[:, 0]
+
+    def players(self):
+        first = (self.layer, self.other) if self.overlap else (self.layer,)
+        return [
+            Player("first", first, lambda x, shared, **_: {"t": 2.0 * shared}, optimizer=self.optimizers[0]),
+            Player(
+                "second",
+                (self.other,),
+                lambda x, shared, **_: {"t": 3.0 * shared},
+                optimizer=self.optimizers[1],
+            ),
+        ]
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+@pytest.mark.parametrize("micro_batches", [1, 5])
+def test_two_players_differentiate_through_one_shared_pass(overlap, micro_batches):
+    """du = 2 v x of the first, dv = 3 u x of the second, and 2 u x more where both train v: at once."""
+    model = Sides(("optimizer", "optimizer"), overlap=overlap)
+    model.compile(keras.optimizers.SGD(0.01), micro_batches=micro_batches)
+    model.fit(X, batch_size=5, verbose=0)
+    u, v = map(float, model.uv)
+    mean = np.mean(X)
+    assert u == pytest.approx(1.0 - 0.01 * 2.0 * 2.0 * mean, rel=1e-5)
+    assert v == pytest.approx(2.0 - 0.01 * (5.0 if overlap else 3.0) * 1.0 * mean, rel=1e-5)
+    assert int(model.optimizer.iterations) == 1
+
+
+def test_an_optimizer_has_the_weights_of_all_players_that_name_it():
+    model = ToyCycleGAN((3,))
+    model.compile("adam")
+    critics = model.critic_a.trainable_weights + model.critic_b.trainable_weights
+    generators = model.to_b.trainable_weights + model.to_a.trainable_weights
+    for optimizer, weights in ((model.discriminator_optimizer, critics), (model.optimizer, generators)):
+        assert {id(weight) for weight in optimizer._trainable_variables} == {id(weight) for weight in weights}
+        assert len(optimizer._trainable_variables) == len(weights)
+
+
+def test_a_player_of_no_optimizer_is_refused():
+    with pytest.raises(ValueError, match="player 'second'.*optimizer='other'. Name one of .'optimizer'"):
+        Sides(("optimizer", "other")).compile()
+
+
+class Row(ToyCycleGAN):
+    """Critics in an order and with numbers of updates of one's own."""
+
+    def __init__(self, order, steps=(1, 1, 1)):
+        super().__init__((3,))
+        self.order, self.steps = order, steps
+
+    def players(self):
+        players = [
+            dataclasses.replace(p, updates_per_step=n)
+            for p, n in zip(super().players(), self.steps, strict=True)
+        ]
+        return [players[place] for place in self.order]
+
+
+@pytest.mark.parametrize(
+    ("order", "steps", "words"),
+    [
+        ((0, 2, 1), (1, 1, 1), "'discriminator_optimizer' must stand side by side.*'critic_a', 'generator'"),
+        ((0, 1, 2), (2, 1, 1), "equal `updates_per_step`.*'critic_a': 2, 'critic_b': 1.*another optimizer"),
+    ],
+)
+def test_players_that_one_update_cannot_serve_are_refused(order, steps, words):
+    with pytest.raises(ValueError, match=words):
+        Row(order, steps).compile()
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_one_optimizer_object_for_two_arguments_is_refused(scaled):
+    optimizer = keras.optimizers.Adam()
+    second = keras.optimizers.LossScaleOptimizer(optimizer) if scaled else optimizer
+    with pytest.raises(ValueError, match="`generator_optimizer` and `discriminator_optimizer`.*two objects"):
+        ToyCycleGAN((3,)).compile(optimizer, second)
+
+
+def test_an_optimizer_of_another_model_is_refused():
+    model = Line()
+    model.compile(keras.optimizers.Adam())
+    model.compile(model.optimizer)
+    with pytest.raises(ValueError, match="`optimizer` must be new.*built for others.*Pass a name"):
+        Line().compile(model.optimizer)
+
+
+# ---- state that moves once a step --------------------------------------------------------------------
+
+
+def chains_by_hand(model, x, num_steps):
+    """The chains after some steps, with the means of those steps."""
+    chains, means = np.full((NUM_CHAINS, 3), START), [model.mean.numpy()] if num_steps == 0 else []
+    seed = model.seed
+    mean = np.full(3, START)
+    for step in range(num_steps):
+        # The mean of E(x) falls by the gradient m - x, that of E(chains) by m - chains.
+        mean = mean - 0.1 * ((mean - x.mean(0)) - (mean - chains.mean(0)))
+        noise = tf.random.stateless_normal(
+            chains.shape, stream_seed(seed, Purpose.STATE, step), dtype=tf.float64
+        )
+        chains = np.concatenate([x[:1], chains[1:]])
+        chains = chains - STEP * (chains - mean) + (2 * STEP) ** 0.5 * noise.numpy()
+        means.append(mean)
+    return chains, means[-1]
+
+
+@pytest.mark.parametrize("kind", ["plain", "micro_batches", "replicas", "replicas with micro_batches"])
+def test_chains_move_once_a_step(strategy, kind, float64):
+    with strategy.scope() if "replicas" in kind else contextlib.nullcontext():
+        model = ToyChain((3,), seed=3)
+        model.compile(keras.optimizers.SGD(0.1), micro_batches=4 if "micro" in kind else 1)
+    x = np.random.default_rng(0).normal(size=(8, 3))
+    for steps in (1, 2, 3):
+        model.fit(x, batch_size=8, shuffle=False, verbose=0)
+        chains, mean = chains_by_hand(model, x, steps)
+        np.testing.assert_allclose(model.mean, mean, atol=SAME)
+        np.testing.assert_allclose(model.chains, chains, atol=SAME)
+        if "replicas" in kind:
+            copies = strategy.experimental_local_results(model.chains.value)
+            assert len(copies) == 2
+            np.testing.assert_array_equal(copies[0], copies[1])
+        model.evaluate(x, verbose=0)
+        model.predict(x, verbose=0)
+        np.testing.assert_allclose(model.chains, chains, atol=SAME)
+
+
+def test_chains_move_after_all_rounds_of_updates_with_the_last_shared_pass():
+    seen = []
+
+    class Watching(ToyCycleGAN):
+        def advance_state(self, batch, *, seed, shared):
+            updates = [int(o.iterations) for o in (self.discriminator_optimizer, self.optimizer)]
+            seen.append((updates, shared["a"].numpy(), batch.x["b"].numpy()))
+
+    results = []
+    for micro_batches in (1, 2):
+        model = Watching((3,), noise=0.0, seed=0)
+        model.compile("sgd", discriminator_steps=3, run_eagerly=True, micro_batches=micro_batches)
+        before = model.to_a(domains(4)["b"]).numpy()
+        model.fit(domains(4), batch_size=4, shuffle=False, verbose=0)
+        ((updates, fake, real),) = seen
+        assert updates == [3, 1]
+        # The pass was made before the generators' update.
+        np.testing.assert_allclose(fake, before, rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(real, domains(4)["b"])
+        results.append(seen.pop())
+
+
+def test_a_model_that_moves_no_state_pays_nothing_for_it(monkeypatch):
+    """Neither the seed nor the rows of the shared pass are computed for a hook that is the base's."""
+
+    def unwanted(*args, **kwargs):
+        raise AssertionError("computed for nothing")
+
+    monkeypatch.setattr(SharedForward, "given", unwanted)
+    monkeypatch.setattr(GenerativeModel, "_state_seed", unwanted)
+    model = ToyCycleGAN((3,), seed=0)
+    model.compile()
+    model.fit(domains(4), batch_size=4, verbose=0)
+
+    class Moving(ToyCycleGAN):
+        def advance_state(self, batch, *, seed, shared):
+            pass
+
+    model = Moving((3,), seed=0)
+    model.compile()
+    with pytest.raises(AssertionError, match="computed for nothing"):
+        model.fit(domains(4), batch_size=4, verbose=0)
 
 
 def test_the_logged_objective_is_the_one_that_is_minimised():
@@ -371,7 +635,7 @@ class Watch(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.rates.append(float(self.model.discriminator_optimizer.learning_rate))
-        self.weights.append(self.model.discriminator.get_weights()[0])
+        self.weights.append(self.model.critic_a.get_weights()[0])
 
 
 @pytest.mark.parametrize("kind", ["plain", "replicas", "mixed_float16"])
@@ -379,12 +643,11 @@ def test_a_schedule_counts_the_steps_of_the_model(strategy, tmp_path, kind):
     """Three updates in each step, and the rate falls to 0 after two steps, not after two updates."""
     with strategy.scope() if kind == "replicas" else contextlib.nullcontext():
         dtype = "mixed_float16" if kind == "mixed_float16" else None
-        model = ToyTranslator((3,), seed=0, dtype=dtype)
+        model = ToyCycleGAN((3,), seed=0, dtype=dtype)
         model.compile("sgd", keras.optimizers.SGD(frozen_after(2)), discriminator_steps=3)
-    a = np.random.default_rng(0).normal(size=(16, 3)).astype("float32")
     watch = Watch()
-    start = model.discriminator.get_weights()[0]
-    model.fit({"a": a, "b": a}, batch_size=4, verbose=0, callbacks=[watch])
+    start = model.critic_a.get_weights()[0]
+    model.fit(domains(16), batch_size=4, verbose=0, callbacks=[watch])
     assert watch.rates == pytest.approx([0.1, 0.0, 0.0, 0.0])
     moved = [not np.array_equal(*pair) for pair in zip([start, *watch.weights], watch.weights, strict=False)]
     assert moved == [True, True, False, False]
@@ -399,7 +662,7 @@ def test_a_schedule_stays_the_users():
     schedule = keras.optimizers.schedules.ExponentialDecay(0.3, 10, 0.5)
     optimizer = keras.optimizers.Adam(schedule)
     config = optimizer.get_config()
-    model = ToyTranslator((3,))
+    model = ToyCycleGAN((3,))
     for steps in (4, 2, 1):
         # The same optimizer again: the last number counts.
         model.compile("sgd", optimizer, discriminator_steps=steps)
@@ -411,3 +674,14 @@ def test_a_schedule_stays_the_users():
     model.compile("sgd", keras.optimizers.Adam(0.1), discriminator_steps=5)
     model.discriminator_optimizer.learning_rate = 0.2
     assert float(model.discriminator_optimizer.learning_rate) == pytest.approx(0.2)
+
+
+def test_terms_without_names_are_refused():
+    class Nameless(Line):
+        def loss_terms(self, x, **kwargs):
+            return self.a * x[:, 0]
+
+    model = Nameless()
+    model.compile()
+    with pytest.raises(TypeError, match="`loss_terms` must give a dict of terms by name"):
+        model.fit(np.ones((4, 1)), verbose=0)

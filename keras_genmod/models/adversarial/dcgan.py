@@ -1,7 +1,7 @@
-"""The deep convolutional GAN, by the guidelines of its paper.
+"""The deep convolutional GAN, built by the guidelines of its paper.
 
 - Strided convolutions in the discriminator and transposed ones in the generator, no pooling.
-- Batch normalisation in both, but in the generator's last and the discriminator's first layer.
+- Batch normalisation in both networks, except in the generator's last and the discriminator's first layer.
 - No dense hidden layer: the noise is projected and reshaped, the last convolution flattened into one logit.
 - Rectifiers and a last tanh in the generator, leaky rectifiers of slope 0.2 in the discriminator.
 - Initial weights from N(0, 0.02), Adam with learning rate 0.0002 and beta_1 0.5, images in [-1, 1].
@@ -30,19 +30,20 @@ _INITIAL_STDDEV = 0.02
 
 @register
 class DCGAN(GAN):
-    """A `GAN` of images with the paper's networks; the objective is the non-saturating one.
+    """A `GAN` of images with the paper's networks and the non-saturating loss.
 
-    Samples come from the averaged generator, which the paper does not have and which leaves training as it
-    is; `sample(use_ema=False)` or `ema_decay=None` gives the paper's.
+    Samples come from an averaged generator, which the paper does not have and which does not change training;
+    `sample(use_ema=False)` or `ema_decay=None` gives the paper's samples.
 
     Args:
         event_shape: `(height, width, channels)`.
-        latent_dim: width of the noise z, N(0, I) (uniform in the paper).
-        r1: 0, since the discriminator has batch normalisation.
+        latent_dim: dimension of the noise z, which is N(0, I) (uniform in the paper).
+        r1: weight of the penalty R1, as in `GAN`; it must be 0 beside batch normalisation, which the default
+            discriminator has.
         **kwargs: as in `GAN`.
 
     Raises:
-        ValueError: for other ranks.
+        ValueError: for an `event_shape` that is not that of images.
 
     Example:
         >>> DCGAN((28, 28, 1), seed=0).sample(2, seed=1).shape

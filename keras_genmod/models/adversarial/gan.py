@@ -1,13 +1,13 @@
 r"""The generative adversarial network: samples without a density.
 
-A generator $G$ turns noise $z \sim N(0, I)$ into examples, a discriminator $D$ gives examples a logit that is
-high for real ones. They are trained against each other by one of the losses of
-`keras_genmod.losses.adversarial`; the first was
+A generator $G$ turns noise $z \sim N(0, I)$ into examples. A discriminator $D$ gives each example a logit,
+which is high for real ones. They are trained against each other with one of the losses of
+`keras_genmod.losses.adversarial`. The first one was
 
 $$ \min_G \max_D \; E_x[\log\sigma(D(x))] + E_z[\log(1 - \sigma(D(G(z))))] $$
 
-whose optimal discriminator has $\sigma(D(x)) = p(x) / (p(x) + q(x))$ for data $p$ and samples $q$, and whose
-value there is twice their Jensen-Shannon divergence, less $\log 4$.
+Its optimal discriminator has $\sigma(D(x)) = p(x) / (p(x) + q(x))$ for data $p$ and samples $q$, and its
+value there is twice their Jensen-Shannon divergence minus $\log 4$.
 
 References: Generative Adversarial Nets, Goodfellow et al., 2014; Conditional Generative Adversarial Nets,
 Mirza and Osindero, 2014; Amortised MAP Inference for Image Super-resolution, Soenderby et al., 2017
@@ -26,72 +26,77 @@ import tensorflow_probability as tfp
 
 from keras_genmod.bases.adversarial_model import AdversarialModel
 from keras_genmod.bases.row_wise import SamplesByRow
-from keras_genmod.core.checks import ValueRange, check_integer, check_number, check_rows
+from keras_genmod.core.batches import Batch
+from keras_genmod.core.checks import ValueRange, check_integer, check_number
 from keras_genmod.core.noise import sample_rows
 from keras_genmod.core.registration import register
+from keras_genmod.core.spaces import Space
 from keras_genmod.core.user_warnings import warn_user
 from keras_genmod.distributions.priors import standard_normal
-from keras_genmod.losses.adversarial import get_adversarial_loss
 from keras_genmod.models.adversarial.objective import TwoPlayerObjective
 from keras_genmod.networks.activations import check_reach, output_range
 from keras_genmod.networks.defaults import check_network, check_rank
 from keras_genmod.networks.discriminators import conv_discriminator, dense_discriminator
 from keras_genmod.networks.generators import conv_generator, dense_generator
 from keras_genmod.serving.endpoints import Endpoint
-from keras_genmod.training.averaging import copy_network
-from keras_genmod.training.schedules import WeightSchedule, get_weight, weight_config
+from keras_genmod.training.averaging import AveragedNetwork
+from keras_genmod.training.players import Player
+from keras_genmod.training.schedules import WeightSchedule
 
 __all__ = ["GAN"]
 
 
 @register
-class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
+class GAN(SamplesByRow, AdversarialModel):
     """A generator and a discriminator, trained against each other.
 
-    The defaults are the non-saturating loss with R1 and an averaged generator. Vectors get dense networks
-    with a linear output (any real data), images DCGAN's convolutions with tanh (data in [-1, 1]), without
-    batch normalisation in the discriminator.
+    The defaults are the non-saturating loss with the penalty R1, and an averaged generator. The default
+    networks of vectors are dense, with a linear output for any real data. Those of images are DCGAN's
+    convolutions, with a tanh output for data in [-1, 1] and no batch normalisation in the discriminator.
 
     Args:
         event_shape: shape of one example, such as `(2,)` or `(28, 28, 1)`.
-        latent_dim: width of the noise z.
-        generator: network from `z` (`[z, condition]`) to examples; its last activation tells the range of
-            the data.
+        latent_dim: dimension of the noise z.
+        generator: network from `z` (`[z, condition]`) to examples; its last activation determines the range
+            of the data.
         discriminator: network from `x` (`[x, condition]`) to one logit.
         loss: "minimax", "non_saturating", "least_squares", "hinge" or "wasserstein".
-        r1: weight of half the squared gradient of the discriminator at real examples. The default suits data
-            of few dimensions; where the discriminator's accuracy saturates, as on many pixels, take 1 to 10.
-        r2: the same at generated examples.
-        gradient_penalty: weight of the penalty on gradients of a norm other than 1, between real and
-            generated examples.
-        label_smoothing: the target of real examples is 1 less this, for losses with labels.
-        instance_noise: standard deviation of the noise that real and generated examples get in training
-            before the discriminator sees them; a number or a schedule over training steps.
-        weight_clip: bound of the absolute value of the discriminator's weights (as in the first
-            Wasserstein GAN); None leaves them free.
-        ema_decay: decay per step of the exponential moving average of the generator's weights; None keeps
-            none. The average begins fast: step t has a decay of (1 + t) / (10 + t) at most.
-        spectral_norm, minibatch_stddev: of the default discriminator, see `networks.conv_discriminator`.
-            Penalties on the gradient take each example's own, beside `minibatch_stddev` too.
-        generator_conditioning: of the default generator: "concatenate" or "batch_norm".
-        discriminator_conditioning: of the default discriminator: "concatenate" or "projection".
-        output_activation: of the default generator; None takes "linear" for vectors, "tanh" for images.
+        r1: weight of the penalty R1, half the squared gradient of the discriminator at real examples. The
+            default suits data of few dimensions; if the discriminator's accuracy saturates, as on many
+            pixels, take 1 to 10.
+        r2: weight of the same penalty at generated examples.
+        gradient_penalty: weight of the penalty on gradients whose norm is not 1, between real and generated
+            examples.
+        label_smoothing: the target of real examples is 1 minus this, for losses with labels.
+        instance_noise: standard deviation of the noise that is added to real and generated examples in
+            training before the discriminator sees them; a number or a schedule over training steps.
+        weight_clip: bound of the absolute values of the discriminator's weights (as in the first Wasserstein
+            GAN); None does not clip.
+        ema_decay: decay per step of the exponential moving average of the generator's weights; None keeps no
+            average. The average begins fast: step t has a decay of (1 + t) / (10 + t) at most.
+        spectral_norm, minibatch_stddev: options of the default discriminator, see
+            `networks.conv_discriminator`.
+        generator_conditioning: how the default generator uses the condition: "concatenate" or "batch_norm".
+        discriminator_conditioning: how the default discriminator does: "concatenate" or "projection".
+        output_activation: last activation of the default generator; None takes "linear" for vectors and
+            "tanh" for images.
         num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`.
 
-    Logs: `loss` (the sum of both, no stopping criterion), `discriminator_loss`, `discriminator_real`,
-    `discriminator_fake`, `discriminator_accuracy` (share of real and generated examples that it tells
-    right), `discriminator_r1` and so on for penalties, `generator_loss`, `generator_adversarial`.
+    Logs: `loss` (the sum of both players', no stopping criterion), `discriminator_loss`,
+    `discriminator_real`, `discriminator_fake`, `discriminator_accuracy` (fraction of real and generated
+    examples that it classifies correctly), `discriminator_r1` and so on for penalties, `generator_loss`,
+    `generator_adversarial`.
 
     Warns:
         UserWarning: for a discriminator with `keras.layers.SpectralNormalization`, which judges real and
-            generated examples by different weights.
+            generated examples with different weights.
 
     Raises:
-        ValueError: for penalties on the gradient of a discriminator with batch normalisation, in which one
-            example has no gradient of its own, or for options of default networks beside networks.
+        ValueError: for a penalty on the gradient of a discriminator with batch normalisation, in which an
+            example has no gradient of its own, or for options of a default network beside that network.
 
-    Cost: a step makes one pass through the generator and three through the discriminator; a penalty adds
-    about the cost of two more passes.
+    Cost: a step makes one pass through the generator and three through the discriminator; each penalty adds
+    about two more passes.
 
     Example:
         >>> import numpy as np
@@ -103,6 +108,7 @@ class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
     """
 
     _default_endpoint = "generate"
+    _network_names = {"x": "discriminator", "z": "generator"}
 
     def __init__(
         self,
@@ -128,62 +134,85 @@ class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
     ) -> None:
         super().__init__(event_shape, **kwargs)
         self.latent_dim = check_integer("latent_dim", latent_dim)
-        self.loss_name = loss
-        self._adversarial_loss = get_adversarial_loss(loss)
-        self.r1 = check_number("r1", r1, minimum=0.0)
-        self.r2 = check_number("r2", r2, minimum=0.0)
-        self.gradient_penalty = check_number("gradient_penalty", gradient_penalty, minimum=0.0)
-        self.label_smoothing = check_number("label_smoothing", label_smoothing, minimum=0.0, maximum=0.5)
-        if self.label_smoothing and not self._adversarial_loss.has_labels:
-            raise ValueError(
-                f"`label_smoothing` needs a loss with labels; received {label_smoothing} with loss={loss!r}. "
-                "Use 'minimax', 'non_saturating' or 'least_squares', or leave it 0."
-            )
-        self.instance_noise = get_weight("instance_noise", instance_noise)
+        self._objective = TwoPlayerObjective(
+            loss,
+            r1=r1,
+            r2=r2,
+            gradient_penalty=gradient_penalty,
+            label_smoothing=label_smoothing,
+            instance_noise=instance_noise,
+        )
         self.weight_clip = (
             None if weight_clip is None else check_number("weight_clip", weight_clip, above=0.0)
         )
-        self.ema_decay = (
-            None if ema_decay is None else check_number("ema_decay", ema_decay, minimum=0.0, maximum=1.0)
+        generator = self._generator_or_default(
+            generator, conditioning=generator_conditioning, output_activation=output_activation
         )
-        if generator is None:
-            activation = {} if output_activation is None else {"output_activation": output_activation}
-            generator = self._default_generator(
-                (self.latent_dim,),
-                check_rank(self.event_shape),
-                conditioning=generator_conditioning,
-                name="generator",
-                **activation,
-                **self._network_options(0),
-            )
-        elif output_activation is not None or generator_conditioning != "concatenate":
-            _refuse_options("generator", ("output_activation", "generator_conditioning"))
-        if discriminator is None:
-            discriminator = self._default_discriminator(
-                check_rank(self.event_shape),
-                spectral_norm=spectral_norm,
-                minibatch_stddev=minibatch_stddev,
-                conditioning=discriminator_conditioning,
-                name="discriminator",
-                **self._network_options(1),
-            )
-        elif spectral_norm or minibatch_stddev or discriminator_conditioning != "concatenate":
-            _refuse_options(
-                "discriminator", ("spectral_norm", "minibatch_stddev", "discriminator_conditioning")
-            )
-        z = self._inputs_of("generator", generator, (self.latent_dim,))
-        x = self._inputs_of("discriminator", discriminator, self.event_shape)
+        discriminator = self._discriminator_or_default(
+            discriminator,
+            conditioning=discriminator_conditioning,
+            spectral_norm=spectral_norm,
+            minibatch_stddev=minibatch_stddev,
+        )
+        z = self._inputs_of("generator", generator, self.latent_space())
+        x = self._inputs_of("discriminator", discriminator, Space("x", self.event_shape, self.real_dtype))
         dtype = self.real_dtype
         example = "one example"
         check_network("generator", generator, z, self.event_shape, example, raw=False, dtype=dtype)
         check_network("discriminator", discriminator, x, (1,), "the logit of 'real'", dtype=dtype)
-        check_reach("discriminator", discriminator, self._adversarial_loss.bounds_problem)
+        check_reach("discriminator", discriminator, self._objective.loss.bounds_problem)
+        self._objective.check_discriminator(discriminator)
+        _warn_of_moving_weights(discriminator)
         self.generator = generator
         self.discriminator = discriminator
-        self._check_discriminator()
-        self.averaged_generator = None if self.ema_decay is None else copy_network(generator)
+        self._average = None if ema_decay is None else AveragedNetwork(generator, ema_decay, name="ema_decay")
+        self.averaged_generator = None if self._average is None else self._average.network
         self._value_range = output_range(generator)
         self.built = True
+
+    # ---- networks -------------------------------------------------------------------------------
+
+    def _generator_or_default(
+        self, generator: keras.Model | None, *, conditioning: str, output_activation: str | None
+    ) -> keras.Model:
+        """The generator that was given, or the default one with these options."""
+        if generator is not None:
+            if output_activation is not None or conditioning != "concatenate":
+                _refuse_options("generator", ("output_activation", "generator_conditioning"))
+            return generator
+        activation = {} if output_activation is None else {"output_activation": output_activation}
+        return self._default_generator(
+            (self.latent_dim,),
+            check_rank(self.event_shape),
+            conditioning=conditioning,
+            name="generator",
+            **activation,
+            **self._network_options(0),
+        )
+
+    def _discriminator_or_default(
+        self,
+        discriminator: keras.Model | None,
+        *,
+        conditioning: str,
+        spectral_norm: bool,
+        minibatch_stddev: bool,
+    ) -> keras.Model:
+        """The discriminator that was given, or the default one with these options."""
+        if discriminator is not None:
+            if spectral_norm or minibatch_stddev or conditioning != "concatenate":
+                _refuse_options(
+                    "discriminator", ("spectral_norm", "minibatch_stddev", "discriminator_conditioning")
+                )
+            return discriminator
+        return self._default_discriminator(
+            check_rank(self.event_shape),
+            spectral_norm=spectral_norm,
+            minibatch_stddev=minibatch_stddev,
+            conditioning=conditioning,
+            name="discriminator",
+            **self._network_options(1),
+        )
 
     @staticmethod
     def _default_generator(
@@ -199,37 +228,72 @@ class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
             return dense_discriminator(event_shape, **options)
         return conv_discriminator(event_shape, **options)
 
-    def _check_discriminator(self) -> None:
-        layers = self.discriminator._flatten_layers()
-        if any(isinstance(layer, keras.layers.SpectralNormalization) for layer in layers):
-            warn_user(
-                "`discriminator` has Keras' SpectralNormalization, which divides its weights in place in "
-                "each pass, so that the passes of one step see different weights. Use "
-                "`keras_genmod.layers.SpectralNormalization`, whose weights move once an update.",
-                UserWarning,
-            )
-        penalties = {"r1": self.r1, "r2": self.r2, "gradient_penalty": self.gradient_penalty}
-        used = [f"{name}={weight:g}" for name, weight in penalties.items() if weight]
-        mixing = [
-            layer.name
-            for layer in self.discriminator._flatten_layers()
-            if isinstance(layer, keras.layers.BatchNormalization)
-        ]
-        if used and mixing:
-            raise ValueError(
-                "A penalty on the gradient of one example needs a discriminator without batch normalisation; "
-                f"received {', '.join(used)} and the layers {mixing}. Set the penalties to 0, or use a "
-                "discriminator without these layers."
-            )
+    # ---- training -------------------------------------------------------------------------------
 
     def default_optimizers(self) -> dict[str, keras.optimizers.Optimizer]:
-        """Adam: for images with DCGAN's settings, for vectors without momentum and five times as fast."""
+        """Adam: for images with DCGAN's settings, for vectors without momentum and 5 times the rate."""
         if len(self.event_shape) == 3:
             return super().default_optimizers()
         return {
             name: keras.optimizers.Adam(1e-3, beta_1=0.0, beta_2=0.99)
             for name in ("generator_optimizer", "discriminator_optimizer")
         }
+
+    def players(self) -> Sequence[Player]:
+        """The discriminator, then the generator."""
+        bound = self.weight_clip
+        return (
+            Player(
+                "discriminator",
+                (self.discriminator,),
+                self._discriminator_terms,
+                self._objective.discriminator_weights,
+                self.discriminator_steps,
+                after_update=None if bound is None else lambda: self._clip_weights(bound),
+                optimizer="discriminator_optimizer",
+            ),
+            Player("generator", (self.generator,), self._generator_terms, optimizer="generator_optimizer"),
+        )
+
+    def shared_forward(
+        self, x: tf.Tensor, *, condition: Any = None, training: bool = False, seed: Any = None
+    ) -> tf.Tensor:
+        """One generated example beside each real one, with its condition, `[B, *event_shape]`."""
+        z = self.prior().sample(tf.shape(x)[0], seed=seed)
+        generated = self.generator(self._with_condition(self.generator, z, condition), training=training)
+        return tf.cast(generated, self.real_dtype)
+
+    def advance_state(self, batch: Batch, *, seed: tf.Tensor, shared: Any) -> None:
+        """Moves the averaged generator, if there is one."""
+        if self._average is not None:
+            self._average.update(self.training_steps)
+
+    def _discriminator_terms(
+        self, x: tf.Tensor, *, condition: Any, training: bool, seed: tf.Tensor, shared: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        real, options = tf.cast(x, self.real_dtype), {"training": training, "step": self.training_steps}
+        return self._objective.discriminator_terms(
+            self._judge(condition, training), real, shared, seed=seed, **options
+        )
+
+    def _generator_terms(
+        self, x: tf.Tensor, *, condition: Any, training: bool, seed: tf.Tensor, shared: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        options = {"training": training, "step": self.training_steps}
+        return self._objective.generator_terms(self._judge(condition, training), shared, seed=seed, **options)
+
+    def _judge(self, condition: Any, training: bool) -> Callable[[tf.Tensor], tf.Tensor]:
+        """The function from examples `[B, *event_shape]` to the discriminator's logits `[B]`."""
+
+        def judge(x: tf.Tensor) -> tf.Tensor:
+            inputs = self._with_condition(self.discriminator, x, condition)
+            return tf.cast(self.discriminator(inputs, training=training), self.real_dtype)[:, 0]
+
+        return judge
+
+    def _clip_weights(self, bound: float) -> None:
+        for weight in self.discriminator.trainable_weights:
+            weight.assign(tf.clip_by_value(weight.value, -bound, bound))
 
     # ---- capabilities ---------------------------------------------------------------------------
 
@@ -238,7 +302,7 @@ class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
         return standard_normal(self.latent_dim)
 
     def call(self, z: tf.Tensor, condition: Any = None, training: bool = False) -> tf.Tensor:
-        """The examples of latent vectors, `[B, *event_shape]`; outside training by the averaged generator.
+        """The examples of latent vectors, `[B, *event_shape]`; outside training from the averaged generator.
 
         Args:
             z: latent vectors `[B, latent_dim]`.
@@ -250,8 +314,9 @@ class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
     def _generate(
         self, z: tf.Tensor, condition: Any = None, training: bool = False, use_ema: bool = True
     ) -> tf.Tensor:
-        averaged = use_ema and self.averaged_generator is not None
-        network = self.averaged_generator if averaged else self.generator
+        network = self.generator
+        if use_ema and self.averaged_generator is not None:
+            network = self.averaged_generator
         return tf.cast(
             network(self._with_condition(network, z, condition), training=training), self.real_dtype
         )
@@ -268,10 +333,10 @@ class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
         """New examples, `[num_samples, *event_shape]`.
 
         Args:
-            num_samples: how many.
+            num_samples: number of samples to draw.
             condition: one for all or one per sample.
             seed: integer or two integers; None draws anew at every call.
-            use_ema: whether the averaged generator draws, if the model has one; else the one in training.
+            use_ema: whether to use the averaged generator, if the model has one, or the one in training.
             batch_size: samples in one pass, which bounds the memory; None takes the model's own number.
         """
         return self._sample(num_samples, condition, seed, batch_size, use_ema=use_ema)
@@ -281,9 +346,9 @@ class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
         return self._generate(z, condition, use_ema=use_ema)
 
     def features(self, x: Any, condition: Any = None, *, batch_size: int | None = None) -> tf.Tensor:
-        """The discriminator's last features, `[B, F]`: what its logit is linear in.
+        """The discriminator's last features, `[B, F]`, of which its logit is a linear function.
 
-        They are the output of the layer named "features", or else what goes into the last layer.
+        They are the output of the layer named "features", or else the input of the last layer.
 
         Args:
             x: data `[B, *event_shape]`.
@@ -291,7 +356,7 @@ class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
             batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
 
         Raises:
-            TypeError: for a discriminator that is no functional or sequential network.
+            TypeError: for a discriminator that is not a functional or sequential network.
 
         Reference: Unsupervised Representation Learning with Deep Convolutional Generative Adversarial
         Networks, Radford, Metz and Chintala, 2016 (features for classification).
@@ -315,23 +380,19 @@ class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
 
         return features
 
-    def _network_for(self, latent: bool) -> str:
-        return "generator" if latent else "discriminator"
-
     # ---- data, endpoints, configuration ---------------------------------------------------------
 
     def value_range(self) -> ValueRange:
         """The values that the generator can give."""
         return self._value_range
 
-    def _input_shape(self) -> tuple[int, ...]:
-        return (self.latent_dim,)
+    def latent_space(self) -> Space:
+        """The space of one latent vector `z`."""
+        return Space("z", (self.latent_dim,), self.real_dtype)
 
-    def _check_inputs(self, x: Any, condition: Any) -> None:
-        check_rows("z", x, (self.latent_dim,))
-        self._condition_spec.check_presence(condition)
-        if condition is not None:
-            self._condition_spec.check_values(condition)
+    def input_space(self) -> Space:
+        """The latent space: `call` takes latent vectors."""
+        return self.latent_space()
 
     def endpoints(self, *, max_samples: int = 1024, num_samples: int = 16) -> dict[str, Endpoint]:
         """Name -> endpoint: `generate`, `sample`, `sample_rows`, `features`.
@@ -341,10 +402,11 @@ class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
             num_samples: not used by this family.
         """
         features = self._feature_function()
+        z, x = self._inputs(self.latent_space()), self._inputs(self.event_space())
         return {
-            "generate": Endpoint(lambda *inputs: {"x": self._generate(*inputs)}, self._latent_specs()),
+            "generate": Endpoint(lambda *inputs: {"x": self._generate(*inputs)}, z),
             **self._sample_endpoints(max_samples),
-            "features": Endpoint(lambda *inputs: {"features": features(*inputs)}, self._input_specs()),
+            "features": Endpoint(lambda *inputs: {"features": features(*inputs)}, x),
         }
 
     def get_config(self) -> dict:
@@ -354,14 +416,9 @@ class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
             "latent_dim": self.latent_dim,
             "generator": keras.saving.serialize_keras_object(self.generator),
             "discriminator": keras.saving.serialize_keras_object(self.discriminator),
-            "loss": self.loss_name,
-            "r1": self.r1,
-            "r2": self.r2,
-            "gradient_penalty": self.gradient_penalty,
-            "label_smoothing": self.label_smoothing,
-            "instance_noise": weight_config(self.instance_noise),
+            **self._objective.get_config(),
             "weight_clip": self.weight_clip,
-            "ema_decay": self.ema_decay,
+            "ema_decay": None if self._average is None else self._average.decay,
         }
 
 
@@ -371,3 +428,13 @@ def _refuse_options(network: str, options: Sequence[str]) -> None:
         f"{names} are options of the default {network}; received them beside a `{network}`. Build them into "
         "that network, or leave it out."
     )
+
+
+def _warn_of_moving_weights(discriminator: keras.Model) -> None:
+    if any(isinstance(one, keras.layers.SpectralNormalization) for one in discriminator._flatten_layers()):
+        warn_user(
+            "`discriminator` has Keras' SpectralNormalization, which divides its weights in place in "
+            "each pass, so that the passes of one step see different weights. Use "
+            "`keras_genmod.layers.SpectralNormalization`, whose weights move once an update.",
+            UserWarning,
+        )

@@ -1,114 +1,165 @@
-"""What the two players of a GAN minimise: losses, penalties and noise, and what follows their updates."""
+"""What the two players of a GAN minimise: losses, penalties on the discriminator, and instance noise."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
+import keras
 import tensorflow as tf
 
+from keras_genmod.core.checks import check_number
 from keras_genmod.core.noise import fold_in
+from keras_genmod.losses.adversarial import get_adversarial_loss
 from keras_genmod.losses.gradient_penalties import gradient_penalty, squared_gradient_penalty
-from keras_genmod.training.averaging import update_average
-from keras_genmod.training.schedules import weight_at
-from keras_genmod.training.step import MEASURE, Player, keep_state
+from keras_genmod.training.objective import MEASURE, keep_state
+from keras_genmod.training.schedules import WeightSchedule, get_weight, weight_at, weight_config
 
 __all__ = ["TwoPlayerObjective"]
 
+Judge = Callable[[tf.Tensor], tf.Tensor]
+"""A function from examples `[B, *event]` to the discriminator's logits `[B]`."""
+
 
 class TwoPlayerObjective:
-    """The part of `GAN` that trains. The options it reads are those of `GAN`'s constructor."""
+    """The objectives of a discriminator and a generator.
 
-    def players(self) -> Sequence[Player]:
-        """The discriminator, then the generator."""
-        return (
-            Player(
-                "discriminator",
-                (self.discriminator,),
-                self._discriminator_terms,
-                self._discriminator_weights,
-                self.discriminator_steps,
-                after_update=None if self.weight_clip is None else self._clip_weights,
-            ),
-            Player(
-                "generator",
-                (self.generator,),
-                self._generator_terms,
-                after_update=None if self.ema_decay is None else self._average_generator,
-            ),
-        )
+    Args:
+        loss, r1, r2, gradient_penalty, label_smoothing, instance_noise: as in `GAN`.
 
-    def shared_forward(
-        self, x: tf.Tensor, *, condition: Any = None, training: bool = False, seed: Any = None
-    ) -> tf.Tensor:
-        """One generated example beside each real one, with its condition, `[B, *event_shape]`."""
-        z = self.prior().sample(tf.shape(x)[0], seed=seed)
-        generated = self.generator(self._with_condition(self.generator, z, condition), training=training)
-        return tf.cast(generated, self.real_dtype)
+    Raises:
+        ValueError: for a value out of range, or label smoothing with a loss that has no labels.
+    """
 
-    def _discriminator_terms(
-        self, x: tf.Tensor, *, condition: Any, training: bool, seed: tf.Tensor, shared: tf.Tensor
+    def __init__(
+        self,
+        loss: str,
+        *,
+        r1: float,
+        r2: float,
+        gradient_penalty: float,
+        label_smoothing: float,
+        instance_noise: float | WeightSchedule,
+    ) -> None:
+        self.loss = get_adversarial_loss(loss)
+        self.r1 = check_number("r1", r1, minimum=0.0)
+        self.r2 = check_number("r2", r2, minimum=0.0)
+        self.gradient_penalty = check_number("gradient_penalty", gradient_penalty, minimum=0.0)
+        self.label_smoothing = check_number("label_smoothing", label_smoothing, minimum=0.0, maximum=0.5)
+        if self.label_smoothing and not self.loss.has_labels:
+            raise ValueError(
+                f"`label_smoothing` needs a loss with labels; received {label_smoothing} with loss={loss!r}. "
+                "Use 'minimax', 'non_saturating' or 'least_squares', or leave it 0."
+            )
+        self.instance_noise = get_weight("instance_noise", instance_noise)
+
+    def penalties(self) -> dict[str, float]:
+        """The weights of the penalties that are in use, by name."""
+        weights = {"r1": self.r1, "r2": self.r2, "gradient_penalty": self.gradient_penalty}
+        return {name: weight for name, weight in weights.items() if weight}
+
+    def discriminator_terms(
+        self,
+        judge: Judge,
+        real: tf.Tensor,
+        fake: tf.Tensor,
+        *,
+        training: bool,
+        step: tf.Tensor,
+        seed: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
-        def judge(examples: tf.Tensor) -> tf.Tensor:
-            return self._logits(examples, condition, training)
+        """The discriminator's terms, each `[B]`: `real`, `fake`, penalties, and `accuracy`.
 
-        real = self._with_noise(tf.cast(x, self.real_dtype), training, seed, 1)
-        fake = self._with_noise(shared, training, seed, 2)
-        loss = self._adversarial_loss
-        terms = {}
+        Args:
+            judge: function from examples to the discriminator's logits.
+            real: real examples `[B, *event]`.
+            fake: generated examples `[B, *event]`.
+            training: whether examples get instance noise.
+            step: number of training steps done, a scalar, for a schedule of the noise.
+            seed: int32 `[2]`, seed of the noise, and of the points at which a gradient is penalised.
+        """
+        if training:
+            real, fake = (self._with_noise(x, step, seed, number) for number, x in ((1, real), (2, fake)))
+        penalties: dict[str, tf.Tensor] = {}
         # Batch normalisation and its like learn their moving averages from the pass of the real examples.
-        real_logits = _judged(judge, real, self.r1, "r1", terms)
+        real_logits = _judged(judge, real, self.r1, "r1", penalties)
         with keep_state():
-            fake_logits = _judged(judge, fake, self.r2, "r2", terms)
+            fake_logits = _judged(judge, fake, self.r2, "r2", penalties)
             if self.gradient_penalty:
                 mix = tf.random.stateless_uniform([tf.shape(real)[0]], fold_in(seed, 3), dtype=real.dtype)
-                terms["gradient_penalty"] = gradient_penalty(judge, real, fake, mix)
-        if loss.threshold is not None:
-            right = tf.stack([real_logits > loss.threshold, fake_logits <= loss.threshold])
-            terms["accuracy"] = tf.reduce_mean(tf.cast(right, self.real_dtype), axis=0)
-        return {
-            "real": loss.real(real_logits, self.label_smoothing),
-            "fake": loss.fake(fake_logits),
-            **terms,
+                penalties["gradient_penalty"] = gradient_penalty(judge, real, fake, mix)
+        terms = {
+            "real": self.loss.real(real_logits, self.label_smoothing),
+            "fake": self.loss.fake(fake_logits),
+            **penalties,
         }
+        if self.loss.threshold is not None:
+            right = tf.stack([real_logits > self.loss.threshold, fake_logits <= self.loss.threshold])
+            terms["accuracy"] = tf.reduce_mean(tf.cast(right, real_logits.dtype), axis=0)
+        return terms
 
-    def _discriminator_weights(self) -> dict[str, Any]:
-        weights = {"r1": self.r1, "r2": self.r2, "gradient_penalty": self.gradient_penalty}
-        used = {name: weight for name, weight in weights.items() if weight}
-        return used if self._adversarial_loss.threshold is None else {**used, "accuracy": MEASURE}
+    def discriminator_weights(self) -> dict[str, Any]:
+        """The weights of the discriminator's terms."""
+        measures = {} if self.loss.threshold is None else {"accuracy": MEASURE}
+        return {**self.penalties(), **measures}
 
-    def _generator_terms(
-        self, x: tf.Tensor, *, condition: Any, training: bool, seed: tf.Tensor, shared: tf.Tensor
+    def generator_terms(
+        self, judge: Judge, fake: tf.Tensor, *, training: bool, step: tf.Tensor, seed: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        fake = self._with_noise(shared, training, seed, 2)
+        """The generator's term `adversarial`, `[B]`.
+
+        Args:
+            judge, fake, training, step, seed: as in `discriminator_terms`, the noise of `fake` included.
+        """
+        if training:
+            fake = self._with_noise(fake, step, seed, 2)
         with keep_state():
-            logits = self._logits(fake, condition, training)
-        return {"adversarial": self._adversarial_loss.generator(logits)}
+            return {"adversarial": self.loss.generator(judge(fake))}
 
-    def _logits(self, x: tf.Tensor, condition: Any, training: bool = False) -> tf.Tensor:
-        """The discriminator's logits `[B]`."""
-        logits = self.discriminator(self._with_condition(self.discriminator, x, condition), training=training)
-        return tf.cast(logits, self.real_dtype)[:, 0]
-
-    def _with_noise(self, x: tf.Tensor, training: bool, seed: tf.Tensor, number: int) -> tf.Tensor:
-        """Examples with instance noise, in training and if there is any."""
-        if not training or self.instance_noise == 0.0:
+    def _with_noise(self, x: tf.Tensor, step: tf.Tensor, seed: tf.Tensor, number: int) -> tf.Tensor:
+        """Examples with instance noise, if there is any."""
+        if self.instance_noise == 0.0:
             return x
-        stddev = weight_at(self.instance_noise, self.training_steps)
+        stddev = weight_at(self.instance_noise, step)
         noise = tf.random.stateless_normal(tf.shape(x), fold_in(seed, number), dtype=x.dtype)
         return x + tf.cast(stddev, x.dtype) * noise
 
-    def _clip_weights(self) -> None:
-        for weight in self.discriminator.trainable_weights:
-            weight.assign(tf.clip_by_value(weight.value, -self.weight_clip, self.weight_clip))
+    def check_discriminator(self, discriminator: keras.Model) -> None:
+        """Refuses a penalty on the gradient of a discriminator in which no example has one of its own.
 
-    def _average_generator(self) -> None:
-        update_average(self.averaged_generator, self.generator, self.ema_decay, self.training_steps)
+        Raises:
+            ValueError: naming the layers that mix the examples of a batch.
+        """
+        mixing = [
+            layer.name
+            for layer in discriminator._flatten_layers()
+            if isinstance(layer, keras.layers.BatchNormalization)
+        ]
+        used = [f"{name}={weight:g}" for name, weight in self.penalties().items()]
+        if used and mixing:
+            raise ValueError(
+                "A penalty on the gradient of one example needs a discriminator without batch normalisation; "
+                f"received {', '.join(used)} and the layers {mixing}. Set the penalties to 0, or use a "
+                "discriminator without these layers."
+            )
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments, as in the configuration of a `GAN`."""
+        return {
+            "loss": self.loss.name,
+            "r1": self.r1,
+            "r2": self.r2,
+            "gradient_penalty": self.gradient_penalty,
+            "label_smoothing": self.label_smoothing,
+            "instance_noise": weight_config(self.instance_noise),
+        }
 
 
-def _judged(judge: Callable, x: tf.Tensor, weight: float, name: str, terms: dict) -> tf.Tensor:
-    """The logits of `x`; a penalty with a weight goes into `terms`, from the same pass."""
+def _judged(
+    judge: Judge, x: tf.Tensor, weight: float, name: str, penalties: dict[str, tf.Tensor]
+) -> tf.Tensor:
+    """The logits of `x`; a penalty with a weight goes into `penalties`, from the same pass."""
     if not weight:
         return judge(x)
-    logits, terms[name] = squared_gradient_penalty(judge, x)
+    logits, penalties[name] = squared_gradient_penalty(judge, x)
     return logits

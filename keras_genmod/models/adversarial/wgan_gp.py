@@ -2,9 +2,9 @@ r"""The Wasserstein GAN with gradient penalty.
 
 $$ \min_G \max_D \; E_x[D(x)] - E_z[D(G(z))] - \lambda E_{\hat x}[(\lVert\nabla D(\hat x)\rVert - 1)^2] $$
 
-The critic $D$ gives no probability: at its optimum among functions of slope at most 1, the difference is the
-Wasserstein-1 distance between data and samples. The penalty, at points between real and generated examples,
-keeps the slope near 1.
+The critic $D$ does not give a probability. If it is the best of all functions of slope at most 1, the
+difference is the Wasserstein-1 distance between data and samples. The penalty keeps the slope near 1 at
+points between real and generated examples.
 
 References: Wasserstein GAN, Arjovsky, Chintala and Bottou, 2017; Improved Training of Wasserstein GANs,
 Gulrajani et al., 2017.
@@ -25,21 +25,21 @@ __all__ = ["WGAN_GP"]
 
 @register
 class WGAN_GP(GAN):
-    """A `GAN` with the Wasserstein loss, a gradient penalty of weight 10, and 5 critic steps in a step.
+    """A `GAN` with the Wasserstein loss, a gradient penalty of weight 10, and 5 critic updates in a step.
 
-    The critic has no batch normalisation; one that has is refused. `discriminator_real` and
-    `discriminator_fake` add up to the negative estimate of the distance, which falls as samples improve.
+    The critic has no batch normalisation, and one that has is refused. `discriminator_real` and
+    `discriminator_fake` add up to minus the estimated distance; the distance falls as samples improve.
 
     Args:
         event_shape: shape of one example.
-        latent_dim: width of the noise z.
+        latent_dim: dimension of the noise z.
         gradient_penalty: weight of the penalty.
-        loss: "wasserstein".
-        r1: 0; the gradient penalty takes its place.
+        loss: the loss, "wasserstein" in the paper.
+        r1: weight of the penalty R1, as in `GAN`; the gradient penalty takes its place here.
         **kwargs: as in `GAN`.
 
-    Cost: five critic updates for each of the generator; `compile(discriminator_steps=1)` is faster and
-    often good enough.
+    Cost: five critic updates for each generator update; `compile(discriminator_steps=1)` is faster and often
+    good enough.
 
     Example:
         >>> WGAN_GP((2,), latent_dim=2, seed=0).sample(3, seed=1).shape

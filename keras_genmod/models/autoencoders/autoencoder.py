@@ -1,9 +1,9 @@
-r"""The autoencoder: a code through a bottleneck, trained to reconstruct.
+r"""The autoencoder: encodes data through a bottleneck and is trained to reconstruct them.
 
 $$ L = E_x[-\log p(x \mid z)], \quad z = f(\tilde x) $$
 
-with the encoder $f$, a likelihood $p(x \mid z)$ whose parameters the decoder gives, and $\tilde x$ the data
-itself or a corrupted copy of it (denoising). A sparse code adds $\lambda \sum_j |z_j|$.
+with the encoder $f$, a likelihood $p(x \mid z)$ whose parameters the decoder computes, and $\tilde x$ the
+data or, for denoising, a corrupted copy. For a sparse code, $\lambda \sum_j |z_j|$ is added.
 
 References: Reducing the Dimensionality of Data with Neural Networks, Hinton and Salakhutdinov, 2006;
 Extracting and Composing Robust Features with Denoising Autoencoders, Vincent et al., 2008.
@@ -27,23 +27,22 @@ __all__ = ["Autoencoder"]
 
 @register
 class Autoencoder(EncoderDecoder):
-    """Compresses to `latent_dim` numbers and reconstructs.
+    """Compresses examples to `latent_dim` numbers and reconstructs them.
 
     Args:
-        event_shape: shape of one example; `(size,)` gets dense default networks, `(height, width,
-            channels)` convolutional ones.
-        latent_dim: width of the bottleneck.
-        encoder: network from `x` (`[x, condition]`) to `latent_dim` numbers.
-        decoder: network from `z` (`[z, condition]`) to the raw parameters of the likelihood.
-        likelihood: "bernoulli" (data in [0, 1]), "continuous_bernoulli" ([0, 1]), "gaussian" (real; half
-            the squared error, but for a constant) or a head such as
-            `GaussianHead(scale="learned")`.
-        denoising: corruption of the encoder's input in training: a masking rate in [0, 1], or a
+        event_shape: Shape of one example; `(size,)` gets dense default networks, `(height, width, channels)`
+            convolutional ones.
+        latent_dim: Width of the bottleneck.
+        encoder: Network from `x` (`[x, condition]`) to `latent_dim` numbers.
+        decoder: Network from `z` (`[z, condition]`) to the raw parameters of the likelihood.
+        likelihood: "bernoulli" (data in [0, 1]), "continuous_bernoulli" ([0, 1]), "gaussian" (real data; half
+            the squared error up to a constant) or a head such as `GaussianHead(scale="learned")`.
+        denoising: Corruption of the encoder's input in training: a masking rate in [0, 1], or a
             `layers.Corruption`.
-        sparsity: weight of the code's L1 norm.
-        num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`.
+        sparsity: Weight of the code's L1 norm.
+        num_classes, condition_shape, seed, name, dtype: As in `GenerativeModel`.
 
-    Logs: `loss`, `reconstruction` (nats per example), and `sparsity` (the L1 norm) if it has a weight.
+    Logs: `loss`, `reconstruction` (nats per example), and `sparsity` (the L1 norm) if its weight is above 0.
 
     Cost: one pass through encoder and decoder per example.
 
@@ -79,9 +78,9 @@ class Autoencoder(EncoderDecoder):
     def loss_terms(
         self, x: Any, *, condition: Any = None, training: bool = False, seed: Any = None
     ) -> dict[str, tf.Tensor]:
-        """The reconstruction error, and the L1 norm of the code if it has a weight."""
-        corrupt = training and self.denoising is not None
-        z = self._code(self.denoising.corrupt(x, seed) if corrupt else x, condition, training)
+        """The reconstruction error, and the L1 norm of the code if its weight is above 0."""
+        corrupted = self.denoising.corrupt(x, seed) if training and self.denoising is not None else x
+        z = self._code(corrupted, condition, training)
         likelihood = self.likelihood(z, condition=condition, training=training)
         terms = {"reconstruction": -likelihood.log_prob(x)}
         if self.sparsity:
@@ -93,7 +92,7 @@ class Autoencoder(EncoderDecoder):
         return {"sparsity": self.sparsity} if self.sparsity else {}
 
     def get_config(self) -> dict:
-        """The constructor arguments, the networks included."""
+        """The constructor arguments, including the networks."""
         denoising = self.denoising and keras.saving.serialize_keras_object(self.denoising)
         return {
             **super().get_config(),

@@ -2,9 +2,9 @@ r"""What the autoregressive models share: exact densities and exact sampling by 
 
 $$ p(x) = \prod_{d=1}^{D} p(x_{o(d)} \mid x_{o(1)}, \dots, x_{o(d-1)}) $$
 
-for an order $o$ of the variables. A network gives the parameters of all factors in one pass over a known x,
-which is all that training and densities need. Sampling goes through the variables one by one; the networks
-keep what they computed for the earlier ones.
+for an order $o$ of the variables. Given a complete x, a network computes the parameters of all factors in one
+pass, which is enough for training and densities. Sampling draws the variables one by one; the networks keep
+what they computed for earlier variables.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from keras_genmod.bases.exact_density import ExactDensity
 from keras_genmod.bases.generative_model import GenerativeModel
 from keras_genmod.core.checks import ValueRange
 from keras_genmod.core.rows import log_mean_exp
+from keras_genmod.core.spaces import ROW_SEEDS, Space
 from keras_genmod.distributions.head import Head
 from keras_genmod.distributions.heads import BernoulliHead
 from keras_genmod.models.autoregressive.ancestral import AncestralSampling
@@ -27,23 +28,23 @@ __all__ = ["AutoregressiveModel"]
 
 
 class AutoregressiveModel(AncestralSampling, ExactDensity, GenerativeModel):
-    """Base of the models whose density is a product of one factor a variable.
+    """Base of models whose density is a product of one factor per variable.
 
-    A model sets `network` in its constructor by `_use`. Where the network holds several orders the density
-    is the mean of theirs: a mixture, so that likelihoods are averaged, not their logarithms.
+    A model sets `network` in its constructor by `_use`. If the network holds several orders, the density is
+    the mean of their densities, a mixture: likelihoods are averaged, not their logarithms.
 
     Args:
-        event_shape, num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`.
+        event_shape, num_classes, condition_shape, seed, name, dtype: As in `GenerativeModel`.
 
-    Logs: `loss`, the exact negative log-likelihood in nats per example (under the name `nll` too).
+    Logs: `loss`, the exact negative log-likelihood in nats per example, also named `nll`.
 
-    Cost: a density takes one pass through the network for each of its orders.
+    Cost: a density takes one pass through the network per order.
     """
 
     network: AutoregressiveNetwork
 
     def _use(self, network: AutoregressiveNetwork, head: Head) -> None:
-        """Takes the network and the head; the last thing that a constructor does."""
+        """Sets the network and the head; a constructor calls this last."""
         self._likelihood_head = head
         self.network = network
         self.built = True
@@ -51,7 +52,7 @@ class AutoregressiveModel(AncestralSampling, ExactDensity, GenerativeModel):
     # ---- what a family may write ------------------------------------------------------------------
 
     def _training_order(self, seed: tf.Tensor) -> Any:
-        """The network's order for this training step."""
+        """The order of the network that this training step uses."""
         return None
 
     # ---- densities --------------------------------------------------------------------------------
@@ -74,7 +75,7 @@ class AutoregressiveModel(AncestralSampling, ExactDensity, GenerativeModel):
     def loss_terms(
         self, x: tf.Tensor, *, condition: Any = None, training: bool = False, seed: Any = None
     ) -> dict[str, tf.Tensor]:
-        """The negative log-likelihood: of this step's order in training, else of the model."""
+        """The negative log-likelihood: in training that of this step's order, otherwise that of the model."""
         if training:
             log_prob = self._log_prob_of_order(x, condition, self._training_order(seed), training)
         else:
@@ -84,7 +85,7 @@ class AutoregressiveModel(AncestralSampling, ExactDensity, GenerativeModel):
     # ---- data, endpoints, configuration -----------------------------------------------------------
 
     def value_range(self) -> ValueRange:
-        """The values that the likelihood covers; a Bernoulli's are 0 and 1 here, for an exact density."""
+        """The likelihood's value range; for a Bernoulli only 0 and 1, so that the density is exact."""
         if isinstance(self._likelihood_head, BernoulliHead):
             return ValueRange(
                 0,
@@ -92,8 +93,8 @@ class AutoregressiveModel(AncestralSampling, ExactDensity, GenerativeModel):
                 integer=True,
                 advice=(
                     "Binarise the data (`kg.data.binarize`), or choose another `likelihood`: 'categorical' "
-                    "or 'discretized_logistic_mixture' take grey levels from 0 to 255 as they are "
-                    "(`np.round(255 * x)` of values in [0, 1]), 'gaussian' real values."
+                    "and 'discretized_logistic_mixture' take grey levels from 0 to 255 "
+                    "(`np.round(255 * x)` for x in [0, 1]), 'gaussian' takes real values."
                 ),
             )
         return self._likelihood_head.value_range
@@ -102,22 +103,17 @@ class AutoregressiveModel(AncestralSampling, ExactDensity, GenerativeModel):
         """Name -> endpoint: `log_prob`, `bits_per_dim`, `anomaly_score`, `sample`, `sample_rows`, `inpaint`.
 
         Args:
-            max_samples: the most that one request of `sample` may ask for.
-            num_samples: not used: densities are exact.
+            max_samples: Largest number of samples that one request to `sample` may draw.
+            num_samples: Not used, since densities are exact.
         """
 
         def inpaint(x: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor, c: Any = None) -> dict:
             given = mask > 0.5
             return {"x": self._generate(self._uniforms(seed), c, tf.where(given, x, 0.0), given)}
 
-        specs = {
-            "x": self._input_specs()["x"],
-            "mask": tf.TensorSpec([None, *self.event_shape], self.real_dtype, name="mask"),
-            "seed": tf.TensorSpec([None, 2], tf.int32, name="seed"),
-            **self._condition_specs(),
-        }
+        mask = Space("mask", self.event_shape, self.real_dtype, ValueRange(0, 1, integer=True))
         return {
             **self._density_endpoints(),
             **self._sample_endpoints(max_samples),
-            "inpaint": Endpoint(inpaint, specs),
+            "inpaint": Endpoint(inpaint, self._inputs(self.event_space(), mask, ROW_SEEDS)),
         }

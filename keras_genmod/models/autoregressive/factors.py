@@ -1,4 +1,4 @@
-"""The likelihood of one variable, an argument that the autoregressive models share."""
+"""The likelihood of one variable: the `likelihood` argument that the autoregressive models share."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["get_factor_head"]
 
 
 def get_factor_head(likelihood: Any, event_shape: Sequence[int], dtype: tf.DType = tf.float32) -> Head:
-    """The head of a model's `likelihood` argument, one that can be drawn a variable at a time.
+    """The head for a model's `likelihood` argument; it must allow drawing one variable at a time.
 
-    By name "gaussian" is the one with predicted scale: a factor whose scale does not depend on what came
-    before it says little.
+    "gaussian" means a normal distribution with predicted scale here, because a factor should depend on the
+    earlier variables through its scale, too.
     """
     if isinstance(likelihood, str) and likelihood == "gaussian":
         likelihood = GaussianHead("predicted")
@@ -27,7 +27,7 @@ def get_factor_head(likelihood: Any, event_shape: Sequence[int], dtype: tf.DType
     if head.uniforms_per_dim is None:
         raise ValueError(
             "`likelihood` must be a head that can be drawn one variable at a time; received "
-            f"{describe(likelihood)}. Use one whose parameters the network gives, such as "
+            f"{describe(likelihood)}. Use a head whose parameters all come from the network, such as "
             "`GaussianHead('predicted')`."
         )
     return head

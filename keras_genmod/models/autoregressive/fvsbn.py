@@ -1,4 +1,4 @@
-r"""The fully visible sigmoid belief network: a logistic regression of each variable on those before it.
+r"""The fully visible sigmoid belief network: a logistic regression of each variable on the earlier ones.
 
 $$ p(x_d = 1 \mid x_{<d}) = \sigma\Big(b_d + \sum_{j < d} W_{jd} \, x_j\Big) $$
 
@@ -22,17 +22,17 @@ __all__ = ["FVSBN"]
 
 @register
 class FVSBN(AutoregressiveModel):
-    """Logistic regressions down the order of binary variables.
+    """A logistic regression for each binary variable on the variables before it.
 
     Args:
-        event_shape: shape of one example, of any rank.
-        ordering: "natural", "reverse", "random" (a fixed one, drawn from the seed) or the numbers of the
-            variables, the first to be drawn in front.
-        num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`.
+        event_shape: Shape of one example, of any rank.
+        ordering: "natural", "reverse", "random" (one order, drawn from the seed) or the indices of the
+            variables in the order of drawing.
+        num_classes, condition_shape, seed, name, dtype: As in `GenerativeModel`.
 
     Logs: as `AutoregressiveModel`.
 
-    Cost: D^2 products an example, for density and sample alike.
+    Cost: D^2 products per example, for densities and samples.
 
     Example:
         >>> import numpy as np
@@ -49,7 +49,7 @@ class FVSBN(AutoregressiveModel):
         network = MaskedDenseNetwork(
             self.event_shape,
             hidden_dims=(),
-            direct=True,
+            direct_connections=True,
             ordering=self.ordering,
             condition=self._condition_spec,
             seed=self.seed,

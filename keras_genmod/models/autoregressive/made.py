@@ -1,9 +1,9 @@
-r"""MADE: an autoencoder whose masks make it a density.
+r"""MADE: an autoencoder that masks turn into a density.
 
-Hidden unit k has a degree $m_k$ and sees inputs and units of degree up to $m_k$; the output for the variable
-at place d of the order sees hidden units of degree below d. One pass gives all factors
-$p(x_d \mid x_{<d})$. Several masks, with an order each, share the weights:
-training takes one after the other, and the model is the mean of their densities.
+Hidden unit k has a degree $m_k$ and takes the first $m_k$ inputs, or units of degree at most $m_k$; the
+outputs for the d-th variable of the order take hidden units of degree below d. So one pass computes all
+factors $p(x_d \mid x_{<d})$. Several masks, each with its own order, may share the weights: training steps
+use them in turn, and the model's density is the mean of theirs.
 
 Reference: MADE: Masked Autoencoder for Distribution Estimation, Germain, Gregor, Murray and Larochelle, 2015.
 """
@@ -28,24 +28,24 @@ __all__ = ["MADE"]
 
 @register
 class MADE(AutoregressiveModel):
-    """Masked dense layers from x to the parameters of all its factors.
+    """Masked dense layers from x to the parameters of all factors.
 
     Args:
-        event_shape: shape of one example, of any rank.
-        hidden_dims: units of the hidden layers.
-        num_masks: how many masks share the weights: 1, or n that training steps take in turn, and whose
-            densities are averaged by `log_prob`, `evaluate` and `sample`.
+        event_shape: Shape of one example, of any rank.
+        hidden_dims: Numbers of units of the hidden layers.
+        num_masks: Number of masks that share the weights. Training steps use them in turn, and `log_prob`,
+            `evaluate` and `sample` average their densities.
         ordering: "natural", "reverse", "random" (drawn from the seed; with several masks each has its own)
-            or the numbers of the variables, the first to be drawn in front.
-        direct: whether the outputs see earlier variables directly too.
+            or the indices of the variables in the order of drawing.
+        direct_connections: Whether the outputs also take the earlier variables directly.
         likelihood: "bernoulli", "categorical", "gaussian" (with predicted scale), another name or a head.
-        activation: of the hidden layers.
-        num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`. Conditions enter every
-            layer.
+        activation: Activation of the hidden layers.
+        num_classes, condition_shape, seed, name, dtype: As in `GenerativeModel`. Every layer takes the
+            condition.
 
     Logs: as `AutoregressiveModel`.
 
-    Cost: one pass for a density, and about one for a sample; times `num_masks`.
+    Cost: one pass for a density and about one for a sample, times `num_masks`.
 
     Example:
         >>> import numpy as np
@@ -63,7 +63,7 @@ class MADE(AutoregressiveModel):
         hidden_dims: Sequence[int] = (500,),
         num_masks: int = 1,
         ordering: Any = "natural",
-        direct: bool = False,
+        direct_connections: bool = False,
         likelihood: Any = "bernoulli",
         activation: Any = "relu",
         **kwargs: Any,
@@ -72,7 +72,7 @@ class MADE(AutoregressiveModel):
         self.hidden_dims = check_integers("hidden_dims", hidden_dims, min_length=1)
         self.num_masks = check_integer("num_masks", num_masks)
         self.ordering = check_ordering(ordering, self.event_shape)
-        self.direct = bool(direct)
+        self.direct_connections = bool(direct_connections)
         self.activation = keras.activations.get(activation)
         head = get_factor_head(likelihood, self.event_shape, self.real_dtype)
         network = MaskedDenseNetwork(
@@ -80,7 +80,7 @@ class MADE(AutoregressiveModel):
             head.params_per_dim,
             hidden_dims=self.hidden_dims,
             activation=self.activation,
-            direct=self.direct,
+            direct_connections=self.direct_connections,
             ordering=self.ordering,
             num_orders=self.num_masks,
             condition=self._condition_spec,
@@ -91,7 +91,7 @@ class MADE(AutoregressiveModel):
         self._use(network, head)
 
     def _training_order(self, seed: tf.Tensor) -> Any:
-        """The masks in turn."""
+        """Cycles through the masks."""
         if self.num_masks == 1:
             return None
         return tf.cast(self.training_steps % self.num_masks, tf.int32)
@@ -103,7 +103,7 @@ class MADE(AutoregressiveModel):
             "hidden_dims": self.hidden_dims,
             "num_masks": self.num_masks,
             "ordering": self.ordering,
-            "direct": self.direct,
+            "direct_connections": self.direct_connections,
             "likelihood": keras.saving.serialize_keras_object(self._likelihood_head),
             "activation": keras.activations.serialize(self.activation),
         }

@@ -1,8 +1,8 @@
-r"""NADE: a hidden layer for each variable, with weights shared among them.
+r"""NADE: one hidden layer per variable, with shared weights.
 
 $$ h_d = f\Big(c + \sum_{j < d} x_j W_j\Big), \qquad p(x_d \mid x_{<d}) = p(x_d;\ b_d + V_d h_d) $$
 
-Trained over random orders the same weights serve all D! of them; the model is then the mean over an ensemble.
+Trained over random orders, the same weights serve all D! orders; the density is then the mean over several.
 
 References: The Neural Autoregressive Distribution Estimator, Larochelle and Murray, 2011; RNADE: The
 Real-Valued Neural Autoregressive Density-Estimator, Uria, Murray and Larochelle, 2013; A Deep and Tractable
@@ -33,23 +33,23 @@ class NADE(AutoregressiveModel):
     """The neural autoregressive distribution estimator.
 
     Args:
-        event_shape: shape of one example, of any rank.
-        hidden_dim: units of the hidden layer.
-        ordering: "natural", "reverse", "random" (a fixed one, drawn from the seed) or the numbers of the
-            variables, the first to be drawn in front.
-        order_agnostic: whether each training step takes a random order of its own. The hidden layer then
-            also hears which variables are known, and `ordering` must be "random" or left out.
-        num_orderings: with `order_agnostic`, the number of orders whose densities `log_prob`, `evaluate` and
+        event_shape: Shape of one example, of any rank.
+        hidden_dim: Number of units of the hidden layer.
+        ordering: "natural", "reverse", "random" (one order, drawn from the seed) or the indices of the
+            variables in the order of drawing.
+        order_agnostic: Whether each training step uses a random order of its own. The hidden layer then also
+            takes which variables are known, and `ordering` must be "random" or omitted.
+        num_orderings: With `order_agnostic`, the number of orders whose densities `log_prob`, `evaluate` and
             `sample` average.
         likelihood: "bernoulli", "categorical", "gaussian" (with predicted scale), another name or a head.
-        activation: of the hidden layer. The paper's is "sigmoid"; "relu" learns images several times
-            sooner, and with weight decay better.
-        num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`.
+        activation: Activation of the hidden layer. The paper uses "sigmoid"; "relu" learns images several
+            times faster, and with weight decay better.
+        num_classes, condition_shape, seed, name, dtype: As in `GenerativeModel`.
 
     Logs: as `AutoregressiveModel`.
 
-    Cost: O(D H) an example, for a density (times `num_orderings`) and for a sample. Blocks of variables run
-    beside each other, so that training on a CPU is quicker with operations of one thread each
+    Cost: O(D H) per example, for a density (times `num_orderings`) and for a sample. Blocks of variables run
+    in parallel, so training on a CPU is faster if each operation uses one thread
     (`tf.config.threading.set_intra_op_parallelism_threads(1)`).
 
     Example:
@@ -61,7 +61,7 @@ class NADE(AutoregressiveModel):
         TensorShape([4])
     """
 
-    # All hidden layers of a row are in memory at once.
+    # All D hidden layers of a row are in memory at the same time.
     _rows_per_pass = 128
 
     def __init__(
@@ -85,8 +85,8 @@ class NADE(AutoregressiveModel):
         self.ordering = check_ordering(ordering, self.event_shape)
         if self.order_agnostic and self.ordering != "random":
             raise ValueError(
-                "`order_agnostic` trains over random orders: `ordering` must be 'random' or left out; "
-                f"received {ordering!r}. For one fixed order leave `order_agnostic` out."
+                "`order_agnostic` trains over random orders, so `ordering` must be 'random' or omitted; "
+                f"received {ordering!r}. For one fixed order, omit `order_agnostic`."
             )
         self.activation = keras.activations.get(activation)
         head = get_factor_head(likelihood, self.event_shape, self.real_dtype)
@@ -112,7 +112,7 @@ class NADE(AutoregressiveModel):
         return tf.argsort(tf.random.stateless_uniform([self.network.num_variables], seed))
 
     def _order_from(self, mask: np.ndarray) -> tf.Tensor | None:
-        """The given variables first, then the others: one of the D! orders that training has seen."""
+        """An order with the given variables first, which is one of the D! orders of training."""
         if not self.order_agnostic or not np.all(mask == mask[:1]):
             return None
         order = np.asarray(self.network.variables_in_order())

@@ -2,7 +2,7 @@ r"""PixelCNN: masked convolutions from an image to the factors of all its pixels
 
 $$ p(x) = \prod_{r,c} p(x_{rc} \mid \text{rows above, pixels to the left}) $$
 
-and of one pixel's colours each is conditioned on those before it: R, G given R, B given both.
+Within a pixel each colour is conditioned on the colours before it: G on R, B on R and G.
 
 References: Pixel Recurrent Neural Networks, van den Oord, Kalchbrenner and Kavukcuoglu, 2016; Conditional
 Image Generation with PixelCNN Decoders, van den Oord et al., 2016 (gated); PixelCNN++, Salimans, Karpathy,
@@ -31,21 +31,21 @@ class PixelCNN(AutoregressiveModel):
 
     Args:
         event_shape: `(height, width, channels)`.
-        filters: channels of the blocks.
-        num_blocks: how many blocks follow the first layer.
-        gated: whether the blocks have gates and two stacks, without a blind spot.
-        kernel_size: odd side of the blocks' windows.
-        first_kernel_size: odd side of the first layer's window.
-        position_bias: whether the first layer's features get a learned bias for each row and column, without
-            which convolutions hardly know where in the image they are. Not in the papers.
+        filters: Number of channels of the blocks.
+        num_blocks: Number of blocks after the first layer.
+        gated: Whether to use gated blocks with a vertical and a horizontal stack, which have no blind spot.
+        kernel_size: Side of the blocks' square kernels, an odd number.
+        first_kernel_size: Side of the first layer's square kernel, an odd number.
+        position_bias: Whether to add a learned bias for each row and column to the first layer's features.
+            Without it, convolutions hardly know the position in the image. The papers do not have it.
         likelihood: "bernoulli" (values 0 and 1), "categorical" (0..255), "discretized_logistic_mixture"
             (0..255), or a head.
-        num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`. Conditions enter every
-            layer; one of the image's height and width goes to each pixel by itself.
+        num_classes, condition_shape, seed, name, dtype: As in `GenerativeModel`. Every layer takes the
+            condition; a condition with the image's height and width is applied pixel by pixel.
 
     Logs: as `AutoregressiveModel`.
 
-    Cost: one pass for a density; about one for samples, in H * W steps one after the other.
+    Cost: one pass for a density; about one pass for samples, in H * W sequential steps.
 
     Example:
         >>> import numpy as np
@@ -56,7 +56,7 @@ class PixelCNN(AutoregressiveModel):
         TensorShape([2])
     """
 
-    # The features of a row's every pixel are in memory at once.
+    # The features of all pixels of an image are in memory at the same time.
     _rows_per_pass = 128
 
     def __init__(

@@ -1,9 +1,9 @@
-r"""PixelRNN: memories that run over an image, to the factors of all its pixels.
+r"""PixelRNN: recurrent layers over an image to the factors of all its pixels.
 
-$p(x)$ is the product over pixels in raster scan, as in `PixelCNN`; the layers are recurrent, so that each
-pixel may depend on almost all of the image before it (`DiagonalBiLSTM`) or on a triangle above it
-(`RowLSTM`). Almost: the features of a pixel do not hold its own value, so what the memories say of the row
-above ends before its last pixel, which only the first layer's window sees.
+$p(x)$ is the product over pixels in raster-scan order, as in `PixelCNN`. The layers are recurrent, so each
+pixel may depend on almost all earlier pixels (`DiagonalBiLSTM`) or on a triangle above it (`RowLSTM`). Not on
+all of them, because a pixel's features do not contain its own value: the recurrent states miss the last pixel
+of the row above, which only the first layer's kernel can cover.
 
 Reference: Pixel Recurrent Neural Networks, van den Oord, Kalchbrenner and Kavukcuoglu, 2016.
 """
@@ -31,18 +31,18 @@ class PixelRNN(AutoregressiveModel):
     Args:
         event_shape: `(height, width, channels)`.
         kind: "diagonal" (`DiagonalBiLSTM`) or "row" (`RowLSTM`).
-        units: features of the recurrent states; the layers between them have twice as many channels.
-        num_layers: how many recurrent layers.
-        first_kernel_size: odd side of the first layer's window.
+        units: Number of features of the recurrent states; the layers between have twice as many channels.
+        num_layers: Number of recurrent layers.
+        first_kernel_size: Side of the first layer's square kernel, an odd number.
         likelihood: "bernoulli" (values 0 and 1), "categorical" (0..255), "discretized_logistic_mixture"
             (0..255), or a head.
-        num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`. Conditions enter every
-            layer; one of the image's height and width goes to each pixel by itself.
+        num_classes, condition_shape, seed, name, dtype: As in `GenerativeModel`. Every layer takes the
+            condition; a condition with the image's height and width is applied pixel by pixel.
 
     Logs: as `AutoregressiveModel`.
 
-    Cost: one pass for a density, in H (row) or H + W - 1 (diagonal) steps one after the other; about one
-    for samples, in H * W steps.
+    Cost: one pass for a density, in H (row) or H + W - 1 (diagonal) sequential steps; about one pass for
+    samples, in H * W sequential steps.
 
     Example:
         >>> import numpy as np
@@ -53,7 +53,7 @@ class PixelRNN(AutoregressiveModel):
         TensorShape([2])
     """
 
-    # The features of a row's every pixel are in memory at once.
+    # The features of all pixels of an image are in memory at the same time.
     _rows_per_pass = 128
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Glow: steps of normalisation, invertible 1x1 convolution and affine coupling, over several scales.
+"""Glow: steps of activation normalisation, invertible 1x1 convolution and affine coupling on several scales.
 
 Reference: Glow: Generative Flow with Invertible 1x1 Convolutions, Kingma and Dhariwal, 2018.
 """
@@ -24,25 +24,26 @@ __all__ = ["Glow"]
 
 @register
 class Glow(ReadyMadeFlow):
-    """Images over several scales; vectors on one, mixed by a square matrix.
+    """A flow over images on several scales, or over vectors on one scale.
 
     Args:
-        event_shape: `(size,)` or `(height, width, channels)`; the sides of images are multiples of
+        event_shape: `(size,)` or `(height, width, channels)`; the sides of images must be multiples of
             2 ** num_scales.
-        num_steps: steps on each scale.
-        num_scales: scales; each halves the sides, and all but the last give half of their channels to the
-            noise. None: as long as the sides are even, three at most.
-        transform: of the couplings, as in `keras_genmod.bijectors.Coupling`.
-        network_options: arguments of `keras_genmod.networks.coupling_network`.
-        dequantization, num_levels, logit_alpha: as in `ReadyMadeFlow`.
-        base, num_classes, condition_shape, seed, name, dtype: as in `NormalizingFlow`.
+        num_steps: Number of steps on each scale. In the steps of vectors, the 1x1 convolution is a product
+            with a square matrix.
+        num_scales: Number of scales. Each halves the sides; all but the last split off half of their channels
+            as noise. None: as many as the sides can be halved, at most three.
+        transform: The couplings' transform, as in `keras_genmod.bijectors.Coupling`.
+        network_options: Arguments of `keras_genmod.networks.coupling_network`.
+        dequantization, num_levels, logit_alpha: As in `ReadyMadeFlow`.
+        base, num_classes, condition_shape, seed, name, dtype: As in `NormalizingFlow`.
 
-    Logs: as `NormalizingFlow`.
+    Logs: As for `NormalizingFlow`.
 
     Raises:
-        ValueError: for images with odd sides.
+        ValueError: If images have odd sides.
 
-    Cost: one pass through each network in both directions; the paper's couplings have 512 channels.
+    Cost: One pass through each network in either direction. The paper's couplings have 512 channels.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Glow(ReadyMadeFlow):
 
     def _make_bijections(self, event_shape: tuple[int, ...], dtype: Any) -> list[Bijection]:
         def steps() -> list[Bijection]:
-            layers = []
+            layers: list[Bijection] = []
             for _ in range(self.num_steps):
                 layers.append(ActNorm(dtype=dtype))
                 layers.append(InvertibleConvolution(dtype=dtype))
@@ -81,7 +82,7 @@ class Glow(ReadyMadeFlow):
             return steps()
         if self.num_scales is None:
             self.num_scales = _halvings(event_shape)
-        layers = [Squeeze(dtype=dtype), *steps()]
+        layers: list[Bijection] = [Squeeze(dtype=dtype), *steps()]
         for _ in range(self.num_scales - 1):
             layers = [Squeeze(dtype=dtype), *steps(), Split(layers, dtype=dtype)]
         return layers
@@ -98,7 +99,7 @@ class Glow(ReadyMadeFlow):
 
 
 def _halvings(event_shape: Sequence[int], most: int = 3) -> int:
-    """How often both sides can be halved: once at least, or `Squeeze` says what is wrong."""
+    """How often both sides can be halved, at most `most`. At least 1: `Squeeze` refuses odd sides."""
     height, width, _ = event_shape
     count = 0
     while count < most and height % 2 == width % 2 == 0:

@@ -1,4 +1,4 @@
-"""MAF and IAF: masked autoregressive layers one after the other, in orders that take turns.
+"""MAF and IAF: stacks of masked autoregressive layers with alternating orders.
 
 References: Masked Autoregressive Flow for Density Estimation, Papamakarios, Pavlakou and Murray, 2017;
 Improving Variational Inference with Inverse Autoregressive Flow, Kingma et al., 2016.
@@ -23,20 +23,20 @@ __all__ = ["IAF", "MAF"]
 
 @register
 class MAF(ReadyMadeFlow):
-    """Masked autoregressive layers, each with an `ActNorm` in front (the paper has batch normalisation).
+    """Masked autoregressive layers, each preceded by an `ActNorm` (the paper uses batch normalisation).
 
     Args:
-        event_shape: shape of one example, of any rank.
-        num_layers: how many.
-        hidden_dims: units of the hidden layers of each.
-        activation: of the hidden layers.
-        dequantization, num_levels, logit_alpha: as in `ReadyMadeFlow`.
-        base, num_classes, condition_shape, seed, name, dtype: as in `NormalizingFlow`.
+        event_shape: Shape of one example, of any rank.
+        num_layers: Number of autoregressive layers.
+        hidden_dims: Widths of the hidden layers of each network.
+        activation: Activation of the hidden layers.
+        dequantization, num_levels, logit_alpha: As in `ReadyMadeFlow`.
+        base, num_classes, condition_shape, seed, name, dtype: As in `NormalizingFlow`.
 
-    Logs: as `NormalizingFlow`.
+    Logs: As for `NormalizingFlow`.
 
-    Cost: one pass through each layer for a density. A sample takes about the work of one pass too, in as
-    many steps one after the other as there are variables, for each layer.
+    Cost: One pass through each layer for a density. A sample also takes about the work of one pass, but in
+    one sequential step per variable and layer.
 
     Example:
         >>> MAF((3,), hidden_dims=(8,), seed=0).sample(2, seed=1).shape
@@ -60,7 +60,7 @@ class MAF(ReadyMadeFlow):
         super().__init__(event_shape, **kwargs)
 
     def _make_bijections(self, event_shape: tuple[int, ...], dtype: Any) -> list[Bijection]:
-        layers = []
+        layers: list[Bijection] = []
         for number in range(self.num_layers):
             layers.append(ActNorm(dtype=dtype))
             layers.append(
@@ -85,17 +85,17 @@ class MAF(ReadyMadeFlow):
 
 @register
 class IAF(MAF):
-    """Inverse autoregressive layers: one pass each for a sample, as many steps as variables for a density.
+    """Inverse autoregressive layers: samples take one pass each, densities one sequential step per variable.
 
     Args:
-        event_shape, num_layers, hidden_dims, activation: as in `MAF`.
-        dequantization, num_levels, logit_alpha: as in `ReadyMadeFlow`.
-        base, num_classes, condition_shape, seed, name, dtype: as in `NormalizingFlow`.
+        event_shape, num_layers, hidden_dims, activation: As in `MAF`.
+        dequantization, num_levels, logit_alpha: As in `ReadyMadeFlow`.
+        base, num_classes, condition_shape, seed, name, dtype: As in `NormalizingFlow`.
 
-    Logs: as `NormalizingFlow`.
+    Logs: As for `NormalizingFlow`.
 
-    Cost: that of `MAF` with densities and samples exchanged, so training by `fit`, which needs densities, is
-    slow in many dimensions; the density of its own draws comes with them.
+    Cost: As for `MAF`, with densities and samples exchanged. So training by `fit`, which needs densities, is
+    slow in many dimensions. The density of a sample itself needs no further pass.
     """
 
     _layer = InverseAutoregressive

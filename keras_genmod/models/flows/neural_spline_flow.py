@@ -22,23 +22,23 @@ __all__ = ["NeuralSplineFlow"]
 
 @register
 class NeuralSplineFlow(ReadyMadeFlow):
-    """Layers of splines with a mixing of the variables (for images: of the channels) between them.
+    """Layers of splines; between couplings, a matrix mixes the variables (of images: the channels).
 
     Args:
-        event_shape: `(size,)` or `(height, width, channels)`; autoregressive ones of any rank.
-        num_layers: how many.
-        autoregressive: whether the layers are masked autoregressive ones and not couplings.
-        num_bins: of each spline.
-        bound: the splines act on [-bound, bound]; beyond they are the identity. Data are brought to mean 0
-            and variance 1 in front.
-        hidden_dims: units of the dense layers of the networks.
-        network_options: further arguments of `keras_genmod.networks.coupling_network`.
-        dequantization, num_levels, logit_alpha: as in `ReadyMadeFlow`.
-        base, num_classes, condition_shape, seed, name, dtype: as in `NormalizingFlow`.
+        event_shape: `(size,)` or `(height, width, channels)`; of any rank with `autoregressive`.
+        num_layers: Number of layers of splines.
+        autoregressive: Whether the layers are masked autoregressive instead of couplings.
+        num_bins: Number of bins of each spline.
+        bound: The splines act on [-bound, bound] and are the identity outside. A first layer scales the data
+            to mean 0 and variance 1.
+        hidden_dims: Widths of the networks' dense hidden layers.
+        network_options: Further arguments of `keras_genmod.networks.coupling_network`.
+        dequantization, num_levels, logit_alpha: As in `ReadyMadeFlow`.
+        base, num_classes, condition_shape, seed, name, dtype: As in `NormalizingFlow`.
 
-    Logs: as `NormalizingFlow`.
+    Logs: As for `NormalizingFlow`.
 
-    Cost: one pass through each network; from noise to data that of `MAF` for autoregressive layers.
+    Cost: One pass through each network. With `autoregressive`, samples cost as much as those of `MAF`.
 
     Example:
         >>> NeuralSplineFlow((2,), num_layers=2, hidden_dims=(8,), seed=0).sample(3, seed=1).shape
@@ -70,23 +70,19 @@ class NeuralSplineFlow(ReadyMadeFlow):
         mixes = not self.autoregressive and event_shape[-1] > 1
         if not self.autoregressive:
             is_image(event_shape)
-        layers = [ActNorm(dtype=dtype)]
+        options = {"hidden_dims": self.hidden_dims, **self.network_options}
+        layers: list[Bijection] = [ActNorm(dtype=dtype)]
         for number in range(self.num_layers):
             if number and mixes:
                 layers.append(InvertibleConvolution(dtype=dtype))
             if self.autoregressive:
-                layer = MaskedAutoregressive(
-                    self.hidden_dims,
-                    transform=transform,
-                    ordering="reverse" if number % 2 else "natural",
-                    dtype=dtype,
+                order = "reverse" if number % 2 else "natural"
+                layers.append(
+                    MaskedAutoregressive(self.hidden_dims, transform=transform, ordering=order, dtype=dtype)
                 )
             else:
-                options = {"hidden_dims": self.hidden_dims, **self.network_options}
-                layer = Coupling(
-                    swap=bool(number % 2), transform=transform, network_options=options, dtype=dtype
-                )
-            layers.append(layer)
+                swap = bool(number % 2)
+                layers.append(Coupling(swap=swap, transform=transform, network_options=options, dtype=dtype))
         return layers
 
     def get_config(self) -> dict:

@@ -1,4 +1,4 @@
-"""NICE: additive couplings, which keep volumes, and one scale for each variable at the end.
+"""NICE: additive couplings, which preserve volume, and one scale for each variable at the end.
 
 Reference: NICE: Non-linear Independent Components Estimation, Dinh, Krueger and Bengio, 2015.
 """
@@ -20,19 +20,19 @@ __all__ = ["NICE"]
 
 @register
 class NICE(ReadyMadeFlow):
-    """Additive couplings of halves (vectors) or checkerboards (images), and scales.
+    """Additive couplings by halves (vectors) or checkerboards (images), followed by a scale per variable.
 
     Args:
         event_shape: `(size,)` or `(height, width, channels)`.
-        num_layers: couplings; 3 at least let each variable act on each other.
-        network_options: arguments of `keras_genmod.networks.coupling_network`, such as
+        num_layers: Number of couplings. With at least 3, each variable can depend on every other.
+        network_options: Arguments of `keras_genmod.networks.coupling_network`, such as
             `{"hidden_dims": (1000, 1000)}`.
-        dequantization, num_levels, logit_alpha: as in `ReadyMadeFlow`.
-        base, num_classes, condition_shape, seed, name, dtype: as in `NormalizingFlow`.
+        dequantization, num_levels, logit_alpha: As in `ReadyMadeFlow`.
+        base, num_classes, condition_shape, seed, name, dtype: As in `NormalizingFlow`.
 
-    Logs: as `NormalizingFlow`.
+    Logs: As for `NormalizingFlow`.
 
-    Cost: one pass through each network in both directions.
+    Cost: One pass through each network in either direction.
     """
 
     def __init__(

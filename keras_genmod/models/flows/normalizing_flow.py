@@ -1,4 +1,4 @@
-r"""Normalizing flows: data as the image of simple noise under an invertible map.
+r"""Normalizing flows: an invertible map turns simple noise into data, which gives an exact density.
 
 $$ x = f(z), \quad z \sim p(z), \qquad
    \log p(x) = \log p(f^{-1}(x)) + \log \left| \det \frac{\partial f^{-1}(x)}{\partial x} \right| $$
@@ -27,6 +27,7 @@ from keras_genmod.core.checks import ValueRange, check_integer, check_number
 from keras_genmod.core.noise import row_seeds, sample_rows
 from keras_genmod.core.registration import register
 from keras_genmod.core.rows import log_mean_exp, map_rows
+from keras_genmod.core.spaces import Space
 from keras_genmod.core.user_warnings import warn_user
 from keras_genmod.distributions.priors import StandardNormalPrior, get_prior
 from keras_genmod.models.flows.discrete_data import warn_of_discrete_data
@@ -38,29 +39,30 @@ __all__ = ["NormalizingFlow"]
 tfb = tfp.bijectors
 tfd = tfp.distributions
 
-# Examples that weights which start from data are set with.
+# Number of examples for the data-dependent initialisation.
 _INITIAL_ROWS = 1024
 
 
 @register
 class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
-    r"""A density by change of variables.
+    r"""A flow with the bijections that it is given.
 
     Args:
-        event_shape: shape of one example.
-        bijections: layers of `keras_genmod.bijectors`, from the data to the noise. A dequantisation stands
-            first; the data are then whole numbers, and densities lower bounds on their probabilities.
-        base: distribution of the noise: "standard_normal", "gaussian_mixture" (trained; for flat noise), or
-            a prior such as `GaussianMixturePrior(20)`.
-        num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`. Conditions enter the
-            networks of all bijections.
+        event_shape: Shape of one example.
+        bijections: Layers of `keras_genmod.bijectors`, from the data to the noise. A dequantisation must be
+            the first one. The data are then integer-valued, densities are lower bounds on their
+            log-probability, and `density` is "lower_bound".
+        base: Distribution of the noise: "standard_normal", "gaussian_mixture" (trained with the flow), or a
+            prior such as `GaussianMixturePrior(20)`.
+        num_classes, condition_shape, seed, name, dtype: As in `GenerativeModel`. The networks of all
+            bijections take the condition.
 
-    Logs: `loss`, the negative log-likelihood in nats per example (under the name `nll` too).
+    Logs: `loss`, the negative log-likelihood in nats per example; `nll` is the same.
 
     Raises:
-        ValueError: for bijections that do not fit the shape, or a dequantisation elsewhere than first.
+        ValueError: If bijections do not fit the shape, or a dequantisation is not the first one.
 
-    Cost: a density takes each bijection's way to the noise once, a sample the way back.
+    Cost: `log_prob` runs each bijection's inverse once, `sample` its forward pass once.
 
     Example:
         >>> import numpy as np
@@ -80,12 +82,15 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
     ) -> None:
         super().__init__(event_shape, **kwargs)
         self.bijections = check_bijections(bijections)
-        first, *others = self.bijections or [None]
-        if any(isinstance(bijection, Dequantization) for bijection in others):
+        if any(isinstance(bijection, Dequantization) for bijection in self.bijections[1:]):
             raise ValueError(
-                "A dequantisation must be the first of the `bijections`; received one behind others."
+                "A dequantisation must be the first of the `bijections`; received one after others. Move it "
+                "to the front."
             )
-        self._dequantization = first if isinstance(first, Dequantization) else None
+        self._dequantization: Dequantization | None = None
+        if self.bijections and isinstance(self.bijections[0], Dequantization):
+            self._dequantization = self.bijections[0]
+            self.density = "lower_bound"
         self._noise_shape = build_chain(
             self.bijections,
             self.event_shape,
@@ -97,37 +102,40 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
         self.base = get_prior(base, "base")
         if self.base.needs_posterior:
             raise ValueError(
-                f"`base` must be a distribution of its own; received a {type(self.base).__name__}, which is "
-                "made of a model's posterior. Use 'gaussian_mixture'."
+                f"`base` must not depend on an encoder; received a {type(self.base).__name__}, which is made "
+                "of an encoder's posteriors. Use 'gaussian_mixture'."
             )
         self.base.set_shapes(
             self.latent_dim, (self.latent_dim,), ValueRange(), seed=self.seed, dtype=self.real_dtype
         )
         self.built = True
 
-    @property
-    def density(self) -> str:
-        """`"exact"`; `"lower_bound"` on the probability of whole numbers."""
-        return "exact" if self._dequantization is None else "lower_bound"
-
     # ---- distributions --------------------------------------------------------------------------
 
-    def distribution(self, condition: Any = None, *, training: bool = False) -> tfd.TransformedDistribution:
-        """The density over `event_shape`; with a dequantisation that of $x + u$.
+    def distribution(
+        self, condition: Any = None, *, training: bool = False
+    ) -> tfp.distributions.TransformedDistribution:
+        """The distribution over events; with a dequantisation, that of the real-valued $x + u$.
 
         Args:
-            condition: rows `[B, ...]`: the distribution then has batch shape `[B]`.
-            training: whether layers act as in training.
+            condition: One condition per row, `[B, ...]`; the distribution then has batch shape `[B]`.
+            training: Whether layers run in training mode.
         """
         self._condition_spec.check_presence(condition)
         condition = self._condition_spec.standardize(condition)
-        base = self.base.distribution(None)
+        base = self._base_distribution()
         if condition is not None:
             base = tfd.BatchBroadcast(base, [tf.shape(condition)[0]])
         return tfd.TransformedDistribution(base, self._bijector(condition, training))
 
-    def _bijector(self, condition: Any = None, training: bool = False) -> tfb.Bijector:
-        """From flat noise to data."""
+    def _base_distribution(self) -> tfp.distributions.Distribution:
+        """The distribution of the noise over `[latent_dim]`."""
+        # The constructor has refused bases that depend on a posterior.
+        no_posterior: Any = None
+        return self.base.distribution(no_posterior)
+
+    def _bijector(self, condition: Any = None, training: bool = False) -> tfp.bijectors.Bijector:
+        """The map from flat noise to data."""
         whole = chain(self.bijections, condition, training)
         if len(self._noise_shape) == 1:
             return whole
@@ -151,13 +159,13 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
         return self._density(x + u, condition, training) - log_q
 
     def _density(self, x: tf.Tensor, condition: Any, training: bool) -> tf.Tensor:
-        """The log-density of `distribution` at rows x, `[B]`, by the short way through the bijections."""
+        """The log-density of `distribution` at rows x, `[B]`, by the bijections' fast path."""
         self._condition_spec.check_presence(condition)
         z, log_det = chain_to_noise(self.bijections, x, condition, training)
-        return self.base.distribution(None).log_prob(tf.reshape(z, [-1, self.latent_dim])) + log_det
+        return self._base_distribution().log_prob(tf.reshape(z, [-1, self.latent_dim])) + log_det
 
     def _bound(self, x: tf.Tensor, condition: Any, seeds: tf.Tensor, num_samples: int) -> tf.Tensor:
-        """The log-density from several draws of the dequantisation's noise, `[B]`."""
+        """The log of the mean density over several draws of the dequantisation's noise, `[B]`."""
         if self._dequantization is None:
             return self._log_prob(x, condition)
 
@@ -169,7 +177,7 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
     def loss_terms(
         self, x: tf.Tensor, *, condition: Any = None, training: bool = False, seed: Any = None
     ) -> dict[str, tf.Tensor]:
-        """The negative log-likelihood, of whole numbers with one draw of the dequantisation's noise."""
+        """The negative log-likelihood; with a dequantisation, for one draw of its noise."""
         return {"nll": -self._log_prob(x, condition, training, seed)}
 
     def log_prob(
@@ -181,24 +189,27 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
         batch_size: int | None = None,
         seed: Any = None,
     ) -> tf.Tensor:
-        """The log-density log p(x), `[B]` nats; of whole numbers a lower bound on their log-probability.
+        """The log-density log p(x), `[B]` nats; with a dequantisation, a lower bound on the log-probability.
 
         Args:
-            x: data `[B, *event_shape]`.
-            condition: one for all or one per row.
-            num_samples: draws of the dequantisation's noise, whose mean density the bound is: it rises with
-                their number. Without a dequantisation the density is exact and has no noise.
-            batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
-            seed: of that noise, an integer or two integers; None takes the same at every call.
+            x: Data `[B, *event_shape]`.
+            condition: One condition for all rows, or one per row.
+            num_samples: Number of draws of the dequantisation's noise. The bound is the log of their mean
+                density, which rises with their number. Ignored without dequantisation: the density is exact.
+            batch_size: Rows processed in one pass, which bounds memory; None uses the model's default.
+            seed: Seeds that noise: an integer or pair of integers; None uses the same noise at every call.
         """
         num_samples = check_integer("num_samples", num_samples)
         x = self._as_rows(x)
         num_rows = x.shape[0] or tf.shape(x)[0]
         condition = self._condition_spec.rows(condition, num_rows)
         seeds = row_seeds(self._fixed_seed() if seed is None else self._sampling_seed(seed), 0, num_rows)
-        graph = self._graphs.get(
-            ("log_prob", num_samples), lambda rows: self._bound(*rows, num_samples=num_samples)
-        )
+
+        def bound(rows: tuple) -> tf.Tensor:
+            x, condition, seeds = rows
+            return self._bound(x, condition, seeds, num_samples)
+
+        graph = self._graphs.get(("log_prob", num_samples), bound)
         return map_rows(graph, (x, condition, seeds), batch_size=self._batch_size(batch_size))
 
     def bits_per_dim(
@@ -213,7 +224,7 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
         r"""$-\log_2 p(x) / D$, `[B]` bits.
 
         Args:
-            x, condition, num_samples, batch_size, seed: as in `log_prob`.
+            x, condition, num_samples, batch_size, seed: As in `log_prob`.
         """
         log_prob = self.log_prob(x, condition, num_samples=num_samples, batch_size=batch_size, seed=seed)
         return -log_prob / (math.prod(self.event_shape) * math.log(2.0))
@@ -221,12 +232,12 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
     # ---- noise and data -------------------------------------------------------------------------
 
     def encode(self, x: Any, condition: Any = None, *, batch_size: int | None = None) -> tf.Tensor:
-        """The noise z of data, `[B, latent_dim]`; whole numbers are taken at the middle of their interval.
+        """The noise z of data, `[B, latent_dim]`; with a dequantisation, that of $x + 1/2$.
 
         Args:
-            x: data `[B, *event_shape]`.
-            condition: one for all or one per row.
-            batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
+            x: Data `[B, *event_shape]`.
+            condition: One condition for all rows, or one per row.
+            batch_size: Rows processed in one pass, which bounds memory; None uses the model's default.
         """
         return self._map_rows("encode", self._encode, x, condition, batch_size=batch_size)
 
@@ -234,21 +245,23 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
         return self._bijector(condition).inverse(x if self._dequantization is None else x + 0.5)
 
     def decode(self, z: Any, condition: Any = None, *, batch_size: int | None = None) -> tf.Tensor:
-        """The data of noise z, `[B, *event_shape]`.
+        """The data x of noise z, `[B, *event_shape]`.
 
         Args:
-            z: noise `[B, latent_dim]`.
-            condition: one for all or one per row.
-            batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
+            z: Noise `[B, latent_dim]`.
+            condition: One condition for all rows, or one per row.
+            batch_size: Rows processed in one pass, which bounds memory; None uses the model's default.
         """
-        return self._map_rows("decode", self._decode, z, condition, latent=True, batch_size=batch_size)
+        return self._map_rows(
+            "decode", self._decode, z, condition, space=self.latent_space(), batch_size=batch_size
+        )
 
     def _decode(self, z: tf.Tensor, condition: Any = None) -> tf.Tensor:
         x = self._bijector(condition).forward(z)
         if self._dequantization is not None:
-            return self._dequantization.whole_numbers(x)
+            return self._dequantization.discretize(x)
         accepted = self.value_range()
-        # Rounding, and what a `Logit` maps beyond the ends.
+        # Values may lie outside by rounding, or because a `Logit` maps to a slightly larger interval.
         return tf.clip_by_value(x, accepted.low, accepted.high) if math.isfinite(accepted.low) else x
 
     def sample(
@@ -263,46 +276,51 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
         """New examples, `[num_samples, *event_shape]`, drawn exactly from the model.
 
         Args:
-            num_samples: how many.
-            condition: one for all or one per sample.
-            seed: integer or two integers; None draws anew at every call.
-            temperature: factor of the standard deviation of the noise, for a standard normal base.
-            batch_size: samples in one pass, which bounds the memory; None takes the model's own number.
+            num_samples: Number of samples to draw.
+            condition: One condition for all samples, or one per sample.
+            seed: Integer or pair of integers; None draws anew at every call.
+            temperature: Factor on the noise's standard deviation. Other values than 1 need a standard normal
+                base.
+            batch_size: Rows processed in one pass, which bounds memory; None uses the model's default.
 
         Raises:
-            ValueError: for a temperature other than 1 with another base.
+            ValueError: If the temperature is not 1 and the base is not standard normal.
         """
         temperature = check_number("temperature", temperature, above=0.0)
         if temperature != 1.0 and not isinstance(self.base, StandardNormalPrior):
             raise ValueError(
                 f"`temperature` needs a standard normal base; received {temperature} with a "
-                f"{type(self.base).__name__}. Leave it at 1."
+                f"{type(self.base).__name__}. Use 1."
             )
         return self._sample(num_samples, condition, seed, batch_size, temperature=temperature)
 
     def _sample_rows(self, seeds: tf.Tensor, condition: Any = None, temperature: float = 1.0) -> tf.Tensor:
-        z = sample_rows(self.base.distribution(None), 1, seeds)[:, 0]
+        z = sample_rows(self._base_distribution(), 1, seeds)[:, 0]
         return self._decode(temperature * z, condition)
 
     # ---- data -----------------------------------------------------------------------------------
 
     def default_optimizers(self) -> dict[str, keras.optimizers.Optimizer]:
-        """Adam with a clipped gradient, without which deep flows are thrown back by single batches.
+        """Adam with gradient clipping, without which single batches can undo the training of deep flows.
 
         The settings are those of Neural Spline Flows, Durkan et al., 2019.
         """
         return {"optimizer": FusedAdam(5e-4, global_clipnorm=5.0)}
 
     def value_range(self) -> ValueRange:
-        """The values that the first bijection takes."""
+        """The values that the first bijection accepts."""
         return self.bijections[0].value_range() if self.bijections else ValueRange()
 
+    def latent_space(self) -> Space:
+        """The space of the noise `z` of one example."""
+        return Space("z", (self.latent_dim,), self.real_dtype)
+
     def initialize(self, x: Any, condition: Any = None) -> None:
-        """Sets the weights that start from data, such as those of `ActNorm`; `fit` does it with its first.
+        """Data-dependent initialisation of weights, such as those of `ActNorm`. `fit` does it if needed.
 
         Args:
-            x: data `[B, *event_shape]`, some hundred examples or more.
-            condition: one for all or one per row.
+            x: Data `[B, *event_shape]`; at least some hundred examples.
+            condition: One condition for all rows, or one per row.
         """
         h = self._as_rows(x)
         condition = self._condition_spec.rows(condition, h.shape[0])
@@ -315,7 +333,7 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
 
     def _initialize_from_data(self, initial_rows: Callable[[int], Batch] | None) -> None:
         waits = any(bijection.needs_data() for bijection in self.bijections)
-        # A dequantisation makes reals of whole numbers; a flow that was trained before has been warned.
+        # With a dequantisation, discrete data are right. A flow that was trained before has warned already.
         unseen = self._dequantization is None and not int(self.training_steps)
         if initial_rows is not None and (waits or unseen):
             batch = initial_rows(_INITIAL_ROWS)
@@ -325,21 +343,21 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
                 self.initialize(batch.x, condition=batch.condition)
         elif waits:
             warn_user(
-                "This flow has weights that start from data, and a generator cannot be looked at before "
-                "training. Call `model.initialize(x)` with some examples first.",
+                "This flow has weights with data-dependent initialisation, and a generator cannot be read "
+                "before training. Call `model.initialize(x)` with some examples first.",
             )
 
     # ---- endpoints and configuration ------------------------------------------------------------
 
     def endpoints(self, *, max_samples: int = 1024, num_samples: int = 16) -> dict[str, Endpoint]:
-        """Name -> endpoint.
+        """The endpoints by name.
 
         They are `log_prob`, `bits_per_dim`, `anomaly_score`, `encode`, `decode`, `sample`, `sample_rows`.
-        Densities of whole numbers are of one draw of the dequantisation's noise, the same for all.
+        With a dequantisation, densities use one draw of its noise, the same for all rows.
 
         Args:
-            max_samples: the most that one request of `sample` may ask for.
-            num_samples: not used.
+            max_samples: Largest number of samples that one request to `sample` may ask for.
+            num_samples: Ignored.
         """
 
         def encode(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -350,13 +368,13 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
 
         return {
             **self._density_endpoints(),
-            "encode": Endpoint(encode, self._input_specs()),
-            "decode": Endpoint(decode, self._latent_specs()),
+            "encode": Endpoint(encode, self._inputs(self.event_space())),
+            "decode": Endpoint(decode, self._inputs(self.latent_space())),
             **self._sample_endpoints(max_samples),
         }
 
     def get_config(self) -> dict:
-        """The constructor arguments, the bijections included."""
+        """The constructor arguments, including the bijections."""
         return {
             **super().get_config(),
             "bijections": [keras.saving.serialize_keras_object(bijection) for bijection in self.bijections],

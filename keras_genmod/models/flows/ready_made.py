@@ -1,4 +1,4 @@
-"""What the ready-made flows share: they choose their bijections by themselves."""
+"""The base of the ready-made flows, which choose their bijections themselves."""
 
 from __future__ import annotations
 
@@ -17,15 +17,18 @@ _DEQUANTIZATIONS = {"uniform": UniformDequantization, "variational": Variational
 
 
 class ReadyMadeFlow(NormalizingFlow):
-    r"""Base of the flows by name. A subclass writes `_make_bijections`; it has its own arguments by then.
+    r"""Base of the ready-made flows. A subclass defines `_make_bijections`.
+
+    A subclass stores its own arguments before it calls this constructor, which calls `_make_bijections`.
 
     Args:
-        event_shape: shape of one example.
-        dequantization: "uniform" or "variational" for whole numbers from 0 to `num_levels - 1`; None for real
-            data.
-        num_levels: how many whole numbers there are.
-        logit_alpha: None, or $\lambda$ of a `Logit` behind the dequantisation (of data in [0, 1] without).
-        base, num_classes, condition_shape, seed, name, dtype: as in `NormalizingFlow`.
+        event_shape: Shape of one example.
+        dequantization: "uniform" or "variational" for integer-valued data from 0 to `num_levels - 1`; None
+            for real-valued data.
+        num_levels: Number of levels of integer-valued data.
+        logit_alpha: $\lambda$ of a `Logit` after the dequantisation; None for no `Logit`. Without
+            dequantisation the data must then lie in [0, 1].
+        base, num_classes, condition_shape, seed, name, dtype: As in `NormalizingFlow`.
     """
 
     def __init__(
@@ -41,14 +44,14 @@ class ReadyMadeFlow(NormalizingFlow):
         if dequantization is not None and dequantization not in _DEQUANTIZATIONS:
             raise ValueError(
                 "`dequantization` must be None, 'uniform' or 'variational'; received "
-                f"{describe(dequantization)}."
+                f"{describe(dequantization)}. Choose one of these."
             )
         self._preprocessing = {
             "dequantization": dequantization,
             "num_levels": num_levels,
             "logit_alpha": logit_alpha,
         }
-        bijections = []
+        bijections: list[Bijection] = []
         if dequantization is not None:
             options = {"dtype": dtype}
             if dequantization == "variational":
@@ -60,7 +63,7 @@ class ReadyMadeFlow(NormalizingFlow):
         super().__init__(event_shape, bijections, dtype=dtype, **kwargs)
 
     def _make_bijections(self, event_shape: tuple[int, ...], dtype: Any) -> list[Bijection]:
-        """The bijections from preprocessed data to the noise."""
+        """The bijections from the preprocessed data to the noise."""
         raise TypeError(f"{type(self).__name__} must define `_make_bijections(event_shape, dtype)`.")
 
     def get_config(self) -> dict:
@@ -71,5 +74,5 @@ class ReadyMadeFlow(NormalizingFlow):
 
 
 def is_image(event_shape: Sequence[int]) -> bool:
-    """Whether it is the shape of images; refuses what has no default networks."""
+    """Whether events are images; refuses shapes for which there are no default networks."""
     return len(check_rank(event_shape)) == 3

@@ -1,4 +1,4 @@
-"""Real NVP: affine couplings, for images over several scales.
+"""Real NVP: affine couplings; for images, on several scales.
 
 Reference: Density Estimation using Real NVP, Dinh, Sohl-Dickstein and Bengio, 2017.
 """
@@ -21,24 +21,24 @@ __all__ = ["RealNVP"]
 
 @register
 class RealNVP(ReadyMadeFlow):
-    """Affine couplings, each with an `ActNorm` in front (the paper has batch normalisation).
+    """Affine couplings, each preceded by an `ActNorm` (the paper uses batch normalisation).
 
-    Vectors: couplings of halves that take turns. Images: on each scale three couplings by checkerboard, then
-    pixels become channels, three couplings by channel, and half of the channels are noise; on the last scale
-    four by checkerboard.
+    Vectors pass through couplings by alternating halves. Images pass on each scale through three couplings by
+    checkerboard, a `Squeeze` and three couplings by channel; then half of the channels are split off as
+    noise. The last scale has four couplings by checkerboard.
 
     Args:
         event_shape: `(size,)` or `(height, width, channels)`.
-        num_layers: couplings of a flow over vectors.
-        num_scales: scales of a flow over images; each but the last halves the sides. None: as long as the
-            sides are even and the halves 4 or more, three at most.
-        network_options: arguments of `keras_genmod.networks.coupling_network`.
-        dequantization, num_levels, logit_alpha: as in `ReadyMadeFlow`.
-        base, num_classes, condition_shape, seed, name, dtype: as in `NormalizingFlow`.
+        num_layers: Number of couplings of a flow over vectors.
+        num_scales: Number of scales of a flow over images; each but the last halves the sides. None: one, and
+            one more for each halving of even sides to at least 4, at most three.
+        network_options: Arguments of `keras_genmod.networks.coupling_network`.
+        dequantization, num_levels, logit_alpha: As in `ReadyMadeFlow`.
+        base, num_classes, condition_shape, seed, name, dtype: As in `NormalizingFlow`.
 
-    Logs: as `NormalizingFlow`.
+    Logs: As for `NormalizingFlow`.
 
-    Cost: one pass through each network in both directions.
+    Cost: One pass through each network in either direction.
 
     Example:
         >>> RealNVP((2,), seed=0).sample(3, seed=1).shape
@@ -61,7 +61,7 @@ class RealNVP(ReadyMadeFlow):
 
     def _make_bijections(self, event_shape: tuple[int, ...], dtype: Any) -> list[Bijection]:
         def couplings(count: int, mask: str | None) -> list[Bijection]:
-            layers = []
+            layers: list[Bijection] = []
             for number in range(count):
                 layers.append(ActNorm(dtype=dtype))
                 layers.append(
@@ -94,7 +94,7 @@ class RealNVP(ReadyMadeFlow):
 
 
 def default_scales(event_shape: Sequence[int], most: int = 3) -> int:
-    """Scales of an image: one more for each halving that leaves even sides 4 or more, up to `most`."""
+    """Number of scales: one, and one more for each halving of even sides to 4 or more, at most `most`."""
     height, width, _ = event_shape
     scales = 1
     while scales < most and height % 2 == width % 2 == 0 and min(height, width) >= 8:

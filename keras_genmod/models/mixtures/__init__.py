@@ -1,4 +1,4 @@
-"""Mixtures: sums of simple densities, trained by expectation maximisation; kernel density estimates."""
+"""Mixtures of simple densities, trained by expectation maximisation, and kernel density estimation."""
 
 from keras_genmod.models.mixtures.bernoulli_mixture import BernoulliMixture
 from keras_genmod.models.mixtures.gaussian_mixture import GaussianMixture

@@ -7,7 +7,7 @@ maximisation is
 
 $$ N_k = \sum_i r_{ik}, \quad \pi_k = N_k / N, \quad p_{kd} = \frac{\sum_i r_{ik} x_{id} + a}{N_k + 2 a} $$
 
-which is the most probable value under a Beta(1 + a, 1 + a) prior of each probability.
+which is the posterior mode under a Beta(1 + a, 1 + a) prior on each probability.
 
 Reference: Pattern Recognition and Machine Learning, Bishop, 2006 (section 9.3.3).
 """
@@ -30,9 +30,9 @@ __all__ = ["BernoulliMixture"]
 
 tfd = tfp.distributions
 
-# Probabilities stay this far from 0 and 1, so that no example is impossible.
+# Probabilities stay at least this far from 0 and 1, so that no example is impossible.
 _LEAST_PROB = 1e-7
-# A component of a smaller share of the examples is empty, and keeps its probabilities.
+# A component with a smaller fraction of the examples counts as empty and keeps its probabilities.
 _LEAST_COUNT = 1e-10
 
 
@@ -41,24 +41,24 @@ class BernoulliMixture(MixtureModel):
     r"""A mixture of products of Bernoulli distributions, trained by EM or by gradients.
 
     Args:
-        event_shape: shape of one example, of any rank; D is its number of values.
-        num_components: number K of components.
-        pseudo_count: $a$, how many ones and zeros each variable of each component has been seen to take
-            before any data. 0 is maximum likelihood, where the likelihood of the training data never falls,
-            and a value that a component never took makes others with it all but impossible. An example of
-            weight w counts w times, so a common factor of all weights makes the prior weaker or stronger; it
-            changes nothing else. In "online_em" the data are the examples of the longest epoch so far, so
-            that many epochs end where exact EM does. Not part of "gradient".
-        training, step_exponent: as in `GaussianMixture`.
-        **kwargs: `seed` (of the start and all draws), `name`, `dtype`, as in `GenerativeModel`.
+        event_shape: Shape of one example, of any rank; D is its number of values.
+        num_components: Number K of components.
+        pseudo_count: $a$, the number of ones and of zeros added to the counts of each variable in each
+            component. 0 is maximum likelihood: then the likelihood of the training data never falls, but if a
+            variable is constant within a component, examples with another value are almost impossible there.
+            An example of weight w counts w times, so multiplying all weights by a common factor changes only
+            the strength of the prior. With "online_em" the number of data is that of the longest epoch so
+            far, so that many epochs converge to the result of exact EM. "gradient" does not use it.
+        method, step_exponent: As in `GaussianMixture`.
+        **kwargs: `seed` (seeds the initialisation and all draws), `name`, `dtype`, as in `GenerativeModel`.
 
     Raises:
-        ValueError: for other arguments, or conditions, which mixtures do not take.
+        ValueError: If an argument is invalid, or a condition is given, since mixtures take none.
 
-    Logs: `loss`, the negative log-likelihood in nats per example (under the name `nll` too); with
-    `training="em"` that of the parameters at the epoch's begin.
+    Logs: `loss`, the negative log-likelihood in nats per example, also named `nll`; with `method="em"` that
+    of the parameters at the beginning of the epoch.
 
-    Cost: an example takes K D products for a density, and as many for the M-step.
+    Cost: K D products per example for a density, and as many for the M-step.
 
     Reference: Pattern Recognition and Machine Learning, Bishop, 2006 (section 9.3.3).
 
@@ -74,7 +74,7 @@ class BernoulliMixture(MixtureModel):
 
     @property
     def _real(self) -> tf.DType:
-        # Sums of D terms of moderate size; the statistics are added up in float64.
+        # The model's dtype is enough for sums of D terms of moderate size; statistics are summed in float64.
         return self.real_dtype
 
     def __init__(
@@ -83,7 +83,7 @@ class BernoulliMixture(MixtureModel):
         *,
         num_components: int,
         pseudo_count: float = 0.1,
-        training: str = "em",
+        method: str = "em",
         step_exponent: float = 0.6,
         **kwargs: Any,
     ) -> None:
@@ -91,7 +91,7 @@ class BernoulliMixture(MixtureModel):
         super().__init__(
             event_shape,
             num_components=num_components,
-            training=training,
+            method=method,
             step_exponent=step_exponent,
             **kwargs,
         )
@@ -101,7 +101,7 @@ class BernoulliMixture(MixtureModel):
         self.built = True
 
     def value_range(self) -> ValueRange:
-        """Zeros and ones."""
+        """The values 0 and 1."""
         return ValueRange(0, 1, integer=True, advice="Binarise the data (`kg.data.binarize`).")
 
     # ---- parameters -------------------------------------------------------------------------------
@@ -117,14 +117,14 @@ class BernoulliMixture(MixtureModel):
         return self.num_components - 1 + self.num_components * self._size
 
     def set_parameters(self, *, mixing_weights: Any, probs: Any) -> None:
-        """Sets all parameters; `fit` goes on from them and does not start by k-means++.
+        """Sets all parameters; `fit` continues from them instead of starting with k-means++.
 
         Args:
-            mixing_weights: `[K]`, with sum 1.
-            probs: probabilities of ones, `[K, *event_shape]`; kept 1e-7 away from 0 and 1.
+            mixing_weights: Weights of the components, `[K]`, with sum 1.
+            probs: Probabilities of ones, `[K, *event_shape]`; clipped to stay 1e-7 away from 0 and 1.
 
         Raises:
-            ValueError: for other shapes or values.
+            ValueError: If a shape or value is invalid.
         """
         counts = self._checked_weights(mixing_weights)
         probs = as_means("probs", probs, self.num_components, self.event_shape)
@@ -138,7 +138,7 @@ class BernoulliMixture(MixtureModel):
         self._value_logits.assign(tf.cast(tf.math.log(probs) - tf.math.log1p(-probs), self.real_dtype))
 
     def _start_at(self, x: np.ndarray, weight: np.ndarray, generator: np.random.Generator) -> None:
-        """Frequencies in k-means++ clusters, each with one example of the mean frequencies added."""
+        """Starts from the frequencies in k-means++ clusters, each with one average example added."""
         members, means = self._clusters(x, weight, generator)
         counts = (weight @ members)[:, None]
         overall = (weight @ x + 1.0) / (weight.sum() + 2.0)
@@ -180,8 +180,8 @@ class BernoulliMixture(MixtureModel):
     def _drawn(self, which: tf.Tensor, uniform: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
         return uniform < tf.gather(tf.sigmoid(tf.convert_to_tensor(self._value_logits)), which)
 
-    def distribution(self) -> tfd.Distribution:
-        """The mixture at the present parameters as a distribution over `[*event_shape]`."""
+    def distribution(self) -> tfp.distributions.Distribution:
+        """The mixture with the current parameters as a distribution over `[*event_shape]`."""
         self._check_fitted()
         logits = tf.reshape(tf.convert_to_tensor(self._value_logits), [-1, *self.event_shape])
         components = tfd.Independent(tfd.Bernoulli(logits=logits, dtype=logits.dtype), len(self.event_shape))

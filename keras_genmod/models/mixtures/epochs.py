@@ -1,4 +1,4 @@
-"""Sums over the batches of an epoch, and the callback that begins and ends epochs."""
+"""Sums of statistics over the batches of an epoch, and the callback that begins and ends epochs."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["EpochCallback", "EpochSums"]
 
 
 class EpochSums:
-    """Float64 sums of statistics: each replica adds its own, and reading adds those of all.
+    """Float64 sums of statistics: each replica adds to its own, and reading returns the replicas' total.
 
-    A plain object, so that files hold no sums: between epochs they are zero.
+    This is a plain object and no layer, so files do not contain the sums, which are zero between epochs.
     """
 
     def __init__(self, shapes: Sequence[tuple[int, ...]]) -> None:
@@ -34,17 +34,17 @@ class EpochSums:
             variable.assign_add(value)
 
     def read(self) -> list[tf.Tensor]:
-        """The sums over all replicas; not inside a step."""
+        """The sums over all replicas; must be called outside of a step."""
         return [tf.convert_to_tensor(variable) for variable in self._variables]
 
     def reset(self) -> None:
-        """Forgets all."""
+        """Sets all sums to zero."""
         for variable in self._variables:
             variable.assign(tf.zeros(variable.shape, tf.float64))
 
 
 class EpochCallback(keras.callbacks.Callback):
-    """Begins and ends the epochs of a mixture, before any other callback looks at it."""
+    """Begins and ends the epochs of a mixture, before any other callback reads the model."""
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.model._begin_epoch()

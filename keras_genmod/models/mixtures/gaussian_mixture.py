@@ -2,8 +2,8 @@ r"""A mixture of normal distributions.
 
 $$ p(x) = \sum_k \pi_k \, N(x; \mu_k, \Sigma_k) $$
 
-Expectation maximisation alternates the responsibilities $r_{ik} = p(k \mid x_i)$ with the parameters of
-largest likelihood given them:
+Expectation maximisation alternates between the responsibilities $r_{ik} = p(k \mid x_i)$ and the parameters
+of largest likelihood given the responsibilities:
 
 $$ N_k = \sum_i r_{ik}, \quad \pi_k = N_k / N, \quad \mu_k = \frac{1}{N_k} \sum_i r_{ik} x_i, \quad
    \Sigma_k = \frac{1}{N_k} \sum_i r_{ik} (x_i - \mu_k) (x_i - \mu_k)^T + \epsilon I $$
@@ -24,10 +24,11 @@ import tensorflow_probability as tfp
 
 from keras_genmod.core.checks import check_choice, check_number
 from keras_genmod.core.registration import register
-from keras_genmod.core.user_warnings import warn_user
 from keras_genmod.distributions.real_heads import positive
-from keras_genmod.models.mixtures.covariances import ROUNDING, DiagonalCovariance, SphericalCovariance
+from keras_genmod.models.mixtures.covariances import ROUNDING, is_positive
+from keras_genmod.models.mixtures.diagonal_covariances import DiagonalCovariance, SphericalCovariance
 from keras_genmod.models.mixtures.mixture_model import MixtureModel, as_means
+from keras_genmod.models.mixtures.narrow_components import warn_of_narrow_components
 from keras_genmod.models.mixtures.triangular_covariances import FullCovariance, TiedCovariance
 
 __all__ = ["GaussianMixture"]
@@ -38,49 +39,48 @@ tfb = tfp.bijectors
 _COVARIANCES = {
     kind.name: kind for kind in (FullCovariance, DiagonalCovariance, TiedCovariance, SphericalCovariance)
 }
-# A component of fewer examples than this is empty, and keeps its place.
+# A component with a smaller fraction of the examples counts as empty and keeps its parameters.
 _LEAST_COUNT = 1e-10
-# The variance of examples that are all alike, without regularization.
+# The least variance, used for identical examples without regularization.
 _LEAST_VARIANCE = 1e-30
-# Rounding to a grid of step s adds s^2 / 12 to a variance v: from this many steps a deviation on it adds
-# less than 1e-3 nats, s^2 / (24 v), to the mean log-density of a dimension.
-_LEAST_STEPS = 7.0
 
 
 @register
 class GaussianMixture(MixtureModel):
     r"""A mixture of normal distributions, trained by expectation maximisation or by gradients.
 
-    `compile()` and `fit(x, epochs=...)` start by k-means++ and run one iteration of EM an epoch. The
-    likelihood of the training data never falls (but by what the regularization costs).
+    After `compile()`, `fit(x, epochs=...)` initialises the components by k-means++ and runs one iteration of
+    EM per epoch. The likelihood of the training data never falls, except by the effect of the regularization.
 
-    Moments are taken about each component's mean, in float64: a component may be narrow beside its distance
-    from the others. Data, and means that gradients move, are float32, whose numbers about m lie
-    $1.2 \cdot 10^{-7} m$ apart; `fit` warns of deviations below seven such steps. Above, log-densities are
-    within 1e-3 nats (or their float32 rounding) of exact arithmetic on the float32 data and the parameters.
+    Moments are computed about each component's mean, in float64, so a component may be narrow compared with
+    its distance from the others. The data, and means trained by gradients, are float32; numbers of this dtype
+    near m are $1.2 \cdot 10^{-7} m$ apart. `fit` warns of standard deviations below seven such steps. Above
+    that, log-densities differ by less than 1e-3 nats (or their own float32 rounding) from exact arithmetic on
+    the same float32 data and parameters.
 
     Args:
-        event_shape: shape of one example, of any rank; D is its number of values.
-        num_components: number K of components.
-        covariance: "full" (a matrix for each component), "tied" (one matrix for all), "diagonal" or
-            "spherical" (one variance for each component).
-        covariance_regularization: $\epsilon$, added to all variances in the M-step; by gradients its root
-            is the least scale. In units of the data, squared.
-        training: "em": an epoch of `fit` is one iteration of exact EM, whatever the batches; "online_em":
-            each step moves averages of the statistics by $(t + 2)^{-\alpha}$ and takes the parameters from
-            them, for data that are too many to see often; "gradient": the optimizer of `compile` moves
-            weights' logits, means and scales. The optimizer is used by "gradient" alone.
-        step_exponent: $\alpha$ of "online_em", above 0.5 and up to 1; smaller forgets sooner.
-        **kwargs: `seed` (of the start and all draws), `name`, `dtype`, as in `GenerativeModel`.
+        event_shape: Shape of one example, of any rank; D is its number of values.
+        num_components: Number K of components.
+        covariance: "full" (a matrix per component), "tied" (one matrix for all), "diagonal" (a variance per
+            component and dimension) or "spherical" (one variance per component).
+        covariance_regularization: $\epsilon$, added to all variances in the M-step, in squared units of the
+            data. With "gradient", its square root is the least scale.
+        method: "em": an epoch of `fit` is one iteration of exact EM, whatever the batches. "online_em": each
+            step moves averages of the statistics by $(t + 2)^{-\alpha}$ towards the batch's, and computes the
+            parameters from them; this suits data too many to see often. "gradient": the optimizer of
+            `compile` trains the logits of the weights, the means and the scales. The other methods do not use
+            the optimizer.
+        step_exponent: $\alpha$ of "online_em", above 0.5 and up to 1; smaller values forget sooner.
+        **kwargs: `seed` (seeds the initialisation and all draws), `name`, `dtype`, as in `GenerativeModel`.
 
     Raises:
-        ValueError: for other arguments, or conditions, which mixtures do not take.
+        ValueError: If an argument is invalid, or a condition is given, since mixtures take none.
 
-    Logs: `loss`, the negative log-likelihood in nats per example (under the name `nll` too); with
-    `training="em"` that of the parameters at the epoch's begin.
+    Logs: `loss`, the negative log-likelihood in nats per example, also named `nll`; with `method="em"` that
+    of the parameters at the beginning of the epoch.
 
-    Cost: an example takes K D products ("full": K D^2, "tied": K D + D^2) for a density and as many for the
-    M-step, in float64; "full" and "tied" factorise matrices in D^3 an iteration.
+    Cost: K D products per example ("full": K D^2, "tied": K D + D^2) for a density, and as many for the
+    M-step, in float64. "full" and "tied" also factorise matrices, D^3 per iteration.
 
     Reference: Maximum Likelihood from Incomplete Data via the EM Algorithm, Dempster, Laird and Rubin, 1977;
     On-line Expectation-Maximization Algorithm for Latent Data Models, Cappé and Moulines, 2009.
@@ -102,7 +102,7 @@ class GaussianMixture(MixtureModel):
         num_components: int,
         covariance: str = "full",
         covariance_regularization: float = 1e-6,
-        training: str = "em",
+        method: str = "em",
         step_exponent: float = 0.6,
         **kwargs: Any,
     ) -> None:
@@ -113,14 +113,14 @@ class GaussianMixture(MixtureModel):
         super().__init__(
             event_shape,
             num_components=num_components,
-            training=training,
+            method=method,
             step_exponent=step_exponent,
             **kwargs,
         )
         kind = self._kind()
         normal = keras.initializers.RandomNormal(stddev=1.0, seed=self.seed)
         self._means = self._add_parameter("means", (self.num_components, self._size), normal)
-        if self.training == "gradient":
+        if self.method == "gradient":
             self._scale = self._add_parameter("raw_scale", kind.free_shape, "zeros")
         else:
             one = tf.eye(self._size, batch_shape=kind.scale_shape[:-2]) if self._is_triangular else 1.0
@@ -144,9 +144,9 @@ class GaussianMixture(MixtureModel):
     # ---- parameters -------------------------------------------------------------------------------
 
     def _parameters(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """Means and scales, float64."""
+        """The means and scales, float64."""
         means, scale = (tf.cast(tf.convert_to_tensor(w), tf.float64) for w in (self._means, self._scale))
-        if self.training != "gradient":
+        if self.method != "gradient":
             return means, scale
         return means, self._kind().from_free(scale, self._positive)
 
@@ -154,14 +154,14 @@ class GaussianMixture(MixtureModel):
         return positive(raw) + math.sqrt(self.covariance_regularization)
 
     def _raw(self, scale: tf.Tensor) -> tf.Tensor:
-        """The inverse of `_positive`, where there is one."""
+        """The inverse of `_positive`, for values in its range."""
         least = self._positive(tf.constant(-math.inf, tf.float64))
         at_zero = math.log(math.e - 1.0)
         return tfp.math.softplus_inverse(tf.maximum(scale - least, 1e-12)) - at_zero
 
     def _set(self, counts: tf.Tensor, means: tf.Tensor, scale: tf.Tensor) -> None:
         self._set_log_weights(counts)
-        if self.training == "gradient":
+        if self.method == "gradient":
             scale = self._kind().to_free(scale, self._raw)
         self._means.assign(tf.cast(means, self._means.dtype))
         self._scale.assign(tf.cast(scale, self._scale.dtype))
@@ -181,42 +181,35 @@ class GaussianMixture(MixtureModel):
         return self.num_components - 1 + self.num_components * self._size + math.prod(self._kind().free_shape)
 
     def set_parameters(self, *, mixing_weights: Any, means: Any, covariances: Any) -> None:
-        """Sets all parameters; `fit` goes on from them and does not start by k-means++.
+        """Sets all parameters; `fit` continues from them instead of starting with k-means++.
 
         Args:
-            mixing_weights: `[K]`, with sum 1.
-            means: `[K, *event_shape]`.
-            covariances: `[K, D, D]` for "full", `[D, D]` for "tied", `[K, D]` for "diagonal", `[K]` for
-                "spherical".
+            mixing_weights: Weights of the components, `[K]`, with sum 1.
+            means: Means `[K, *event_shape]`.
+            covariances: Covariances or variances: `[K, D, D]` for "full", `[D, D]` for "tied", `[K, D]` for
+                "diagonal", `[K]` for "spherical".
 
         Raises:
-            ValueError: for other shapes, or covariances that are not positive definite.
+            ValueError: If a shape is wrong, or a covariance is not positive definite.
         """
         counts = self._checked_weights(mixing_weights)
         means = as_means("means", means, self.num_components, self.event_shape)
         covariances = self._checked("covariances", covariances, self._kind().scale_shape)
-        if self._is_triangular:
-            # Those of other packages may be sums of float32 products, symmetric to rounding alone.
-            rounding = 1e-6 * np.max(np.abs(covariances))
-            symmetric = np.allclose(covariances, np.swapaxes(covariances, -1, -2), atol=rounding)
-            valid = symmetric and np.all(np.linalg.eigvalsh(covariances) > 0.0)
-        else:
-            valid = np.all(covariances > 0.0)
-        if not valid:
+        if not is_positive(covariances, as_matrices=self._is_triangular):
             raise ValueError(
-                "`covariances` must be positive (symmetric and positive definite, where they are matrices); "
-                "received others. Add a small number to the diagonal."
+                "`covariances` must be positive, and matrices symmetric and positive definite; received "
+                "values that are not. Add a small number to the diagonal."
             )
         self._set(counts, tf.constant(means), self._kind().scale_of(tf.constant(covariances)))
         self._has_parameters()
 
     def _start_at(self, x: np.ndarray, weight: np.ndarray, generator: np.random.Generator) -> None:
-        """Means of k-means++ clusters, with the covariance within clusters for all."""
+        """Starts from the means of k-means++ clusters, with the pooled covariance within clusters for all."""
         members, means = self._clusters(x, weight, generator)
         x = x.astype(np.float64)
         within = x - means[np.argmax(members, axis=1)]
         pooled = (within * weight[:, None]).T @ within / weight.sum()
-        # Rounding of sums and of means, see `Covariance.rounding`.
+        # The rounding errors of sums and means, see `Covariance.rounding`.
         least = ROUNDING * np.diagonal(pooled) + np.square(ROUNDING * np.max(np.abs(x), axis=0))
         pooled += np.diag(np.maximum(least, max(self.covariance_regularization, _LEAST_VARIANCE)))
         scale = self._kind().scale_of(self._kind().from_pooled(tf.constant(pooled)))
@@ -250,7 +243,7 @@ class GaussianMixture(MixtureModel):
         counts, sums, second = statistics
         kind = self._kind()
         means, scale = self._parameters()
-        # What is left of a variance that is rounding alone must still be a variance.
+        # A variance that is mere rounding error must still become a positive variance.
         least = tf.maximum(kind.rounding(counts, second, means, scale), _LEAST_VARIANCE)
         least = tf.maximum(tf.constant(self.covariance_regularization, tf.float64), least)
         empty = counts < _LEAST_COUNT * tf.reduce_sum(counts)
@@ -264,29 +257,16 @@ class GaussianMixture(MixtureModel):
     def _look_at_parameters(self) -> None:
         means, scale = self._parameters()
         given_others, variances = self._kind().extents(scale)
-        # What the data's dtype can tell apart beside the mean: nothing nearer than this.
-        steps = np.finfo(self.real_dtype.as_numpy_dtype).eps * tf.abs(means)
-        least = tf.maximum(1e-10 * variances, tf.square(0.1 * steps))
-        least = tf.maximum(least, 10.0 * max(self.covariance_regularization, _LEAST_VARIANCE))
-        if self.training != "gradient" and bool(tf.reduce_any(given_others <= least)):
-            warn_user(
-                f"A component of {self.name!r} has no extent of its own in some direction (variance "
-                f"{float(tf.reduce_min(given_others)):.1e}): values that never differ, or fewer different "
-                "examples than dimensions. There the density is what "
-                f"`covariance_regularization={self.covariance_regularization:g}` says. Raise it, take fewer "
-                "components, or a simpler `covariance`.",
-            )
-        elif bool(tf.reduce_any(_LEAST_STEPS * steps > tf.sqrt(variances))):
-            where = np.unravel_index(
-                int(tf.argmax(tf.reshape(steps / tf.sqrt(variances), [-1]))), steps.shape
-            )
-            deviation = np.broadcast_to(np.sqrt(variances), steps.shape)[where]
-            warn_user(
-                f"A component of {self.name!r} has the standard deviation {deviation:.1e} about "
-                f"{float(means[where]):.6g}, where {self.real_dtype.name} numbers lie "
-                f"{float(steps[where]):.1e} apart: the rounding of the data counts in its density. Subtract "
-                "a constant from the data in float64, or build the model with dtype='float64'.",
-            )
+        warn_of_narrow_components(
+            self.name,
+            means,
+            given_others,
+            variances,
+            dtype=self.real_dtype,
+            regularization=self.covariance_regularization,
+            least_variance=_LEAST_VARIANCE,
+            check_extent=self.method != "gradient",
+        )
 
     # ---- samples and distributions ----------------------------------------------------------------
 
@@ -294,10 +274,10 @@ class GaussianMixture(MixtureModel):
         means, scale = self._parameters()
         return tf.gather(means, which) + self._kind().moved(tf.cast(noise, tf.float64), which, scale)
 
-    def distribution(self) -> tfd.Distribution:
-        """The mixture at the present parameters as a distribution over `[*event_shape]`, in the real dtype.
+    def distribution(self) -> tfp.distributions.Distribution:
+        """The mixture with the current parameters as a distribution over `[*event_shape]`, in the real dtype.
 
-        `log_prob` of the model computes in float64, which tells more of very narrow components.
+        The model's own `log_prob` computes in float64, which is more exact for very narrow components.
         """
         self._check_fitted()
         log_weights, means, scale = (

@@ -1,4 +1,4 @@
-r"""What the mixtures share: densities that are sums over components, and whose component an example is from.
+r"""What the mixtures share: densities that are sums over components, and the components' responsibilities.
 
 $$ p(x) = \sum_{k=1}^{K} \pi_k \, p(x \mid k) $$
 """
@@ -13,41 +13,35 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_genmod.bases.exact_density import ExactDensity
-from keras_genmod.bases.generative_model import GenerativeModel
-from keras_genmod.bases.row_wise import SamplesByRow
 from keras_genmod.core.checks import ValueRange, check_integer, check_rows, describe
 from keras_genmod.core.noise import fold_in
 from keras_genmod.models.mixtures.expectation_maximization import ExpectationMaximization
-from keras_genmod.models.mixtures.fitted import AnswersAfterFit
 from keras_genmod.models.mixtures.starts import k_means_plus_plus
 from keras_genmod.serving.endpoints import Endpoint
 
 __all__ = ["MixtureModel", "as_means", "refuse_conditions", "uniform_and_noise"]
 
-# Share of the examples below which a component counts as empty, for a finite logarithm of its weight.
+# The least mixing weight, so that its logarithm is finite.
 _LEAST_SHARE = 1e-30
 
 
-class _Density(AnswersAfterFit, SamplesByRow, ExactDensity, GenerativeModel):
-    """The bases of `MixtureModel` below its training."""
-
-
-class MixtureModel(ExpectationMaximization, _Density):
+class MixtureModel(ExpectationMaximization):
     """Base of the mixtures; a family writes the joint density of example and component.
 
     Args:
-        event_shape: shape of one example, of any rank.
-        num_components: number K of components.
-        training: as in `GaussianMixture`.
-        step_exponent: as in `GaussianMixture`.
+        event_shape: Shape of one example, of any rank.
+        num_components: Number K of components.
+        method, step_exponent: As in `GaussianMixture`.
         **kwargs: `seed`, `name`, `dtype`, `trainable`, as in `GenerativeModel`.
 
-    Logs: `loss`, the negative log-likelihood in nats per example (under the name `nll` too).
+    Logs: `loss`, the negative log-likelihood in nats per example, also named `nll`.
     """
 
-    # In which densities and statistics of a chunk of rows are computed.
-    _real = tf.float64
+    @property
+    def _real(self) -> tf.DType:
+        """The dtype in which densities and statistics of a chunk of rows are computed."""
+        return tf.float64
+
     _instead_of_fit = ", or `initialize(x)`, or `set_parameters`"
 
     def __init__(self, event_shape: Sequence[int], *, num_components: int, **kwargs: Any) -> None:
@@ -65,14 +59,14 @@ class MixtureModel(ExpectationMaximization, _Density):
         raise TypeError(f"{type(self).__name__} must define `_log_joint`.")
 
     def _drawn(self, which: tf.Tensor, uniform: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
-        """Rows `[B, D]` from their components `[B]` and random numbers `[B, D]`, uniform and normal."""
+        """Rows `[B, D]` drawn from their components `[B]` with uniform and normal random numbers `[B, D]`."""
         raise TypeError(f"{type(self).__name__} must define `_drawn`.")
 
     # ---- parameters -------------------------------------------------------------------------------
 
     def _add_parameter(self, name: str, shape: Sequence[int], initializer: Any) -> keras.Variable:
-        """A weight: trained by gradients, or as exact as the M-step that sets it."""
-        by_gradient = self.training == "gradient"
+        """A weight, trainable if gradients train it, otherwise in the precision of the M-step."""
+        by_gradient = self.method == "gradient"
         initializer = keras.initializers.get(initializer)
         return self.add_weight(
             shape=shape,
@@ -97,22 +91,23 @@ class MixtureModel(ExpectationMaximization, _Density):
         return tf.exp(self._log_weights())
 
     def _checked_weights(self, mixing_weights: Any) -> tf.Tensor:
-        """Mixing weights of a user as counts."""
+        """A user's mixing weights, checked, as counts."""
         weights = self._checked("mixing_weights", mixing_weights, (self.num_components,))
         if np.any(weights < 0) or abs(weights.sum() - 1.0) > 1e-4:
             raise ValueError(
                 f"`mixing_weights` must be at least 0 and sum to 1; received {describe(mixing_weights)} "
-                f"from {weights.min():g} to {weights.max():g} with sum {weights.sum():g}."
+                f"from {weights.min():g} to {weights.max():g} with sum {weights.sum():g}. Divide them by "
+                "their sum."
             )
         return tf.constant(weights)
 
     def _checked(self, name: str, value: Any, shape: Sequence[int]) -> np.ndarray:
-        """A user's parameter as finite float64 of a shape."""
+        """A user's parameter as a finite float64 array of a given shape."""
         value = np.asarray(value)
         if value.shape != tuple(shape):
             raise ValueError(
                 f"`{name}` must have shape {tuple(shape)}; received {value.shape}. Reshape it, or build the "
-                "model for it."
+                "model with other arguments."
             )
         ValueRange().check(name, value)
         return value.astype(np.float64)
@@ -120,7 +115,7 @@ class MixtureModel(ExpectationMaximization, _Density):
     def _clusters(
         self, x: np.ndarray, weight: np.ndarray, generator: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Clusters about k-means++ centres: who is in which, float64 `[N, K]`, and their means `[K, D]`."""
+        """Clusters about k-means++ centres: one-hot labels, float64 `[N, K]`, and means `[K, D]`."""
         _, labels = k_means_plus_plus(x, self.num_components, generator, weight)
         members = np.eye(self.num_components)[labels]
         weighted = members * weight[:, None]
@@ -138,12 +133,12 @@ class MixtureModel(ExpectationMaximization, _Density):
         return tf.cast(tf.reduce_logsumexp(self._joint(x), axis=1), self.real_dtype)
 
     def responsibilities(self, x: Any, condition: Any = None, *, batch_size: int | None = None) -> tf.Tensor:
-        """The probabilities p(k | x) that an example is of each component, `[B, K]`.
+        """The probabilities p(k | x) that an example belongs to each component, `[B, K]`.
 
         Args:
-            x: data `[B, *event_shape]`.
-            condition: None; mixtures take none.
-            batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
+            x: Data `[B, *event_shape]`.
+            condition: None, since mixtures take no condition.
+            batch_size: Rows processed in one pass, which bounds memory; None uses the model's default.
 
         Example:
             >>> import numpy as np
@@ -163,12 +158,12 @@ class MixtureModel(ExpectationMaximization, _Density):
     def predict_component(self, x: Any, condition: Any = None, *, batch_size: int | None = None) -> tf.Tensor:
         """The most probable component of each example (hard assignments), int32 `[B]`.
 
-        `predict` gives log-densities, as it gives what `call` computes for every model.
+        `predict` returns log-densities, because it returns the result of `call` for every model.
 
         Args:
-            x: data `[B, *event_shape]`.
-            condition: None; mixtures take none.
-            batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
+            x: Data `[B, *event_shape]`.
+            condition: None, since mixtures take no condition.
+            batch_size: Rows processed in one pass, which bounds memory; None uses the model's default.
         """
         return self._map_rows(
             "predict_component", self._predict_component, x, condition, batch_size=batch_size
@@ -180,17 +175,17 @@ class MixtureModel(ExpectationMaximization, _Density):
     # ---- information criteria -----------------------------------------------------------------------
 
     def num_parameters(self) -> int:
-        """Number of free parameters: the weights count K - 1, since they sum to 1."""
+        """Number of free parameters; the weights count as K - 1, since they sum to 1."""
         raise TypeError(f"{type(self).__name__} must define `num_parameters`.")
 
     def bic(self, x: Any) -> float:
         r"""Bayesian information criterion, $-2 \sum_i \log p(x_i) + P \log N$; smaller is better.
 
-        Compares numbers of components and covariance structures: fit one model for each, and take the one
-        with the smallest criterion on the training data. P is `num_parameters()`.
+        To choose the number of components and the covariance structure, fit one model for each choice, and
+        take the model with the smallest criterion on the training data. P is `num_parameters()`.
 
         Args:
-            x: data `[N, *event_shape]`.
+            x: Data `[N, *event_shape]`.
 
         Reference: Estimating the Dimension of a Model, Schwarz, 1978.
         """
@@ -201,31 +196,13 @@ class MixtureModel(ExpectationMaximization, _Density):
         r"""Akaike information criterion, $-2 \sum_i \log p(x_i) + 2 P$; smaller is better.
 
         Args:
-            x: data `[N, *event_shape]`; P is `num_parameters()`.
+            x: Data `[N, *event_shape]`; P is `num_parameters()`.
 
         Reference: A New Look at the Statistical Model Identification, Akaike, 1974.
         """
         return float(2.0 * self.num_parameters() - 2.0 * np.asarray(self.log_prob(x), np.float64).sum())
 
     # ---- samples ----------------------------------------------------------------------------------
-
-    def sample(
-        self,
-        num_samples: int,
-        *,
-        condition: Any = None,
-        seed: Any = None,
-        batch_size: int | None = None,
-    ) -> tf.Tensor:
-        """New examples, `[num_samples, *event_shape]`.
-
-        Args:
-            num_samples: how many.
-            condition: None; mixtures take none.
-            seed: integer or two integers; None draws anew at every call.
-            batch_size: samples in one pass, which bounds the memory; None takes the model's own number.
-        """
-        return self._sample(num_samples, condition, seed, batch_size)
 
     def _sample_rows(self, seeds: tf.Tensor, condition: Any = None) -> tf.Tensor:
         choice, uniform, noise = uniform_and_noise(seeds, self._size, self.real_dtype)
@@ -240,17 +217,17 @@ class MixtureModel(ExpectationMaximization, _Density):
         """Name -> endpoint: `log_prob`, `bits_per_dim`, `anomaly_score`, `responsibilities`, `sample`, ...
 
         Args:
-            max_samples: the most that one request of `sample` may ask for.
-            num_samples: not used: densities are exact.
+            max_samples: Largest number of samples that one request to `sample` may draw.
+            num_samples: Not used, since densities are exact.
 
         Raises:
-            RuntimeError: before `fit`.
+            RuntimeError: If the model has not been fitted.
         """
         self._check_fitted()
         return {
             **self._density_endpoints(),
             "responsibilities": Endpoint(
-                lambda x: {"responsibilities": self._responsibilities(x)}, self._input_specs()
+                lambda x: {"responsibilities": self._responsibilities(x)}, self._inputs(self.event_space())
             ),
             **self._sample_endpoints(max_samples),
         }
@@ -261,12 +238,12 @@ class MixtureModel(ExpectationMaximization, _Density):
 
 
 def refuse_conditions(name: str, arguments: dict) -> None:
-    """Refuses the arguments of conditional models, for families that have no such thing."""
+    """Refuses the arguments of conditional models, for families that are never conditional."""
     for argument in ("num_classes", "condition_shape"):
         if arguments.get(argument) is not None:
             raise ValueError(
                 f"`{name}` is not conditional; received {argument}={arguments[argument]!r}. Fit one model "
-                "for each class, or a `MADE` with conditions."
+                "per class, or use a conditional `MADE`."
             )
 
 
@@ -283,12 +260,13 @@ def uniform_and_noise(seeds: tf.Tensor, size: int, dtype: tf.DType) -> tuple[tf.
 
 
 def as_means(name: str, means: Any, num_components: int, event_shape: Sequence[int]) -> np.ndarray:
-    """One value of the event's shape a component, float64 `[K, D]`."""
+    """One array of the event's shape per component, checked and flattened, float64 `[K, D]`."""
     means = np.asarray(means)
     check_rows(name, means, event_shape)
     if len(means) != num_components:
         raise ValueError(
-            f"`{name}` must have one row for each of the {num_components} components; received {len(means)}."
+            f"`{name}` must have one row for each of the {num_components} components; received {len(means)} "
+            "rows. Pass one row per component."
         )
     ValueRange().check(name, means)
     return means.reshape(num_components, -1).astype(np.float64)

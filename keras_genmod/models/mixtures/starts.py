@@ -1,8 +1,8 @@
-r"""Where a mixture starts: centres that lie far apart, by k-means++.
+r"""Initialises a mixture by k-means++, which chooses centres that are far apart.
 
-The first centre is drawn at random, each further one with a probability that grows with its squared distance
-from the nearest centre before it, $p(x) \propto w(x) \min_k \lVert x - c_k \rVert^2$. Of some such draws the
-one that leaves the smallest sum of squared distances is taken.
+The first centre is drawn at random; each further one is drawn with a probability proportional to its squared
+distance from the nearest earlier centre, $p(x) \propto w(x) \min_k \lVert x - c_k \rVert^2$. Of several such
+draws, the one that leaves the smallest sum of squared distances is chosen.
 
 Reference: k-means++: The Advantages of Careful Seeding, Arthur and Vassilvitskii, 2007.
 """
@@ -13,25 +13,43 @@ import math
 
 import numpy as np
 
-__all__ = ["k_means_plus_plus"]
+__all__ = ["choose_rows", "k_means_plus_plus"]
 
-# Share of its terms below which a difference is computed otherwise.
+# Differences below this fraction of their terms are computed in a more exact way.
 _CANCELLED = 1e-2
+
+
+def choose_rows(
+    weight: np.ndarray, num_components: int, most: int, generator: np.random.Generator
+) -> np.ndarray:
+    """Indices of the rows to start from: those of a weight above 0, or `most` of them, drawn at random.
+
+    Raises:
+        ValueError: If there are fewer such rows than components.
+    """
+    rows = np.flatnonzero(weight > 0)
+    if len(rows) < num_components:
+        of_weight = "" if len(rows) == len(weight) else " of a weight above 0"
+        raise ValueError(
+            f"A mixture of {num_components} components needs at least as many examples{of_weight} to start "
+            f"from; received {len(rows)}. Pass more, or build the model with a smaller `num_components`."
+        )
+    return rows if len(rows) <= most else np.sort(generator.choice(rows, most, replace=False))
 
 
 def k_means_plus_plus(
     x: np.ndarray, num_centres: int, generator: np.random.Generator, weight: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Centres among the rows, and the number of the centre that is nearest to each row.
+    """Chooses rows as centres and labels each row with its nearest centre.
 
     Args:
-        x: `[N, D]`, with at least as many rows of a weight above 0 as centres.
-        num_centres: K.
-        generator: of the draws.
-        weight: of each row, `[N]`; rows of weight 0 become no centres.
+        x: Rows `[N, D]`, at least as many of a weight above 0 as centres.
+        num_centres: Number K of centres.
+        generator: Generator of the random draws.
+        weight: Weight of each row, `[N]`; rows of weight 0 do not become centres.
 
     Returns:
-        The centres' rows, int `[K]`, each once, and the labels of all rows, int `[N]`.
+        Indices of the centres' rows, int `[K]`, all different, and the labels of all rows, int `[N]`.
 
     Cost: N D K (2 + log K).
 
@@ -46,12 +64,12 @@ def k_means_plus_plus(
     num_trials = 2 + int(math.log(num_centres))
 
     def distances(rows: np.ndarray) -> np.ndarray:
-        """Squared distances of all rows from some, `[N, len(rows)]`; 0 from itself whatever the rounding."""
+        """Squared distances of all rows from the given ones, `[N, len(rows)]`; exactly 0 from themselves."""
         lengths = norms[:, None] + norms[rows]
         squares = lengths - 2.0 * (centred @ centred[rows].T)
         squares[rows, np.arange(len(rows))] = 0.0
         for number, row in enumerate(rows):
-            # Where terms cancel, the digits of their difference are lost.
+            # Where the terms cancel, their difference would lose its digits.
             close = np.flatnonzero(squares[:, number] < _CANCELLED * lengths[:, number])
             differences = x[close] - x[row]
             squares[close, number] = np.einsum("nd,nd->n", differences, differences)
@@ -63,7 +81,7 @@ def k_means_plus_plus(
         mass = weight * nearest
         mass[chosen] = 0.0
         if mass.sum() <= 0.0:
-            # All that are left are copies of centres.
+            # All remaining rows are copies of centres.
             mass = weight.copy()
             mass[chosen] = 0.0
         rows = generator.choice(len(x), size=num_trials, p=mass / mass.sum())
@@ -73,6 +91,6 @@ def k_means_plus_plus(
         chosen.append(int(rows[best]))
         closer = candidates[:, best] < nearest
         nearest, labels = np.where(closer, candidates[:, best], nearest), np.where(closer, number, labels)
-    # A copy of another centre keeps at least itself.
+    # A centre that is a copy of another one must keep at least itself.
     labels[chosen] = np.arange(num_centres)
     return np.array(chosen), labels

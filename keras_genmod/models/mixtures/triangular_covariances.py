@@ -1,4 +1,4 @@
-r"""Covariances with correlations, of which the scale is a Cholesky factor: full and tied ones."""
+"""Covariances with correlations, whose scale is a Cholesky factor: full and tied ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class _Triangular(Covariance):
 
     @property
     def free_shape(self) -> tuple[int, ...]:
-        """The entries of the triangles in one vector each."""
+        """Each triangle's entries as one vector."""
         return (*self.scale_shape[:-2], self.size * (self.size + 1) // 2)
 
     def scale_of(self, covariances: tf.Tensor, regularization: Any = 0.0) -> tf.Tensor:
@@ -33,62 +33,62 @@ class _Triangular(Covariance):
         return tf.matmul(scale, scale, transpose_b=True)
 
     def extents(self, scale: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The squares on the factors' diagonals, and the variances."""
+        """The squared diagonals of the factors, and the variances."""
         given_others = tf.square(tf.linalg.diag_part(scale))
         variances = tf.reduce_sum(tf.square(scale), axis=-1)
         return tuple(tf.reshape(values, [-1, self.size]) for values in (given_others, variances))
 
     def from_free(self, free: tf.Tensor, positive: Callable) -> tf.Tensor:
-        """Scales times a unit triangle: one number makes a whole row small."""
+        """Positive scales times a unit triangular matrix, so that one number can make a whole row small."""
         raw = tfp.math.fill_triangular(free)
         diagonal = positive(tf.linalg.diag_part(raw))
         return diagonal[..., None] * tf.linalg.set_diag(raw, tf.ones_like(diagonal))
 
     def to_free(self, scale: tf.Tensor, inverse: Callable) -> tf.Tensor:
-        """The unit triangle, and the free numbers of the scales on its diagonal."""
+        """The unit triangular matrix, with the scales' unconstrained parameters on its diagonal."""
         diagonal = tf.linalg.diag_part(scale)
         return tfp.math.fill_triangular_inverse(
             tf.linalg.set_diag(scale / diagonal[..., None], inverse(diagonal))
         )
 
     def _whitening(self, scale: tf.Tensor) -> tf.Tensor:
-        """Inverses of the factors: the matrices that make the components' coordinates independent."""
+        """The factors' inverses, which whiten the components' points."""
         eye = tf.eye(self.size, batch_shape=scale.shape[:-2], dtype=scale.dtype)
         return tf.linalg.triangular_solve(scale, eye)
 
     def log_normalizer(self, scale: tf.Tensor) -> tf.Tensor:
-        """The log-densities of the means."""
+        """The log-densities at the means."""
         log_det = tf.reduce_sum(tf.math.log(tf.linalg.diag_part(scale)), axis=-1)
         return -log_det - 0.5 * self.size * LOG_2PI
 
     def _weighted(
         self, x: tf.Tensor, responsibilities: tf.Tensor, means: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Differences from the means, `[K, B, D]`, and the same times the responsibilities."""
+        """Differences from the means, `[K, B, D]`, unweighted and weighted by the responsibilities."""
         around = x - means[:, None]
         return around, tf.transpose(responsibilities)[:, :, None] * around
 
 
 class FullCovariance(_Triangular):
-    """A covariance of its own for each component: a density takes D^2 products."""
+    """A covariance matrix for each component; a density takes D^2 products per component."""
 
     name = "full"
 
     @property
     def scale_shape(self) -> tuple[int, ...]:
-        """`[K, D, D]`."""
+        """Shape of the scale and of the covariances: `[K, D, D]`."""
         return (self.num_components, self.size, self.size)
 
     def temporary(self) -> int:
-        """The whitened point of each component."""
+        """Size of a point's largest temporary array: its whitened copies for all components."""
         return self.num_components * self.size
 
     def squared_lengths(self, points: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
-        """Squared lengths of each component's whitened point, `[K]`."""
+        """Squared lengths `[K]` of one point per component, whitened."""
         return tf.reduce_sum(tf.square(tf.linalg.matvec(self._whitening(scale), points)), axis=1)
 
     def distances_about_centre(self, means: tf.Tensor, scale: tf.Tensor) -> Densities:
-        """One product with the whitening matrices of all components."""
+        """By one product with the whitening matrices of all components."""
         whitening = self._whitening(scale)
         white_means = tf.reshape(tf.linalg.matvec(whitening, means), [-1])
         whitening = tf.reshape(whitening, [-1, self.size])
@@ -100,7 +100,7 @@ class FullCovariance(_Triangular):
         return distances
 
     def distances_by_differences(self, means: tf.Tensor, scale: tf.Tensor) -> Densities:
-        """A product for each component."""
+        """By one product per component."""
         whitening = self._whitening(scale)
 
         def distances(x: tf.Tensor) -> tf.Tensor:
@@ -112,7 +112,7 @@ class FullCovariance(_Triangular):
     def moments_about_centre(
         self, x: tf.Tensor, responsibilities: tf.Tensor, means: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Sums of differences and of their products, multiplied out."""
+        """Sums of differences and of their products, by expanded products."""
         sums = tf.matmul(responsibilities, x, transpose_a=True)
         around = sums - tf.reduce_sum(responsibilities, axis=0)[:, None] * means
         weighted = tf.reshape(responsibilities[:, :, None] * x[:, None, :], [-1, self.temporary()])
@@ -123,28 +123,28 @@ class FullCovariance(_Triangular):
     def moments_by_differences(
         self, x: tf.Tensor, responsibilities: tf.Tensor, means: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The same from the differences."""
+        """The same by differences."""
         around, weighted = self._weighted(x, responsibilities, means)
         return tf.reduce_sum(weighted, axis=1), tf.matmul(weighted, around, transpose_a=True)
 
     def recentred(self, counts: tf.Tensor, shift: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
-        """Less the products of the shifts."""
+        """The second moments minus the products of the shifts."""
         return second - counts[:, None, None] * shift[:, :, None] * shift[:, None, :]
 
     def covariances(self, counts: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
-        """Mean products."""
+        """The mean products of differences."""
         return tf.math.divide_no_nan(second, counts[:, None, None])
 
     def moments_of(self, shares: tf.Tensor, covariances: tf.Tensor) -> tf.Tensor:
-        """Each component's share of its covariance."""
+        """The covariances weighted by the components' mixing weights."""
         return shares[:, None, None] * covariances
 
     def variances(self, covariances: tf.Tensor, squares: tf.Tensor) -> tf.Tensor:
-        """On the diagonals, `[K, D]`."""
+        """The diagonals of the covariances plus the squares, `[K, D]`."""
         return tf.linalg.diag_part(covariances) + squares
 
     def moved(self, noise: tf.Tensor, which: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
-        """One component after the other: a matrix for each row would fill the memory."""
+        """Transforms the noise for one component at a time: one matrix per row would fill the memory."""
 
         def body(number: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             own = tf.matmul(noise, scale[number], transpose_b=True)
@@ -156,39 +156,41 @@ class FullCovariance(_Triangular):
         )[1]
 
     def from_pooled(self, pooled: tf.Tensor) -> tf.Tensor:
-        """The same for all."""
+        """The pooled covariance, for all components."""
         return tf.tile(pooled[None], [self.num_components, 1, 1])
 
-    def distribution(self, logits: tf.Tensor, means: tf.Tensor, scale: tf.Tensor) -> tfd.Distribution:
+    def distribution(
+        self, logits: tf.Tensor, means: tf.Tensor, scale: tf.Tensor
+    ) -> tfp.distributions.Distribution:
         """The mixture."""
         return tfd.MixtureSameFamily(tfd.Categorical(logits=logits), tfd.MultivariateNormalTriL(means, scale))
 
 
 class TiedCovariance(_Triangular):
-    """One covariance for all components: the boundaries between them are planes."""
+    """One covariance matrix for all components; the boundaries between components are planes."""
 
     name = "tied"
 
     @property
     def scale_shape(self) -> tuple[int, ...]:
-        """`[D, D]`."""
+        """Shape of the scale and of the covariance: `[D, D]`."""
         return (self.size, self.size)
 
     def temporary(self) -> int:
-        """The differences of each component."""
+        """Size of a point's largest temporary array: its differences from all means."""
         return self.num_components * self.size
 
     def squared_lengths(self, points: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
-        """Squared lengths of whitened points, `[K]`."""
+        """Squared lengths `[K]` of one point per component, whitened."""
         return tf.reduce_sum(tf.square(self._whitened(points, self._whitening(scale))), axis=1)
 
     def _whitened(self, points: tf.Tensor, whitening: tf.Tensor) -> tf.Tensor:
-        """One product for points of any rank."""
+        """Whitens points of any rank by one product."""
         flat = tf.matmul(tf.reshape(points, [-1, self.size]), whitening, transpose_b=True)
         return tf.reshape(flat, tf.shape(points))
 
     def distances_about_centre(self, means: tf.Tensor, scale: tf.Tensor) -> Densities:
-        """Squared differences of whitened points and means."""
+        """By squared differences of whitened points and means."""
         whitening = self._whitening(scale)
         white_means = self._whitened(means, whitening)
 
@@ -199,14 +201,14 @@ class TiedCovariance(_Triangular):
         return distances
 
     def distances_by_differences(self, means: tf.Tensor, scale: tf.Tensor) -> Densities:
-        """Squares of whitened differences."""
+        """By squares of whitened differences."""
         whitening = self._whitening(scale)
         return lambda x: tf.reduce_sum(tf.square(self._whitened(x[:, None, :] - means, whitening)), axis=-1)
 
     def moments_about_centre(
         self, x: tf.Tensor, responsibilities: tf.Tensor, means: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Sums of differences, and the sum of all their products, multiplied out."""
+        """Sums of differences, and the sum of all their products, by expanded products."""
         sums = tf.matmul(responsibilities, x, transpose_a=True)
         around = sums - tf.reduce_sum(responsibilities, axis=0)[:, None] * means
         weight = tf.reduce_sum(responsibilities, axis=1, keepdims=True)
@@ -216,39 +218,41 @@ class TiedCovariance(_Triangular):
     def moments_by_differences(
         self, x: tf.Tensor, responsibilities: tf.Tensor, means: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The same from the differences, K times the work."""
+        """The same by differences, at K times the cost."""
         around, weighted = self._weighted(x, responsibilities, means)
         flat = (tf.reshape(part, [-1, self.size]) for part in (weighted, around))
         return tf.reduce_sum(weighted, axis=1), tf.matmul(*flat, transpose_a=True)
 
     def recentred(self, counts: tf.Tensor, shift: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
-        """Less the products of all shifts."""
+        """The second moment minus the products of all shifts."""
         return second - tf.matmul(counts[:, None] * shift, shift, transpose_a=True)
 
     def covariances(self, counts: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
-        """The mean product."""
+        """The mean product of differences."""
         return second / tf.reduce_sum(counts)
 
     def moments_of(self, shares: tf.Tensor, covariances: tf.Tensor) -> tf.Tensor:
-        """The covariance."""
+        """The covariance itself, since the mixing weights sum to 1."""
         return covariances
 
     def variances(self, covariances: tf.Tensor, squares: tf.Tensor) -> tf.Tensor:
-        """With the largest squares of all components, `[D]`."""
+        """The diagonal of the covariance plus the largest squares of all components, `[D]`."""
         return tf.linalg.diag_part(covariances) + tf.reduce_max(squares, axis=0)
 
     def moved(self, noise: tf.Tensor, which: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
-        """One product."""
+        """Standard normal noise transformed by one product."""
         return tf.matmul(noise, scale, transpose_b=True)
 
     def from_pooled(self, pooled: tf.Tensor) -> tf.Tensor:
-        """It is of this kind."""
+        """The pooled covariance itself."""
         return pooled
 
     def kept(self, empty: tf.Tensor, old: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
-        """The new covariance, which is that of all components."""
+        """The new covariance, since no component has one of its own."""
         return new
 
-    def distribution(self, logits: tf.Tensor, means: tf.Tensor, scale: tf.Tensor) -> tfd.Distribution:
+    def distribution(
+        self, logits: tf.Tensor, means: tf.Tensor, scale: tf.Tensor
+    ) -> tfp.distributions.Distribution:
         """The mixture."""
         return tfd.MixtureSameFamily(tfd.Categorical(logits=logits), tfd.MultivariateNormalTriL(means, scale))

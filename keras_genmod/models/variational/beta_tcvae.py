@@ -1,10 +1,10 @@
-r"""The beta-TCVAE: the divergence taken apart, and its total correlation weighted.
+r"""The beta-TCVAE: decomposes the divergence into three parts and weights the total correlation.
 
 $$ E_x KL(q(z|x) \| p(z)) = \underbrace{I(x; z)}_{\alpha}
    + \underbrace{KL(q(z) \| \prod_d q(z_d))}_{\beta} + \underbrace{\sum_d KL(q(z_d) \| p(z_d))}_{\gamma} $$
 
-The total correlation, the middle term, is what keeps latents from depending on each other; weighting it
-alone leaves the information about the data in place, which beta-VAE's weight does not.
+The middle term, the total correlation, penalises dependence between the latents. Weighting it alone keeps the
+information about the data, which the beta-VAE's weight on the whole divergence reduces.
 
 Reference: Isolating Sources of Disentanglement in Variational Autoencoders, Chen, Li, Grosse and Duvenaud,
 2018.
@@ -21,8 +21,8 @@ from keras_genmod.core.checks import check_integer
 from keras_genmod.core.registration import register
 from keras_genmod.losses.aggregate_posterior import log_aggregate_posterior
 from keras_genmod.models.variational.latent_variable_model import LatentVariableModel
+from keras_genmod.training.objective import MEASURE
 from keras_genmod.training.schedules import WeightSchedule, get_weight, weight_at, weight_config
-from keras_genmod.training.step import MEASURE
 
 __all__ = ["BetaTCVAE"]
 
@@ -33,26 +33,25 @@ _WEIGHTS = {"alpha": "mutual_information", "beta": "total_correlation", "gamma":
 class BetaTCVAE(LatentVariableModel):
     r"""A VAE with a weight for each of the three parts of its divergence.
 
-    The parts are estimated from the posteriors of a batch (`losses.log_aggregate_posterior`): larger batches
-    are better estimates. With all weights 1 the sum of the terms is the negative bound, estimated.
+    The parts are estimated from the posteriors of a batch (`losses.log_aggregate_posterior`); larger batches
+    give better estimates. If all weights are 1, the loss is an estimate of the negative bound.
 
     Args:
-        event_shape: shape of one example.
-        alpha: weight of the mutual information of x and z.
-        beta: weight of the total correlation.
-        gamma: weight of the divergence of each latent from its prior.
-        num_examples: size N of the training set. The parts are then estimates of those over all N examples,
-            whatever the size of the batch. None lets the batch stand for the data: the mutual information of
-            B rows is at most log B, and the total correlation is overestimated where the information is more.
-        latent_dim, encoder, decoder, likelihood, prior: as in `VAE`; the posterior is diagonal. Each of the
-            three weights is a number or a schedule over training steps.
-        num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`.
+        event_shape: Shape of one example.
+        alpha: Weight of the mutual information of x and z, a number or a schedule over training steps.
+        beta: Weight of the total correlation, a number or a schedule.
+        gamma: Weight of the divergence of each latent from its prior, a number or a schedule.
+        num_examples: Number N of training examples. The parts are then estimates over all N examples,
+            whatever the batch size. None treats the batch as all the data: the mutual information of B rows
+            is at most log B, and if the true one is larger, the total correlation is overestimated.
+        latent_dim, encoder, decoder, likelihood, prior: As in `VAE`; the posterior is diagonal.
+        num_classes, condition_shape, seed, name, dtype: As in `GenerativeModel`.
 
-    Logs: `loss`, `reconstruction`, `mutual_information`, `total_correlation`, `dimension_wise_kl`, and the
-    divergence `kl`, a measure (all nats per example), `active_units`. A batch of one row has no parts and is
-    left out of their means.
+    Logs: `loss`, `reconstruction`, `mutual_information`, `total_correlation`, `dimension_wise_kl`, and for
+    information the divergence `kl` (all in nats per example); `active_units`. A batch of one row has no parts
+    and is left out of their means.
 
-    Cost: as a VAE, and the square of the batch times `latent_dim`.
+    Cost: as a VAE, plus the square of the batch size times `latent_dim`.
 
     Example:
         >>> import numpy as np
@@ -80,7 +79,7 @@ class BetaTCVAE(LatentVariableModel):
         super().__init__(event_shape, **kwargs)
         self._require_diagonal_posterior()
 
-    # The aggregate posterior is estimated from the other rows.
+    # The aggregate posterior of a row is estimated from the other rows, so a batch needs two.
     batch_statistics = dict.fromkeys(_WEIGHTS.values(), 2)
 
     def loss_terms(
@@ -102,12 +101,12 @@ class BetaTCVAE(LatentVariableModel):
         }
 
     def term_weights(self) -> dict[str, Any]:
-        """The three weights; the whole divergence is a measure."""
+        """The three weights; the whole divergence is logged only."""
         step = self.training_steps
         weights = {term: weight_at(getattr(self, name), step) for name, term in _WEIGHTS.items()}
         return {**weights, "kl": MEASURE}
 
     def get_config(self) -> dict:
-        """The constructor arguments, the networks included."""
+        """The constructor arguments, including the networks."""
         weights = {name: weight_config(getattr(self, name)) for name in _WEIGHTS}
         return {**super().get_config(), **weights, "num_examples": self.num_examples}

@@ -1,10 +1,10 @@
-r"""DIP-VAE: disentangled inferred priors, by the covariance of the latents.
+r"""DIP-VAE: disentangled inferred priors, by a penalty on the covariance of the latents.
 
 $$ -\log p(x) \le \text{reconstruction} + KL
    + \lambda_{od} \sum_{i \ne j} C_{ij}^2 + \lambda_d \sum_i (C_{ii} - 1)^2 $$
 
-with the covariance $C$ over the data of the posterior means (I), or of draws from the posteriors (II). An
-aggregate posterior whose latents are uncorrelated and of unit variance is nearer to the prior.
+with the covariance $C$ over the data of the posterior means (I) or of draws from the posteriors (II). If its
+latents are uncorrelated and have unit variance, the aggregate posterior is closer to the prior.
 
 Reference: Variational Inference of Disentangled Latent Concepts from Unlabeled Observations, Kumar,
 Sattigeri and Balakrishnan, 2018.
@@ -30,20 +30,20 @@ class DIPVAE(VAE):
     r"""A VAE whose latents are kept uncorrelated.
 
     Args:
-        event_shape: shape of one example.
-        kind: "I", the covariance of the posterior means, or "II", that of draws.
-        off_diagonal: weight $\lambda_{od}$.
-        diagonal: weight $\lambda_d$; None takes ten times `off_diagonal` for I, where nothing else keeps
-            the means spread, and `off_diagonal` for II.
-        latent_dim, encoder, decoder, likelihood, posterior, prior, beta, capacity, free_bits: as in `VAE`.
-        num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`.
+        event_shape: Shape of one example.
+        kind: "I" penalises the covariance of the posterior means, "II" that of draws.
+        off_diagonal: Weight $\lambda_{od}$.
+        diagonal: Weight $\lambda_d$; None uses ten times `off_diagonal` for "I", where nothing else keeps the
+            means spread, and `off_diagonal` for "II".
+        latent_dim, encoder, decoder, likelihood, posterior, prior, beta, capacity, free_bits: As in `VAE`.
+        num_classes, condition_shape, seed, name, dtype: As in `GenerativeModel`.
 
-    Logs: as a VAE, and `off_diagonal` and `diagonal`, estimates of the two sums that do not depend on the
-    size of the batch and may be negative (see `losses.covariance_penalties`). A batch of fewer than four rows
-    has none and is left out of their means.
+    Logs: as a VAE, and `off_diagonal` and `diagonal`, unbiased estimates of the two sums, which may be
+    negative (see `losses.covariance_penalties`). A batch of fewer than four rows has no estimate and is left
+    out of their means.
 
-    Cost: as a VAE, and the batch times the square of `latent_dim`. The covariance is that of the batch, of
-    all replicas: take batches of several times `latent_dim`.
+    Cost: as a VAE, plus the batch size times the square of `latent_dim`. The covariance is that of the batch
+    over all replicas, so use batches several times larger than `latent_dim`.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class DIPVAE(VAE):
         if kind == "II":
             self._require_diagonal_posterior()
 
-    # The square of a covariance without bias takes two pairs of rows.
+    # An unbiased estimate of a squared covariance needs two pairs of rows.
     batch_statistics = {"off_diagonal": 4, "diagonal": 4}
 
     def loss_terms(
@@ -81,7 +81,7 @@ class DIPVAE(VAE):
         return {**super().term_weights(), "off_diagonal": self.off_diagonal, "diagonal": self.diagonal}
 
     def get_config(self) -> dict:
-        """The constructor arguments, the networks included."""
+        """The constructor arguments, including the networks."""
         return {
             **super().get_config(),
             "kind": self.kind,

@@ -1,10 +1,10 @@
-r"""FactorVAE: the total correlation of the latents, told by a discriminator.
+r"""FactorVAE: a VAE with a penalty on the total correlation of its latents, which a discriminator estimates.
 
 $$ L = \text{reconstruction} + KL + \gamma \, KL(q(z) \| \prod_d q(z_d)) $$
 
-A discriminator learns to tell draws of $q(z)$ from draws of $\prod_d q(z_d)$, which are the same with every
-latent permuted over the batch. Its logit of the first is the log-ratio of both densities, whose mean under
-$q(z)$ is the total correlation.
+A discriminator learns to tell draws of $q(z)$ from draws of $\prod_d q(z_d)$. The latter are draws of
+$q(z)$ with each latent permuted over the batch. At its optimum the discriminator's logit is the log-ratio of
+the two densities, and the mean of the logit under $q(z)$ is the total correlation.
 
 Reference: Disentangling by Factorising, Kim and Mnih, 2018.
 """
@@ -27,7 +27,7 @@ from keras_genmod.models.variational.latent_variable_model import LatentVariable
 from keras_genmod.networks.activations import check_reach
 from keras_genmod.networks.defaults import check_network
 from keras_genmod.networks.dense import dense_network
-from keras_genmod.training.step import Player
+from keras_genmod.training.players import Player
 
 __all__ = ["FactorVAE"]
 
@@ -36,20 +36,21 @@ __all__ = ["FactorVAE"]
 class FactorVAE(LatentVariableModel, AdversarialModel):
     r"""A VAE with a second player, the discriminator of joint and permuted latents.
 
-    `compile(generator_optimizer, discriminator_optimizer)`: the first is the VAE's and is `self.optimizer`.
+    Of `compile(generator_optimizer, discriminator_optimizer)` the first is the VAE's and `self.optimizer`.
 
     Args:
         event_shape: shape of one example.
         gamma: weight of the total correlation.
-        discriminator: network from `z` to one logit; None takes five layers of 256 (the paper: six of 1000).
+        discriminator: network from `z` to one logit; None takes five hidden layers of 256 units (six of 1000
+            in the paper).
         latent_dim, encoder, decoder, likelihood, posterior, prior: as in `VAE`.
         num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`.
 
-    Logs: `vae_loss`, `vae_reconstruction`, `vae_kl`, `vae_total_correlation` (nats per example; the last as
-    the discriminator sees it), `discriminator_loss`, `discriminator_joint`, `discriminator_permuted`;
+    Logs: `vae_loss`, `vae_reconstruction`, `vae_kl`, `vae_total_correlation` (nats per example; the last is
+    the discriminator's estimate), `discriminator_loss`, `discriminator_joint`, `discriminator_permuted`;
     `loss` is the sum of both players'. Stop on `vae_loss`.
 
-    Cost: as a VAE, and two passes through the discriminator.
+    Cost: that of a VAE, and three passes through the discriminator.
 
     Example:
         >>> import numpy as np
@@ -75,7 +76,7 @@ class FactorVAE(LatentVariableModel, AdversarialModel):
             discriminator = dense_network(
                 (self.latent_dim,), (1,), hidden_dims=(256,) * 5, name="discriminator", **options
             )
-        z = keras.Input((self.latent_dim,))
+        z = self.latent_space().keras_input()
         check_network(
             "discriminator", discriminator, [z], (1,), "the logit of 'joint'", dtype=self.real_dtype
         )
@@ -84,7 +85,7 @@ class FactorVAE(LatentVariableModel, AdversarialModel):
         check_reach("discriminator", discriminator, self._adversarial_loss.bounds_problem)
 
     def default_optimizers(self) -> dict[str, keras.optimizers.Optimizer]:
-        """Adam: 1e-3 for the VAE, the paper's 1e-4 with less memory for the discriminator."""
+        """Adam: rate 1e-3 for the VAE; the paper's rate 1e-4 and shorter averages for the discriminator."""
         return {
             "generator_optimizer": keras.optimizers.Adam(1e-3),
             "discriminator_optimizer": keras.optimizers.Adam(1e-4, beta_1=0.5, beta_2=0.9),
@@ -98,7 +99,8 @@ class FactorVAE(LatentVariableModel, AdversarialModel):
                 (self.discriminator,),
                 self._discriminator_terms,
                 updates_per_step=self.discriminator_steps,
-                # One row cannot be permuted, and the discriminator learns from both or from none.
+                optimizer="discriminator_optimizer",
+                # One row cannot be permuted. The discriminator learns from both terms or from none.
                 batch_statistics={"joint": 2, "permuted": 2},
             ),
             Player(
@@ -106,18 +108,19 @@ class FactorVAE(LatentVariableModel, AdversarialModel):
                 (self.encoder, self.decoder, self._likelihood_head, self._posterior_head, self._prior),
                 self._vae_terms,
                 self._vae_weights,
+                optimizer="generator_optimizer",
             ),
         )
 
     def shared_forward(
         self, x: tf.Tensor, *, condition: Any = None, training: bool = False, seed: Any = None
     ) -> dict[str, tf.Tensor]:
-        """The terms of the bound, and the draws `z`, `[B, latent_dim]`."""
+        """The terms of the bound, `[B]` each, and the draws `z`, `[B, latent_dim]`."""
         draw = self._one_draw(x, condition, training, seed)
         return {**draw.terms, "z": draw.z}
 
     def _logits(self, z: tf.Tensor, training: bool) -> tf.Tensor:
-        """The discriminator's logits `[B]` of 'joint'."""
+        """The discriminator's logits `[B]`, high for draws of the joint density."""
         return tf.cast(self.discriminator(z, training=training), self.real_dtype)[:, 0]
 
     def _permuted(self, z: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:

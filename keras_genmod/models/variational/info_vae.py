@@ -1,11 +1,12 @@
-r"""InfoVAE and the Wasserstein autoencoder: the aggregate posterior drawn to the prior.
+r"""InfoVAE and the Wasserstein autoencoder: pull the aggregate posterior towards the prior.
 
 $$ L = \text{reconstruction} + (1 - \alpha) \, E_x KL(q(z|x) \| p(z))
    + (\alpha + \lambda - 1) \, D(q(z) \| p(z)) $$
 
-with the maximum mean discrepancy for $D$. The divergence of every posterior from the prior pushes
-information about x out of z; that of their mean does not. $\alpha = 1$ leaves the first divergence out:
-the Wasserstein autoencoder with MMD, whose loss is a bound on a transport cost and not on the likelihood.
+with the maximum mean discrepancy (MMD) as $D$. Penalising the divergence of every posterior from the prior
+removes information about x from z; penalising the divergence of their mean does not. With $\alpha = 1$ the
+first divergence vanishes: this is the Wasserstein autoencoder with MMD, whose loss bounds a transport cost
+and not the likelihood.
 
 References: InfoVAE: Balancing Learning and Inference in Variational Autoencoders, Zhao, Song and Ermon,
 2019; Wasserstein Auto-Encoders, Tolstikhin, Bousquet, Gelly and Schoelkopf, 2018.
@@ -23,7 +24,7 @@ from keras_genmod.core.noise import fold_in
 from keras_genmod.core.registration import register
 from keras_genmod.losses.maximum_mean_discrepancy import maximum_mean_discrepancy
 from keras_genmod.models.variational.latent_variable_model import LatentVariableModel
-from keras_genmod.training.step import MEASURE
+from keras_genmod.training.objective import MEASURE
 
 __all__ = ["WAE", "InfoVAE"]
 
@@ -33,23 +34,24 @@ class InfoVAE(LatentVariableModel):
     r"""A VAE whose aggregate posterior is compared with the prior.
 
     Args:
-        event_shape: shape of one example.
-        alpha: 1 less the weight of the divergence of each posterior, at most 1; 0 is the VAE's weight.
+        event_shape: Shape of one example.
+        alpha: Number $\alpha$ of at most 1; the weight of each posterior's divergence is `1 - alpha`, so 0 is
+            the VAE's weight.
         mmd_weight: $\lambda$; the discrepancy's weight is `alpha + mmd_weight - 1`, at least 0. The
-            discrepancy is a mean over the kernel's seven scales, where the code of the Wasserstein
-            autoencoder's authors sums: a weight of theirs is seven times as large here.
-        kernel: of the discrepancy, see `losses.maximum_mean_discrepancy`.
-        latent_dim, encoder, decoder, likelihood, posterior: as in `VAE`.
-        prior: as in `VAE`, but without weights to learn.
-        num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`.
+            discrepancy here is a mean over the kernel's seven scales, in the code of the Wasserstein
+            autoencoder's authors a sum; so multiply a weight of theirs by seven.
+        kernel: Kernel of the discrepancy, see `losses.maximum_mean_discrepancy`.
+        latent_dim, encoder, decoder, likelihood, posterior: As in `VAE`.
+        prior: As in `VAE`, but without trainable weights.
+        num_classes, condition_shape, seed, name, dtype: As in `GenerativeModel`.
 
     Raises:
-        ValueError: for a prior with weights to learn.
+        ValueError: If the prior has trainable weights.
 
     Logs: `loss`, `reconstruction`, `kl` (nats per example), `mmd` (the unbiased estimate, which may be
     negative), `active_units`. A batch of one row has no discrepancy and is left out of the mean of `mmd`.
 
-    Cost: as a VAE, and the square of the batch times `latent_dim`.
+    Cost: as a VAE, plus the square of the batch size times `latent_dim`.
     """
 
     def __init__(
@@ -67,12 +69,12 @@ class InfoVAE(LatentVariableModel):
         super().__init__(event_shape, **kwargs)
         if self._prior.trainable_weights:
             raise ValueError(
-                f"The discrepancy of {type(self).__name__} is that of draws, which pass no gradient to the "
-                "weights of a mixture: `prior` must have nothing to learn; received a "
+                f"The discrepancy of {type(self).__name__} is computed from draws, which pass no gradient to "
+                "a prior's weights, so `prior` must have no trainable weights; received a "
                 f"{type(self._prior).__name__}. Use prior='standard_normal', or a VAE with this prior."
             )
 
-    # Two rows have a kernel with each other; one has none.
+    # The estimate compares different rows, so a batch needs two.
     batch_statistics = {"mmd": 2}
 
     def loss_terms(
@@ -89,7 +91,7 @@ class InfoVAE(LatentVariableModel):
         return {"kl": kl, "mmd": self.alpha + self.mmd_weight - 1.0}
 
     def get_config(self) -> dict:
-        """The constructor arguments, the networks included."""
+        """The constructor arguments, including the networks."""
         return {
             **super().get_config(),
             "alpha": self.alpha,
@@ -103,13 +105,13 @@ class WAE(InfoVAE):
     """The Wasserstein autoencoder with MMD and a normal encoder: `InfoVAE` with `alpha=1`.
 
     Args:
-        event_shape: shape of one example.
-        mmd_weight: weight of the discrepancy.
-        likelihood: "gaussian" is the paper's squared error, halved.
-        latent_dim, encoder, decoder, posterior, prior, kernel: as in `InfoVAE`.
-        num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`.
+        event_shape: Shape of one example.
+        mmd_weight: Weight of the discrepancy.
+        likelihood: As in `VAE`; "gaussian" is half the paper's squared error.
+        latent_dim, encoder, decoder, posterior, prior, kernel: As in `InfoVAE`.
+        num_classes, condition_shape, seed, name, dtype: As in `GenerativeModel`.
 
-    Logs, cost: as `InfoVAE`; `kl` is only a measure.
+    Logs, cost: as `InfoVAE`; `kl` is logged but not part of the loss.
     """
 
     def __init__(
@@ -123,7 +125,7 @@ class WAE(InfoVAE):
         super().__init__(event_shape, alpha=1.0, mmd_weight=mmd_weight, likelihood=likelihood, **kwargs)
 
     def get_config(self) -> dict:
-        """The constructor arguments, the networks included."""
+        """The constructor arguments, including the networks."""
         config = super().get_config()
         del config["alpha"]
         return config

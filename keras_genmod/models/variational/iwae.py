@@ -3,17 +3,17 @@ r"""The importance-weighted autoencoder.
 $$ \log p(x) \ge E_{z_1, \dots, z_K \sim q(z|x)} \log \frac1K \sum_k w_k, \quad
    w_k = \frac{p(x \mid z_k) \, p(z_k)}{q(z_k \mid x)} $$
 
-The bound rises with $K$ and reaches $\log p(x)$ in the limit; $K = 1$ is the variational autoencoder.
+The bound rises with $K$ and converges to $\log p(x)$; $K = 1$ is the variational autoencoder.
 
-The gradient through the draws alone ("reparameterised") has a signal-to-noise ratio for the encoder that
-falls with $K$. The doubly reparameterised one does not: with normalised weights $\bar w_k$, the decoder gets
-$\sum_k \bar w_k \nabla \log w_k$ as before, and the encoder
+With the usual reparameterised gradient, the encoder's signal-to-noise ratio falls with $K$. With the doubly
+reparameterised gradient it does not. Let $\bar w_k$ be the normalised weights; then the decoder gets
+$\sum_k \bar w_k \nabla \log w_k$ as before, and the encoder gets
 
 $$ \sum_k \bar w_k^2 \, \frac{\partial \log w_k}{\partial z_k} \frac{\partial z_k}{\partial \phi} $$
 
-without the derivative of $\log q$ by its own parameters, whose expectation is rewritten, not dropped. Here
-$\phi$ are all parameters of $q$: the encoder's weights and those that the posterior has itself, such as one
-learned scale or the layers of a flow.
+The derivative of $\log q$ with respect to its own parameters does not appear; its expectation is rewritten,
+not dropped. $\phi$ are all parameters of $q$: the encoder's weights and those of the posterior itself, such
+as a learned scale or the layers of a flow.
 
 References: Importance Weighted Autoencoders, Burda, Grosse and Salakhutdinov, 2016; Doubly
 Reparameterized Gradient Estimators for Monte Carlo Objectives, Tucker, Lawson, Gu and Maddison, 2019.
@@ -37,20 +37,20 @@ __all__ = ["IWAE"]
 
 @register
 class IWAE(LatentVariableModel):
-    """A latent-variable model trained on a tighter bound of several draws.
+    """A latent-variable model trained on a tighter bound from several draws.
 
     Args:
-        event_shape: shape of one example.
-        num_importance_samples: draws K of each example in training and evaluation.
-        doubly_reparameterized: whether the gradient of the posterior's parameters is the doubly
-            reparameterised one.
-        latent_dim, encoder, decoder, likelihood, posterior, prior: as in `VAE`.
-        num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`.
+        event_shape: Shape of one example.
+        num_importance_samples: Number K of draws per example in training and evaluation.
+        doubly_reparameterized: Whether to use the doubly reparameterised gradient for the posterior's
+            parameters.
+        latent_dim, encoder, decoder, likelihood, posterior, prior: As in `VAE`.
+        num_classes, condition_shape, seed, name, dtype: As in `GenerativeModel`.
 
     Logs: `loss`, the negative bound with K samples (nats per example), and `active_units`.
 
-    Cost: one pass through the encoder and K through the decoder per example; the memory of a step grows
-    with K times the batch, which `compile(micro_batches=...)` divides.
+    Cost: one pass through the encoder and K passes through the decoder per example. The memory of a step
+    grows with K times the batch size; `compile(micro_batches=...)` divides it.
 
     Example:
         >>> import numpy as np
@@ -92,21 +92,21 @@ class IWAE(LatentVariableModel):
     def _doubly_reparameterized(
         self, x: tf.Tensor, z: tf.Tensor, params: tf.Tensor, prior: Any, condition: Any
     ) -> tf.Tensor:
-        """The bound `[B]`, whose gradient by all parameters of q is the doubly reparameterised one."""
+        """The bound `[B]`, with the doubly reparameterised gradient for all parameters of q."""
         z, scale_gradient = _with_scaled_gradient(z)
         log_joint = self._log_likelihood(x, z, condition, training=True) + prior.log_prob(z)
-        # Inside the scope the head reads its own weights as constants too, whenever it reads them.
+        # In this scope the head reads its own weights as constants, too.
         own = [(weight, tf.stop_gradient(weight.value)) for weight in self._posterior_head.trainable_weights]
         with keras.StatelessScope(own):
             fixed = self._posterior_head.distribution(tf.stop_gradient(params))
             log_weights = log_joint - fixed.log_prob(z)
-        # The bound's own gradient brings one factor of the normalised weights, to the decoder and to z
-        # alike; on its way from z to the encoder it gets the second.
+        # The gradient of the bound contains one factor of normalised weights, for the decoder and for z. The
+        # second factor is applied to the gradient that flows from z to the encoder.
         scale_gradient(tf.stop_gradient(tf.nn.softmax(log_weights, axis=0))[..., None])
         return _log_mean_exp(log_weights)
 
     def get_config(self) -> dict:
-        """The constructor arguments, the networks included."""
+        """The constructor arguments, including the networks."""
         return {
             **super().get_config(),
             "num_importance_samples": self.num_importance_samples,
@@ -120,8 +120,8 @@ def _log_mean_exp(log_weights: tf.Tensor) -> tf.Tensor:
 
 
 def _with_scaled_gradient(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], None]]:
-    """`x`, and a function that sets the factor of its gradient, which may be computed from `x` itself."""
-    factors = []
+    """`x`, and a function that sets a factor for its gradient; the factor may be computed from `x`."""
+    factors: list[tf.Tensor] = []
 
     @tf.custom_gradient
     def identity(value: tf.Tensor):

@@ -118,7 +118,8 @@ def test_the_optimizers_and_the_range_of_the_paper():
         assert float(optimizer.learning_rate) == pytest.approx(2e-4)
         assert (optimizer.beta_1, optimizer.beta_2) == (0.5, 0.999)
     assert str(model.value_range()) == "values in [-1, 1]"
-    assert model.r1 == model.r2 == model.gradient_penalty == 0.0
+    config = model.get_config()
+    assert config["r1"] == config["r2"] == config["gradient_penalty"] == 0.0
 
 
 def test_vectors_are_refused():

@@ -277,17 +277,37 @@ def test_terms_of_a_linear_discriminator_by_hand():
 
 
 def test_instance_noise_has_its_schedule_and_is_absent_from_evaluation():
-    model = small(instance_noise=kg.training.LinearSchedule(0.0, 4, start=2.0))
-    seed = tf.constant([3, 4])
-    x = tf.zeros([20_000, 2])
+    """What the discriminator sees of real and of generated zeros."""
+    model = small(r1=0.0, instance_noise=kg.training.LinearSchedule(0.0, 4, start=2.0))
+    x = tf.zeros([20_000, 6])
+    seen = []
+
+    class Discriminator(keras.layers.Layer):
+        def call(self, x):
+            seen.append(x.numpy())
+            return x[:, :1]
+
+    model.discriminator = Discriminator()
+
+    def judged(training):
+        seen.clear()
+        arguments = {"condition": None, "training": training, "seed": tf.constant([3, 4]), "shared": x}
+        model._discriminator_terms(x, **arguments)
+        model._generator_terms(x, **arguments)
+        return list(seen)
+
     for done, stddev in ((0, 2.0), (1, 1.5), (4, 0.0)):
         model._noise_state.assign([0, done])
-        noise = model._with_noise(x, True, seed, 1).numpy()
-        assert noise.std() == pytest.approx(stddev, rel=0.02)
+        real, fake, of_generator = judged(training=True)
+        for noise in (real, fake, of_generator):
+            assert noise.std() == pytest.approx(stddev, rel=0.02)
+        # The generator is judged by what the discriminator saw.
+        np.testing.assert_array_equal(of_generator, fake)
     model._noise_state.assign([0, 0])
-    np.testing.assert_array_equal(model._with_noise(x, False, seed, 1), x)
-    first, second = (model._with_noise(x, True, seed, number).numpy().ravel() for number in (1, 2))
-    assert abs(np.corrcoef(first, second)[0, 1]) < 0.03
+    for noise in judged(training=False):
+        np.testing.assert_array_equal(noise, x)
+    real, fake, _ = judged(training=True)
+    assert abs(np.corrcoef(real.ravel(), fake.ravel())[0, 1]) < 0.03
 
 
 @pytest.mark.parametrize("condition", [{"num_classes": 3}, {"condition_shape": (2,)}])

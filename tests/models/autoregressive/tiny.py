@@ -8,7 +8,7 @@ PIXELS = {"first_kernel_size": 3, "seed": 0}
 
 MODELS = {
     "fvsbn": lambda: kg.FVSBN((9,), ordering="random", seed=0),
-    "made": lambda: kg.MADE((9,), hidden_dims=(20, 11), direct=True, seed=0),
+    "made": lambda: kg.MADE((9,), hidden_dims=(20, 11), direct_connections=True, seed=0),
     "made with several masks": lambda: kg.MADE(
         (8,), hidden_dims=(5, 20), num_masks=3, ordering="random", seed=0
     ),

@@ -48,8 +48,8 @@ CONTINUOUS = RNG.normal(size=(ROWS, 4)).astype("float32")
     ("x", "parts"),
     [
         (pixels() / 255.0, ["multiples of 1/255", "3 of 8", "UniformDequantization(256)", "Multiply"]),
-        (pixels(levels=17), ["whole numbers", "num_levels=17", "logit_alpha"]),
-        (RNG.integers(-3, 4, size=(ROWS, 4)).astype("float32"), ["whole numbers", "Add noise"]),
+        (pixels(levels=17), ["are integers", "num_levels=17", "logit_alpha"]),
+        (RNG.integers(-3, 4, size=(ROWS, 4)).astype("float32"), ["are integers", "Add uniform noise"]),
         (CONTINUOUS * [1, 1, 0, 1] + [0, 0, 0.3, 0], ["1 of 4", "standardise"]),
         (
             RNG.random((ROWS, 4)).astype("float32") * [1, 0, 1, 1],

@@ -12,7 +12,7 @@ import sklearn.neighbors
 import tensorflow as tf
 from sklearn.datasets import load_digits
 
-from keras_genmod.models.mixtures import BernoulliMixture, GaussianMixture, KernelDensity
+from keras_genmod.models.mixtures import BernoulliMixture, GaussianMixture, KernelDensity, kernels
 from tests.models.mixtures.tiny import COVARIANCES, bits, blobs, covariances_of, full_covariances
 
 # Kind -> scikit-learn's name for it.
@@ -20,9 +20,9 @@ THEIRS = {"full": "full", "tied": "tied", "diagonal": "diag", "spherical": "sphe
 WEIGHTS = np.array([0.2, 0.5, 0.3])
 
 
-def mixture(covariance, event_shape=(2,), training="em"):
+def mixture(covariance, event_shape=(2,), method="em"):
     size = int(np.prod(event_shape))
-    model = GaussianMixture(event_shape, num_components=3, covariance=covariance, training=training, seed=1)
+    model = GaussianMixture(event_shape, num_components=3, covariance=covariance, method=method, seed=1)
     means = np.random.default_rng(1).normal(size=(3, *event_shape)) * 2.0
     covariances = covariances_of(covariance, 3, size)
     model.set_parameters(mixing_weights=WEIGHTS, means=means, covariances=covariances)
@@ -94,7 +94,7 @@ def test_distributions_have_the_density_of_their_model(covariance):
     distribution = model.distribution()
     assert distribution.event_shape == (1, 3) and distribution.dtype == tf.float32
     np.testing.assert_allclose(distribution.log_prob(x), expected, rtol=1e-4, atol=1e-4)
-    by_gradient, _, _ = mixture(covariance, (1, 3), training="gradient")
+    by_gradient, _, _ = mixture(covariance, (1, 3), method="gradient")
     np.testing.assert_allclose(by_gradient.log_prob(x), expected, rtol=1e-4)
 
 
@@ -212,7 +212,7 @@ def test_information_criteria_of_a_bernoulli_mixture_by_hand():
 
 @pytest.mark.parametrize("weighted", [False, True])
 def test_the_history_of_a_kernel_density_is_its_leave_one_out_likelihood(weighted, monkeypatch):
-    monkeypatch.setattr("keras_genmod.models.mixtures.kernel_density._POINTS_PER_PASS", 7)
+    monkeypatch.setattr(kernels, "_POINTS_PER_PASS", 7)
     x = blobs(20)
     weight = (1.0 + np.arange(20) % 3).astype("float32") if weighted else None
     model = KernelDensity((2,), bandwidth=0.7)
@@ -265,7 +265,7 @@ def test_blocks_of_points_do_not_matter(monkeypatch):
     x = blobs(50)
     whole = kernel_density(x, bandwidth=0.3)
     expected = whole.log_prob(x)
-    monkeypatch.setattr("keras_genmod.models.mixtures.kernel_density._POINTS_PER_PASS", 7)
+    monkeypatch.setattr(kernels, "_POINTS_PER_PASS", 7)
     np.testing.assert_allclose(kernel_density(x, bandwidth=0.3).log_prob(x), expected, rtol=1e-5)
     # Far from the origin and between narrow kernels nothing is lost.
     far = kernel_density(x + 1000.0, bandwidth=1e-2)

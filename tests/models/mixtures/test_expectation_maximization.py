@@ -159,14 +159,12 @@ def test_a_weight_of_two_counts_like_the_example_twice(name):
     assert largest_difference(weighted, repeated) < 5e-6
 
 
-@pytest.mark.parametrize(
-    ("build", "training"), [(gaussian, "em"), (gaussian, "online_em"), (bernoulli, "em")]
-)
-def test_replicas_equal_one_device(build, training, strategy):
+@pytest.mark.parametrize(("build", "method"), [(gaussian, "em"), (gaussian, "online_em"), (bernoulli, "em")])
+def test_replicas_equal_one_device(build, method, strategy):
     results = []
     for scope in (tf.distribute.get_strategy(), strategy):
         with scope.scope():
-            model = build(training=training)
+            model = build(method=method)
         x = data_of(model, 19)
         history = model.fit(x, validation_data=x, epochs=3, batch_size=8, verbose=0)
         results.append((model, history.history))
@@ -202,11 +200,11 @@ def test_several_steps_per_execution_are_the_same_steps():
 
 
 @pytest.mark.parametrize(
-    ("build", "training"),
+    ("build", "method"),
     [(gaussian, "em"), (gaussian, "online_em"), (bernoulli, "em"), (bernoulli, "online_em")],
 )
-def test_a_file_in_the_middle_continues_exactly(build, training, tmp_path):
-    whole, half = build(training=training), build(training=training)
+def test_a_file_in_the_middle_continues_exactly(build, method, tmp_path):
+    whole, half = build(method=method), build(method=method)
     x = data_of(whole)
     whole.fit(x, epochs=4, batch_size=16, verbose=0)
     half.fit(x, epochs=2, batch_size=16, verbose=0)
@@ -243,7 +241,7 @@ def test_an_epoch_that_was_interrupted_leaves_no_trace():
 
 def test_online_steps_move_averages_by_their_rate():
     x = blobs(12).astype("float64")
-    model = gaussian("diagonal", training="online_em", step_exponent=0.8, covariance_regularization=0.0)
+    model = gaussian("diagonal", method="online_em", step_exponent=0.8, covariance_regularization=0.0)
     model.initialize(x)
     weights, means, variances = parameters(model)
     shares = np.asarray(model.responsibilities(x), "float64")
@@ -262,7 +260,7 @@ def test_online_steps_move_averages_by_their_rate():
     "build", [MODELS["full"], MODELS["bernoulli"], lambda **o: bernoulli(pseudo_count=2.0, **o)]
 )
 def test_online_em_comes_close_to_exact_em(build):
-    exact, online = build(), build(training="online_em")
+    exact, online = build(), build(method="online_em")
     x = data_of(exact, 120)
     for model in (exact, online):
         model.initialize(x)
@@ -276,7 +274,7 @@ def test_online_em_comes_close_to_exact_em(build):
 @pytest.mark.parametrize("name", MODELS)
 def test_where_em_ends_no_gradient_is_left(name):
     options = {} if name == "bernoulli" else {"covariance_regularization": 0.0}
-    exact, other = MODELS[name](**options), MODELS[name](training="gradient", **options)
+    exact, other = MODELS[name](**options), MODELS[name](method="gradient", **options)
     x = data_of(exact)
 
     def slope(model):
@@ -297,7 +295,7 @@ def test_where_em_ends_no_gradient_is_left(name):
 
 def test_training_by_gradients_starts_at_the_parameters_that_are_set():
     for covariance in COVARIANCES:
-        model = gaussian(covariance, training="gradient")
+        model = gaussian(covariance, method="gradient")
         given = covariances_of(covariance, 3, 2)
         means = np.array([[0.0, 1.0], [2.0, -1.0], [5.0, 3.0]])
         model.set_parameters(mixing_weights=[0.2, 0.3, 0.5], means=means, covariances=given)

@@ -68,9 +68,9 @@ def iterate(x, covariance, weights, means, matrices):
 @pytest.mark.parametrize("covariance", COVARIANCES)
 def test_densities_keep_their_digits_whatever_the_distance(covariance, distance):
     x, means, deviations = narrow_and_far(distance)
-    for training in ("em", "gradient"):
+    for method in ("em", "gradient"):
         model = GaussianMixture(
-            (2,), num_components=2, covariance=covariance, training=training, covariance_regularization=0.0
+            (2,), num_components=2, covariance=covariance, method=method, covariance_regularization=0.0
         )
         given = scaled_covariances(covariance, deviations)
         model.set_parameters(mixing_weights=WEIGHTS, means=means, covariances=given)
@@ -109,21 +109,21 @@ def test_em_keeps_its_digits_whatever_the_distance(covariance, distance):
         np.testing.assert_allclose(matrix, reference, rtol=1e-6, atol=1e-6 * np.abs(reference).max())
 
 
-@pytest.mark.parametrize("training", ["em", "online_em"])
-def test_a_narrow_cluster_is_found_beside_a_far_one(training):
+@pytest.mark.parametrize("method", ["em", "online_em"])
+def test_a_narrow_cluster_is_found_beside_a_far_one(method):
     """scikit-learn's full covariances are taken by differences."""
     x, means, deviations = narrow_and_far(1e5, 400)
-    model = GaussianMixture((2,), num_components=2, training=training, covariance_regularization=0.0, seed=0)
+    model = GaussianMixture((2,), num_components=2, method=method, covariance_regularization=0.0, seed=0)
     model.compile()
-    if training == "online_em":
+    if method == "online_em":
         # Each step sees all: 30 forget all but a thousandth, the product of 1 - (t + 2)^-0.6, of this start.
         start = scaled_covariances("full", deviations)
         model.set_parameters(mixing_weights=WEIGHTS, means=means, covariances=start)
-    model.fit(x, epochs=5 if training == "em" else 30, batch_size=400, verbose=0)
+    model.fit(x, epochs=5 if method == "em" else 30, batch_size=400, verbose=0)
     reference = sklearn.mixture.GaussianMixture(2, reg_covar=0.0, random_state=0).fit(x.astype("float64"))
     order = np.argsort(reference.means_[:, 0])
     narrow = int(np.argmin(np.abs(model.means().numpy()[:, 0])))
-    tolerance = 1e-6 if training == "em" else 1e-2
+    tolerance = 1e-6 if method == "em" else 1e-2
     np.testing.assert_allclose(
         model.covariances()[narrow], reference.covariances_[order[0]], rtol=tolerance, atol=tolerance * 1e-6
     )
@@ -135,7 +135,7 @@ def test_a_narrow_cluster_is_found_beside_a_far_one(training):
 def test_gradients_keep_their_digits_whatever_the_distance(covariance):
     x, means, deviations = narrow_and_far(1e6)
     model = GaussianMixture(
-        (2,), num_components=2, covariance=covariance, training="gradient", covariance_regularization=0.0
+        (2,), num_components=2, covariance=covariance, method="gradient", covariance_regularization=0.0
     )
     given = scaled_covariances(covariance, deviations)
     model.set_parameters(mixing_weights=WEIGHTS, means=means, covariances=given)
@@ -244,16 +244,16 @@ def test_what_float32_cannot_resolve_is_warned_of():
 # ---- weights --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("training", ["em", "online_em"])
+@pytest.mark.parametrize("method", ["em", "online_em"])
 @pytest.mark.parametrize("family", [GaussianMixture, BernoulliMixture])
-def test_a_common_factor_of_the_weights_changes_nothing(family, training):
+def test_a_common_factor_of_the_weights_changes_nothing(family, method):
     x = bits(40) if family is BernoulliMixture else blobs(40)
     options = {"pseudo_count": 0.0} if family is BernoulliMixture else {"covariance": "diagonal"}
     weight = np.random.default_rng(0).uniform(0.5, 1.5, 40).astype("float32")
     results = []
     # A power of two: the factor itself rounds nothing.
     for factor in (1.0, 2.0**-14):
-        model = family(x.shape[1:], num_components=3, training=training, seed=0, **options)
+        model = family(x.shape[1:], num_components=3, method=method, seed=0, **options)
         model.compile()
         model.initialize(x, weight * factor)
         start = model.get_weights()
@@ -269,7 +269,7 @@ def test_pseudo_counts_of_online_em_are_relative_to_the_data():
     """Two epochs of two batches: an epoch is so long as was seen of it, or of one before."""
     x, pseudo = bits(20), 0.7
     weight = np.random.default_rng(0).uniform(0.5, 1.5, 20).astype("float32")
-    model = BernoulliMixture((6,), num_components=2, pseudo_count=pseudo, training="online_em", seed=0)
+    model = BernoulliMixture((6,), num_components=2, pseudo_count=pseudo, method="online_em", seed=0)
     model.compile()
     shares, probs = np.array([0.3, 0.7]), np.random.default_rng(1).uniform(0.2, 0.8, (2, 6))
     model.set_parameters(mixing_weights=shares, probs=probs)

@@ -53,7 +53,7 @@ def test_codes_are_the_nearest_and_decode_to_the_reconstruction():
 
 
 def test_terms_by_hand():
-    model = build(commitment=0.6)
+    model = build(commitment_weight=0.6)
     z, numbers, codes, mean = by_hand(model)
     reconstruction = 0.5 * np.sum((X - mean) ** 2, axis=1) + 2.0 * np.log(2.0 * np.pi)
     commitment = np.sum((z - codes) ** 2, axis=(1, 2))
@@ -119,11 +119,30 @@ def test_only_training_moves_the_codebook_by_moving_averages():
 
 def test_the_terms_of_a_step_are_those_of_the_codebook_before_it():
     model = build(ema_decay=0.1)
+    model.compile(keras.optimizers.SGD(0.0))
+    before = model.codebook().numpy()
     outside = model.loss_terms(X, seed=SEED)
-    inside = model.loss_terms(X, training=True, seed=SEED)
-    for name in outside:
-        np.testing.assert_allclose(inside[name], outside[name], rtol=1e-5)
+    for _ in range(2):
+        inside = model.loss_terms(X, training=True, seed=SEED)
+        for name in outside:
+            np.testing.assert_allclose(inside[name], outside[name], rtol=1e-5)
+    np.testing.assert_array_equal(model.codebook(), before)
+    logs = model.fit(X, batch_size=8, verbose=0).history
+    assert logs["commitment"] == pytest.approx([np.mean(outside["commitment"])], rel=1e-5)
     assert np.abs(model.loss_terms(X, seed=SEED)["commitment"] - outside["commitment"]).max() > 0.1
+
+
+@pytest.mark.parametrize("micro_batches", [1, 4])
+def test_the_codebook_moves_once_a_step_towards_all_vectors_of_the_batch(micro_batches):
+    model = build(ema_decay=0.75, revival_threshold=0.0)
+    z, numbers, _, _ = by_hand(model)
+    before = np.float64(model.codebook())
+    model.compile(micro_batches=micro_batches)
+    model.fit(X, batch_size=8, verbose=0)
+    one_hot = np.eye(NUM_CODES)[numbers.ravel()]
+    counts = 0.75 + 0.25 * one_hot.sum(axis=0)
+    sums = 0.75 * before + 0.25 * one_hot.T @ z.reshape(-1, WIDTH)
+    np.testing.assert_allclose(model.codebook(), sums / counts[:, None], rtol=1e-4, atol=1e-5)
 
 
 def test_codes_of_little_use_are_set_on_vectors_of_the_encoder():
@@ -199,7 +218,7 @@ def test_images_become_small_images_of_codes(event_shape, sides):
 @pytest.mark.parametrize(
     "codes,words",
     [
-        (np.full((2, LATENTS), NUM_CODES), ["`z`", r"whole numbers in [0, 4]", "from 5 to 5", "`encode`"]),
+        (np.full((2, LATENTS), NUM_CODES), ["`z`", r"integers in [0, 4]", "from 5 to 5", "`encode`"]),
         (np.full((2, LATENTS), -1), ["`z`", "[0, 4]", "-1"]),
         (np.full((2, LATENTS), 0.5), ["`z`", "[0, 4]", "fractions"]),
         (np.zeros((2, LATENTS + 1), int), ["`z`", "[batch, 3]", "(2, 4)"]),
@@ -224,11 +243,11 @@ def test_without_a_prior_of_the_codes_there_is_no_sampling_and_no_density():
 
 
 def test_a_configuration_and_weights_give_the_same_codes():
-    model = build(commitment=0.6, ema_decay=0.9, revival_threshold=0.3)
+    model = build(commitment_weight=0.6, ema_decay=0.9, revival_threshold=0.3)
     model.fit(X, verbose=0)
     copy = kg.VQVAE.from_config(model.get_config())
     copy.set_weights(model.get_weights())
-    assert (copy.commitment, copy.num_codes, copy.code_dim) == (0.6, NUM_CODES, WIDTH)
+    assert (copy.commitment_weight, copy.num_codes, copy.code_dim) == (0.6, NUM_CODES, WIDTH)
     np.testing.assert_array_equal(copy.encode(X), model.encode(X))
     copy.compile(keras.optimizers.SGD(0.0))
     for each in (model, copy):

@@ -15,7 +15,7 @@ def normal_cdf(x):
 
 
 def exact(levels, alpha):
-    """P(x) of whole numbers when logit(alpha + (1 - 2 alpha) y), y = (x + u) / n, is standard normal."""
+    """P(x) of integer-valued x when logit(alpha + (1 - 2 alpha) y), y = (x + u) / n, is standard normal."""
     ends = alpha + (1 - 2 * alpha) * np.arange(levels + 1) / levels
     return np.diff(normal_cdf(np.log(ends) - np.log(1 - ends)))
 
@@ -93,7 +93,7 @@ def test_the_fixed_noise_of_a_score_does_not_depend_on_the_place():
     np.testing.assert_array_equal(log_prob, flow.log_prob(x))
 
 
-def test_samples_are_whole_numbers_of_the_model():
+def test_samples_are_integers_from_the_model():
     flow, x, probabilities = one_pixel(B.UniformDequantization(4))
     samples = flow.sample(20_000, seed=0).numpy()
     counts = np.array([(samples == value).sum() for value in range(4)])
