@@ -42,7 +42,7 @@ from keras_genmod.training.progress import RunPosition
 __all__ = ["Saveable"]
 
 # Raised when versions before cannot read the files.
-_FORMAT = 1
+_FORMAT = 2
 
 # Of the states of Keras' generators and of the run's position, among a model's own variables in a file.
 _GENERATORS, _RUN = "seed_generators", "run_position"

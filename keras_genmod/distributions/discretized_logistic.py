@@ -17,6 +17,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_genmod.core.checks import check_integer
+from keras_genmod.core.noise import RowNoise, register_row_sampler
 from keras_genmod.core.precision import as_real
 from keras_genmod.distributions.quantiles import categorical_quantile, logistic_quantile
 
@@ -165,6 +166,13 @@ def discretized_logistic_draw(
     # The bin of v reaches from v - 1/2 to v + 1/2 on the scale of the values: rounding finds it.
     half = 0.5 * (num_values - 1)
     return tf.clip_by_value(tf.round((x + 1.0) * half), 0.0, num_values - 1.0)
+
+
+@register_row_sampler(DiscretizedLogisticMixture)
+def _draw_rows(distribution: DiscretizedLogisticMixture, noise: RowNoise) -> tf.Tensor:
+    parameters = (distribution.parameters[name] for name in ("logits", "loc", "log_scale"))
+    uniforms = (noise.uniform(distribution) for _ in range(2))
+    return discretized_logistic_draw(*parameters, *uniforms, num_values=distribution.num_values)
 
 
 def _log1mexp_of_exp(log_width: tf.Tensor) -> tf.Tensor:

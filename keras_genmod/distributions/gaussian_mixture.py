@@ -13,7 +13,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_genmod.core.distances import squared_distances
+from keras_genmod.core.noise import NoRowSamplerError, RowNoise, register_row_sampler
 from keras_genmod.core.precision import as_real
+from keras_genmod.distributions.quantiles import categorical_quantile
 
 __all__ = ["DiagonalGaussianMixture"]
 
@@ -99,3 +101,13 @@ class DiagonalGaussianMixture(tfd.MixtureSameFamily):
         loc, scale = (tf.gather(values, which) for values in self._parameters_of_components)
         noise = tf.random.stateless_normal(tf.shape(loc), noise_seed, dtype=loc.dtype)
         return loc + scale * noise
+
+
+@register_row_sampler(DiagonalGaussianMixture)
+def _draw_rows(distribution: DiagonalGaussianMixture, noise: RowNoise) -> tf.Tensor:
+    if noise.batch_axes(distribution):
+        raise NoRowSamplerError
+    logits = distribution.mixture_distribution.logits
+    which = categorical_quantile(logits, noise.uniform(distribution))
+    loc, scale = (tf.gather(values, which) for values in distribution._parameters_of_components)
+    return loc + scale * noise.normal(distribution, distribution.event_shape)

@@ -15,7 +15,7 @@ from keras_genmod.distributions.head import Head, finite
 from keras_genmod.distributions.multivariate_heads import LowRankGaussianHead
 from keras_genmod.distributions.quantiles import continuous_bernoulli_quantile
 from keras_genmod.distributions.real_heads import GaussianHead, StudentTHead
-from keras_genmod.distributions.whole_number_heads import CategoricalHead, DiscretizedLogisticMixtureHead
+from keras_genmod.distributions.discrete_heads import CategoricalHead, DiscretizedLogisticMixtureHead
 
 __all__ = ["BernoulliHead", "ContinuousBernoulliHead", "get_head"]
 

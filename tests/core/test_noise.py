@@ -158,7 +158,7 @@ def head_distribution(head, num_rows):
 
 
 DISTRIBUTIONS = {
-    "independent": lambda n: tfd.Independent(tfd.Normal(tf.range(n * 2.0)[:, None] * [[1, -1]], 1.0), 1),
+    "independent": lambda n: tfd.Independent(tfd.Normal(tf.range(n * 1.0)[:, None] * [[1, -1]], 1.0), 1),
     "scalar event": lambda n: tfd.Normal(tf.range(n * 1.0), 1.0),
     "multivariate": lambda n: tfd.MultivariateNormalDiag(tf.random.stateless_normal([n, 3], (0, 1))),
     "bernoulli": lambda n: head_distribution(BernoulliHead(), n),

@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_genmod.bases.row_wise import SamplesByRow
 from keras_genmod.core.checks import check_integer, check_number, check_rows, describe
 from keras_genmod.core.noise import row_seeds
+from keras_genmod.core.row_noise import fold_in_rows, uniform_rows
 from keras_genmod.core.rows import log_mean_exp, map_rows
 from keras_genmod.networks.autoregressive import generate_naively
 
@@ -185,32 +186,20 @@ class AncestralSampling(SamplesByRow):
         order: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Examples from `(seeds, condition, given x, mask)`, in bounded memory."""
-        uniforms = self._graphs.get("uniforms", self._uniforms)
         loop = self._graphs.get(
             ("sample", temperature, jit_compile),
-            lambda *arguments: self._generate(*arguments, temperature=temperature),
+            lambda rows, order: self._generate(
+                self._uniforms(rows[0]), *rows[1:], order, temperature=temperature
+            ),
             jit_compile=jit_compile,
         )
-
-        def draw(rows: tuple) -> tf.Tensor:
-            seeds, *others = rows
-            # Outside of the compiled loop: XLA has other generators.
-            return loop(uniforms(seeds), *others, order)
-
-        return map_rows(draw, rows, batch_size=rows_per_pass)
+        return map_rows(lambda rows: loop(rows, order), rows, batch_size=rows_per_pass)
 
     def _uniforms(self, seeds: tf.Tensor) -> tf.Tensor:
         """Numbers in [0, 1) for each row from its own seed, `[D, B, U]`; the last chooses the order."""
-        num_uniforms = self._likelihood_head.uniforms_per_dim
         size = math.prod(self.event_shape) + 1
-
-        def one(seed: tf.Tensor) -> tf.Tensor:
-            return tf.random.stateless_uniform([size, num_uniforms], seed, dtype=self.real_dtype)
-
-        uniforms = tf.map_fn(
-            one, seeds, fn_output_signature=tf.TensorSpec([size, num_uniforms], self.real_dtype)
-        )
-        return tf.transpose(uniforms, [1, 0, 2])
+        shape = [size, self._likelihood_head.uniforms_per_dim]
+        return tf.transpose(uniform_rows(seeds, shape, self.real_dtype), [1, 0, 2])
 
     def _generate(
         self,
@@ -264,11 +253,7 @@ class AncestralSampling(SamplesByRow):
 
 def _choices(log_weights: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
     """One of the candidates `[B, K]` of each row, by its weight and the row's own seed."""
-    uniforms = tf.map_fn(
-        lambda seed: tf.random.stateless_uniform([], seed + 1, dtype=log_weights.dtype),
-        seeds,
-        fn_output_signature=log_weights.dtype,
-    )
+    uniforms = uniform_rows(fold_in_rows(seeds, 1), [], log_weights.dtype)
     shares = tf.cumsum(tf.nn.softmax(log_weights), axis=1)
     # Traced for any number of candidates.
     last = tf.shape(log_weights)[1] - 1

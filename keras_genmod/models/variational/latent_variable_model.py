@@ -23,6 +23,7 @@ from keras_genmod.bases.encoder_decoder import EncoderDecoder
 from keras_genmod.bases.row_wise import ROWS_PER_PASS, SamplesByRow
 from keras_genmod.core.checks import check_integer
 from keras_genmod.core.noise import row_seeds, sample_rows
+from keras_genmod.core.row_noise import fold_in_rows
 from keras_genmod.core.precision import real_dtype
 from keras_genmod.core.rows import map_rows
 from keras_genmod.distributions.kl import kl_divergence, kl_per_dimension
@@ -204,7 +205,7 @@ class LatentVariableModel(SamplesByRow, EncoderDecoder):
         """One sample a row, from its own seed `[2]`."""
         z = sample_rows(self.prior(), 1, seeds)[:, 0]
         likelihood = self.likelihood(z, condition=condition)
-        return sample_rows(likelihood, 1, seeds + 1)[:, 0] if from_likelihood else likelihood.mean()
+        return sample_rows(likelihood, 1, fold_in_rows(seeds, 1))[:, 0] if from_likelihood else likelihood.mean()
 
     def log_prob(
         self,
