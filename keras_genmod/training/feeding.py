@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_genmod.core.batches import Batch, unpack
-from keras_genmod.core.checks import ValueRange, check_integer, describe
+from keras_genmod.core.checks import check_integer, describe
 from keras_genmod.data.arrays import is_on_disk
 from keras_genmod.data.pipeline import BatchStream, num_rows
 from keras_genmod.training.inputs import (
@@ -44,13 +44,12 @@ class Feeding:
     # Of arrays in `fit`. A family whose batches are only parts of one computation takes larger ones.
     _training_batch_size = _DEFAULT_BATCH_SIZE
 
-    def _input_shape(self) -> tuple[int, ...]:
-        """The shape of one row of what `call` takes."""
-        return self.event_shape
-
     def _check_inputs(self, x: Any, condition: Any) -> None:
-        """Checks what `call` takes: data, unless a family overrides this."""
-        self.check_data(x, condition)
+        """Checks what `call` takes: rows of the model's input space, and their conditions."""
+        self.input_space().check(x)
+        self._condition_spec.check_presence(condition)
+        if condition is not None:
+            self._condition_spec.check_values(condition)
 
     def _start_from(self, first_rows: Callable[[int], Batch] | None) -> None:
         """Called by `fit` with checked data before the first step, for weights that start from data.
@@ -166,11 +165,10 @@ class Feeding:
         batches = None
         if isinstance(data, tf.data.Dataset):
             batches = data
-            row_shape = self.event_shape if check == self._check_arrays else self._input_shape()
-            _refuse_single_examples(data, row_shape)
+            space = self.event_space() if check == self._check_arrays else self.input_space()
+            _refuse_single_examples(data, space.shape)
             first = _checked_first(next(iter(data.take(1)), None), check)
-            accepted = self.value_range() if check == self._check_arrays else ValueRange()
-            data = checked_dataset(data, first, accepted, self._condition_spec, table)
+            data = checked_dataset(data, first, space, self._condition_spec, table)
         elif isinstance(data, keras.utils.PyDataset):
             batches = map(data.__getitem__, range(data.num_batches or 1))
             _checked_first(data[0] if data.num_batches != 0 else None, check)

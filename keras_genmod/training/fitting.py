@@ -205,7 +205,7 @@ class Fittable(Feeding):
             x: array, for a conditional model a tuple `(x, condition)` of arrays, or batches.
             batch_size, verbose, steps, callbacks: as in `keras.Model.predict`.
         """
-        batch = array_batch(x, None, None, self._input_shape())
+        batch = array_batch(x, None, None, self.input_space().shape)
         with contextlib.ExitStack() as stack:
             if batch is None:
                 refuse_beside_batches(batch_size=batch_size)
@@ -236,7 +236,7 @@ class Fittable(Feeding):
 
     def predict_on_batch(self, x: Any) -> Any:
         """What `call` gives for one batch of arrays; `x` as in `predict`."""
-        batch = array_batch(x, None, None, self._input_shape())
+        batch = array_batch(x, None, None, self.input_space().shape)
         if batch is None:
             raise TypeError(f"`x` must be arrays; received {describe(x)}. For a data set use `predict`.")
         self._check_inputs(batch.x, batch.condition)

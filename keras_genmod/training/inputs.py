@@ -21,6 +21,7 @@ import tensorflow as tf
 from keras_genmod.core.batches import Batch, unpack
 from keras_genmod.core.checks import ValueRange, check_number, describe
 from keras_genmod.core.conditions import ConditionSpec
+from keras_genmod.core.spaces import Space
 from keras_genmod.data.arrays import as_array, take_rows
 
 __all__ = [
@@ -37,8 +38,6 @@ __all__ = [
 ]
 
 WEIGHTS = ValueRange(low=0.0, advice="Weights are not negative.")
-
-_NAMES = ("x", "condition", "sample_weight")
 
 # Around what a data set's assertion says, to find it in TensorFlow's report.
 _MARK = "keras_genmod found bad data: "
@@ -191,7 +190,7 @@ def weigh(batch: Batch, table: np.ndarray, condition: ConditionSpec) -> Batch:
 def checked_dataset(
     dataset: tf.data.Dataset,
     first: Batch,
-    accepted: ValueRange,
+    space: Space,
     condition: ConditionSpec,
     table: np.ndarray | None = None,
 ) -> tf.data.Dataset:
@@ -200,19 +199,19 @@ def checked_dataset(
     Args:
         dataset: the batches.
         first: the first of them, which was checked in Python; the others have its types and row shapes.
-        accepted: the values that `x` may have.
+        space: the space of `x`.
         condition: what conditions may be.
         table: the weight of each class, if examples are weighed by it.
     """
-    ranges = Batch(accepted, _condition_range(condition, first.condition), WEIGHTS)
-
+    ranges = Batch(space.accepted, _condition_range(condition, first.condition), WEIGHTS)
+    names = (space.name, "condition", "sample_weight")
     one_hot = condition.num_classes is not None and _is_one_hot(first.condition, condition)
 
     def prepare(number: tf.Tensor, *data: Any) -> tuple:
         batch = unpack(data)
-        batch = Batch(*(_with_row_shapes(*each, number) for each in zip(_NAMES, batch, first, strict=True)))
+        batch = Batch(*(_with_row_shapes(*each, number) for each in zip(names, batch, first, strict=True)))
         checked = []
-        for name, part, allowed in zip(_NAMES, batch, ranges, strict=True):
+        for name, part, allowed in zip(names, batch, ranges, strict=True):
             if tf.is_tensor(part) and allowed is not None:
                 assertions = _value_assertions(name, part, allowed, number)
                 if name == "condition" and one_hot:

@@ -216,7 +216,7 @@ def test_what_cannot_work_ends_the_run_before_the_first_step(gan, conditional_ga
         (gan, X, {"seed": -1}, ValueError, "`seed` must be"),
         (images, 255 * np.eye(16).reshape(16, 4, 4, 1), {}, ValueError, r"`x` must hold values in \[0, 1\]"),
         (conditional_gan, X, {}, ValueError, "`condition` must be given for a conditional model"),
-        (conditional_gan, X, {"condition": [0, 2]}, ValueError, "`condition` must hold whole numbers"),
+        (conditional_gan, X, {"condition": [0, 2]}, ValueError, "`condition` must hold integers"),
     ]
     for model, x, options, error, message in cases:
         before = int(model.training_steps)

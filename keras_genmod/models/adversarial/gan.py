@@ -26,9 +26,10 @@ import tensorflow_probability as tfp
 
 from keras_genmod.bases.adversarial_model import AdversarialModel
 from keras_genmod.bases.row_wise import SamplesByRow
-from keras_genmod.core.checks import ValueRange, check_integer, check_number, check_rows
+from keras_genmod.core.checks import ValueRange, check_integer, check_number
 from keras_genmod.core.noise import sample_rows
 from keras_genmod.core.registration import register
+from keras_genmod.core.spaces import Space
 from keras_genmod.core.user_warnings import warn_user
 from keras_genmod.distributions.priors import standard_normal
 from keras_genmod.losses.adversarial import get_adversarial_loss
@@ -103,6 +104,7 @@ class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
     """
 
     _default_endpoint = "generate"
+    _network_names = {"x": "discriminator", "z": "generator"}
 
     def __init__(
         self,
@@ -171,8 +173,8 @@ class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
             _refuse_options(
                 "discriminator", ("spectral_norm", "minibatch_stddev", "discriminator_conditioning")
             )
-        z = self._inputs_of("generator", generator, (self.latent_dim,))
-        x = self._inputs_of("discriminator", discriminator, self.event_shape)
+        z = self._inputs_of("generator", generator, self.latent_space())
+        x = self._inputs_of("discriminator", discriminator, Space("x", self.event_shape, self.real_dtype))
         dtype = self.real_dtype
         example = "one example"
         check_network("generator", generator, z, self.event_shape, example, raw=False, dtype=dtype)
@@ -315,23 +317,19 @@ class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
 
         return features
 
-    def _network_for(self, latent: bool) -> str:
-        return "generator" if latent else "discriminator"
-
     # ---- data, endpoints, configuration ---------------------------------------------------------
 
     def value_range(self) -> ValueRange:
         """The values that the generator can give."""
         return self._value_range
 
-    def _input_shape(self) -> tuple[int, ...]:
-        return (self.latent_dim,)
+    def latent_space(self) -> Space:
+        """The space of one latent vector `z`."""
+        return Space("z", (self.latent_dim,), self.real_dtype)
 
-    def _check_inputs(self, x: Any, condition: Any) -> None:
-        check_rows("z", x, (self.latent_dim,))
-        self._condition_spec.check_presence(condition)
-        if condition is not None:
-            self._condition_spec.check_values(condition)
+    def input_space(self) -> Space:
+        """The latent space: `call` takes latent vectors."""
+        return self.latent_space()
 
     def endpoints(self, *, max_samples: int = 1024, num_samples: int = 16) -> dict[str, Endpoint]:
         """Name -> endpoint: `generate`, `sample`, `sample_rows`, `features`.
@@ -341,10 +339,11 @@ class GAN(SamplesByRow, TwoPlayerObjective, AdversarialModel):
             num_samples: not used by this family.
         """
         features = self._feature_function()
+        z, x = self._inputs(self.latent_space()), self._inputs(self.event_space())
         return {
-            "generate": Endpoint(lambda *inputs: {"x": self._generate(*inputs)}, self._latent_specs()),
+            "generate": Endpoint(lambda *inputs: {"x": self._generate(*inputs)}, z),
             **self._sample_endpoints(max_samples),
-            "features": Endpoint(lambda *inputs: {"features": features(*inputs)}, self._input_specs()),
+            "features": Endpoint(lambda *inputs: {"features": features(*inputs)}, x),
         }
 
     def get_config(self) -> dict:

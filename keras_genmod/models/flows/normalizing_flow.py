@@ -27,6 +27,7 @@ from keras_genmod.core.checks import ValueRange, check_integer, check_number
 from keras_genmod.core.noise import row_seeds, sample_rows
 from keras_genmod.core.registration import register
 from keras_genmod.core.rows import log_mean_exp, map_rows
+from keras_genmod.core.spaces import Space
 from keras_genmod.core.user_warnings import warn_user
 from keras_genmod.distributions.priors import StandardNormalPrior, get_prior
 from keras_genmod.models.flows.discrete_data import warn_of_discrete_data
@@ -241,7 +242,9 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
             condition: one for all or one per row.
             batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
         """
-        return self._map_rows("decode", self._decode, z, condition, latent=True, batch_size=batch_size)
+        return self._map_rows(
+            "decode", self._decode, z, condition, space=self.latent_space(), batch_size=batch_size
+        )
 
     def _decode(self, z: tf.Tensor, condition: Any = None) -> tf.Tensor:
         x = self._bijector(condition).forward(z)
@@ -297,6 +300,10 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
         """The values that the first bijection takes."""
         return self.bijections[0].value_range() if self.bijections else ValueRange()
 
+    def latent_space(self) -> Space:
+        """The space of the noise `z` of one example."""
+        return Space("z", (self.latent_dim,), self.real_dtype)
+
     def initialize(self, x: Any, condition: Any = None) -> None:
         """Sets the weights that start from data, such as those of `ActNorm`; `fit` does it with its first.
 
@@ -350,8 +357,8 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
 
         return {
             **self._density_endpoints(),
-            "encode": Endpoint(encode, self._input_specs()),
-            "decode": Endpoint(decode, self._latent_specs()),
+            "encode": Endpoint(encode, self._inputs(self.event_space())),
+            "decode": Endpoint(decode, self._inputs(self.latent_space())),
             **self._sample_endpoints(max_samples),
         }
 

@@ -250,7 +250,7 @@ class MixtureModel(ExpectationMaximization, _Density):
         return {
             **self._density_endpoints(),
             "responsibilities": Endpoint(
-                lambda x: {"responsibilities": self._responsibilities(x)}, self._input_specs()
+                lambda x: {"responsibilities": self._responsibilities(x)}, self._inputs(self.event_space())
             ),
             **self._sample_endpoints(max_samples),
         }

@@ -26,6 +26,7 @@ from keras_genmod.core.noise import row_seeds, sample_rows
 from keras_genmod.core.row_noise import fold_in_rows
 from keras_genmod.core.precision import real_dtype
 from keras_genmod.core.rows import map_rows
+from keras_genmod.core.spaces import ROW_SEEDS
 from keras_genmod.distributions.kl import kl_divergence, kl_per_dimension
 from keras_genmod.distributions.posteriors import centre, get_posterior_head
 from keras_genmod.distributions.priors import get_prior
@@ -316,8 +317,7 @@ class LatentVariableModel(SamplesByRow, EncoderDecoder):
             max_samples: the most that one request of `sample` may ask for.
             num_samples: importance samples of `log_prob` and `anomaly_score`.
         """
-        x = self._input_specs()
-        seeds = {"seed": tf.TensorSpec([None, 2], tf.int32, name="seed")}
+        x = self._inputs(self.event_space())
 
         def log_prob(x, *rest):
             *c, seed = rest
@@ -330,7 +330,7 @@ class LatentVariableModel(SamplesByRow, EncoderDecoder):
         return {
             **super().endpoints(),
             **self._sample_endpoints(max_samples),
-            "log_prob": Endpoint(log_prob, {**x, **seeds}),
+            "log_prob": Endpoint(log_prob, (*x, ROW_SEEDS)),
             "anomaly_score": Endpoint(score, x),
         }
 

@@ -247,7 +247,7 @@ def test_bad_input_is_refused():
     with pytest.raises(ValueError, match=r"\[batch, 3, 3, 1\].*received \(2, 4, 4, 1\)"):
         model.inpaint(np.zeros((2, 4, 4, 1)), mask)
     for wrong in (x + 0.5, x + 2, x - 1):
-        with pytest.raises(ValueError, match="whole numbers in|fractions.*Binarise|Binarise"):
+        with pytest.raises(ValueError, match="integers in|fractions.*Binarise|Binarise"):
             model.log_prob(wrong)
         model.compile()
         with pytest.raises(ValueError, match="Binarise"):

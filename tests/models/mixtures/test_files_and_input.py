@@ -229,7 +229,7 @@ def test_arguments(build, words):
         (gaussian, blobs(2), "3 components.*received 2.*num_components"),
         (gaussian, tf.data.Dataset.from_tensor_slices(blobs(2)).batch(1), "3 components.*received 2"),
         (bernoulli, bits() * 0.5, "fractions.*[Bb]inarise"),
-        (bernoulli, bits() * 2.0, r"whole numbers in \[0, 1\].*[Bb]inarise"),
+        (bernoulli, bits() * 2.0, r"integers in \[0, 1\].*[Bb]inarise"),
         (kernel, blobs(size=3), r"\[batch, 2\]"),
         (kernel, blobs(1), "two examples"),
         (kernel, tf.data.Dataset.from_tensors(blobs(4)).repeat(), "endless"),

@@ -199,7 +199,7 @@ def test_images_become_small_images_of_codes(event_shape, sides):
 @pytest.mark.parametrize(
     "codes,words",
     [
-        (np.full((2, LATENTS), NUM_CODES), ["`z`", r"whole numbers in [0, 4]", "from 5 to 5", "`encode`"]),
+        (np.full((2, LATENTS), NUM_CODES), ["`z`", r"integers in [0, 4]", "from 5 to 5", "`encode`"]),
         (np.full((2, LATENTS), -1), ["`z`", "[0, 4]", "-1"]),
         (np.full((2, LATENTS), 0.5), ["`z`", "[0, 4]", "fractions"]),
         (np.zeros((2, LATENTS + 1), int), ["`z`", "[batch, 3]", "(2, 4)"]),
