@@ -190,7 +190,9 @@ def _uniforms(seeds: tf.Tensor, size: Any, dtype: tf.DType, stream: Any) -> tf.T
 def _checked(dtype: Any) -> tf.DType:
     dtype = tf.as_dtype(dtype)
     if dtype not in (tf.float32, tf.float64):
-        raise ValueError(f"`dtype` must be float32 or float64; received {dtype.name}. Cast the result instead.")
+        raise ValueError(
+            f"`dtype` must be float32 or float64; received {dtype.name}. Cast the result instead."
+        )
     return dtype
 
 

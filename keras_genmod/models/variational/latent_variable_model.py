@@ -206,7 +206,9 @@ class LatentVariableModel(SamplesByRow, EncoderDecoder):
         """One sample a row, from its own seed `[2]`."""
         z = sample_rows(self.prior(), 1, seeds)[:, 0]
         likelihood = self.likelihood(z, condition=condition)
-        return sample_rows(likelihood, 1, fold_in_rows(seeds, 1))[:, 0] if from_likelihood else likelihood.mean()
+        return (
+            sample_rows(likelihood, 1, fold_in_rows(seeds, 1))[:, 0] if from_likelihood else likelihood.mean()
+        )
 
     def log_prob(
         self,
