@@ -201,8 +201,8 @@ class SamplesByRow:
         def _inputs(self, *spaces: Space) -> tuple[Space, ...]: ...
         def _sampling_seed(self, seed: Any) -> tf.Tensor: ...
 
-    def _sample_rows(self, seeds: tf.Tensor, condition: Any = None, **options: Any) -> tf.Tensor:
-        """One sample for each seed `[B, 2]` and condition; a family writes it."""
+    def _sample_rows(self, *args: Any, **options: Any) -> tf.Tensor:
+        """One sample for each seed `[B, 2]` and condition; a family writes it with the options it has."""
         raise TypeError(f"{type(self).__name__} must define `_sample_rows`.")
 
     def _sample(

@@ -43,8 +43,8 @@ class UnnormalizedDensity:
     family computes in `_exact_log_partition`, where all states can be enumerated, or estimates in
     `_estimate_log_partition`.
 
-    In a conditional model each condition has an energy and a Z of its own. Energies of examples under different
-    conditions therefore do not compare; their `log_prob` does.
+    In a conditional model each condition has an energy and a Z of its own. Energies under different
+    conditions therefore cannot be compared; values of `log_prob` can.
     """
 
     event_shape: tuple[int, ...]
@@ -52,7 +52,7 @@ class UnnormalizedDensity:
     _condition_spec: ConditionSpec
     _graphs: GraphCache
 
-    density = "unnormalized"
+    density: str | None = "unnormalized"
     _default_endpoint = "energy"
 
     if TYPE_CHECKING:
@@ -158,14 +158,14 @@ class UnnormalizedDensity:
             seed: Seed of an estimate, an integer or two integers; None takes the same at every call.
 
         Returns:
-            `value` and `error`, `[]` or `[B]` for one condition a row. The error of an exact value is 0. An
-            estimate of Z has no bias, so that one of log Z is too low on average (by about half of its squared
-            error), and a `log_prob` made with it too high.
+            `value` and `error`, `[]` or `[B]` for one condition a row. The error of an exact value is 0. The
+            estimate of Z has no bias. Its logarithm is therefore too low on average, by about half of its
+            squared error, and a `log_prob` made with it is too high.
 
         Raises:
             ValueError: For another method, or for "exact" where there are too many states.
 
-        Cost: that of an energy of each state (exact: 2^D for D binary units) or sample, for each different
+        Cost: that of an energy of each state (2^D states for D binary units) or sample, for each different
         condition.
         """
         if method not in ("auto", "exact", "estimate"):
@@ -229,8 +229,8 @@ class UnnormalizedDensity:
             batch_size: Rows in one pass, which bounds the memory; None takes the model's own number.
 
         Returns:
-            `[B]`. All rows share the error of log Z, which `log_partition()` gives with its value: differences
-            between rows of one condition are exact.
+            `[B]`. All rows of one condition share the error of log Z, which `log_partition` gives with its
+            value. Their differences are exact.
 
         Cost: one pass through the network, and that of `log_partition` unless its result is passed.
         """
@@ -241,8 +241,8 @@ class UnnormalizedDensity:
         value = tf.cast(value, energy.dtype)
         if value.shape.rank and value.shape[0] != energy.shape[0]:
             raise ValueError(
-                f"`log_partition` must be one for all rows or one for each of the {energy.shape[0]}; received "
-                f"{value.shape[0]}. Compute it with the condition of these rows."
+                f"`log_partition` must be one for all rows or one for each of the {energy.shape[0]}; "
+                f"received {value.shape[0]}. Compute it with the condition of these rows."
             )
         return -energy - value
 
@@ -266,9 +266,9 @@ def _known(function: Callable) -> Callable:
 def log_mean_weight(log_weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     r"""The log of a mean weight, and its standard error: $\log \frac1S \sum_s w_s$.
 
-    With $w_s = e^{-E(x_s)} / q(x_s)$ of draws from a proposal q, it is an estimate of log Z. The error is that
-    of the mean divided by the mean (the first order of the logarithm), so it holds where it is well below 1.
-    Where a few weights outweigh the rest, the true error is larger.
+    With $w_s = e^{-E(x_s)} / q(x_s)$ for draws $x_s$ from a proposal q, it is an estimate of log Z. Its error
+    is the standard error of the mean, divided by the mean. That is the first order of the logarithm, and
+    holds where it is well below 1. Where a few weights outweigh the rest, the true error is larger.
 
     Args:
         log_weights: `[..., S]` independent log weights, S at least 2.
@@ -315,8 +315,8 @@ def log_partition_of_bits(
     """
     if num_bits > _MAX_BITS:
         raise ValueError(
-            f"`num_bits` must be at most {_MAX_BITS}, for a sum over 2^{_MAX_BITS} states; received {num_bits}. "
-            "Use an estimate."
+            f"`num_bits` must be at most {_MAX_BITS}, for a sum over 2^{_MAX_BITS} states; received "
+            f"{num_bits}. Use an estimate."
         )
     num_states = 2**num_bits
     # A power of two, so that all passes have the same size.

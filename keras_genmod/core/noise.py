@@ -274,9 +274,9 @@ def sample_rows(
     Returns:
         Draws `[B, num_samples, *event]`.
 
-    Cost: For the distributions with a sampler in `distributions/row_samplers.py`, that of their random numbers
-    (`uniform_rows`, `normal_rows`), all rows at once. For the others (those made of gamma or Poisson variables,
-    among others) one sampling operation a row, in a loop inside the graph: about 10 to 100 microseconds a row.
+    Cost: that of the random numbers (`uniform_rows`, `normal_rows`), for all rows at once, where a sampler is
+    registered (`distributions/row_samplers.py`). For other distributions, such as those made of gamma or
+    Poisson variables, one sampling operation a row, in a loop inside the graph: 10 to 100 microseconds a row.
     """
     has_rows = distribution.batch_shape.rank != 0
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 
@@ -13,8 +13,10 @@ __all__ = ["PACKAGE", "register", "resolve"]
 
 PACKAGE = "keras_genmod"
 
+_Class = TypeVar("_Class", bound=type)
 
-def register(cls: type) -> type:
+
+def register(cls: _Class) -> _Class:
     """Class decorator: makes `cls` loadable from `.keras` files as `keras_genmod>ClassName`."""
     return keras.saving.register_keras_serializable(package=PACKAGE)(cls)
 

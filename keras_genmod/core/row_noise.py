@@ -1,6 +1,6 @@
 r"""Random numbers with one seed a row, for all rows at once, by a counter-based generator.
 
-Row i of every result depends on `seeds[i]` alone: not on the other rows, nor on how many there are. That makes
+Row i of every result depends on `seeds[i]` alone, not on the other rows or their number. That makes
 evaluation in pieces and batched serving repeatable.
 
 The generator is Threefry-2x32 with 20 rounds. It maps a key (the row's seed) and a counter (the number of the
@@ -26,7 +26,7 @@ _NUM_GROUPS = 5
 _KEY_PARITY = 0x1BD11BDA
 # Numbers that a processor computes at once: 16 of float32 with AVX-512, fewer elsewhere.
 _VECTOR_SIZE = 16
-# The second counter of `fold_in_rows`. Streams of numbers are below, so that no seed is made of drawn numbers.
+# The second counter of `fold_in_rows`. Streams of numbers lie below it: no seed is a pair of drawn numbers.
 _FOLD_IN_STREAM = 0x80000000
 
 
@@ -103,8 +103,8 @@ def normal_rows(
 
     $$ z_1 = \sqrt{-2 \log u} \cos 2 \pi v, \qquad z_2 = \sqrt{-2 \log u} \sin 2 \pi v $$
 
-    The bits of u and v are equal with and without XLA. Its logarithm, cosine and sine round differently, so the
-    results are equal to rounding. The largest possible number is 6.8 (float32) or 8.7 (float64).
+    The bits of u and v are equal with and without XLA. XLA's logarithm, cosine and sine round differently, so
+    the results are equal to rounding. The largest possible number is 6.8 (float32) or 8.7 (float64).
 
     Args:
         seeds: int32 `[B, 2]`.
@@ -115,17 +115,16 @@ def normal_rows(
     Returns:
         `[B, *shape]`.
 
-    Cost: that of as many numbers of `uniform_rows`, and one square root, logarithm and cosine or sine for each.
+    Cost: that of `uniform_rows`, and a logarithm, a root, a cosine and a sine for each two numbers.
 
     Reference: A Note on the Generation of Random Normal Deviates, Box and Muller, 1958.
     """
     dtype = _checked(dtype)
     shape, size = _static_shape(shape)
-    num_pairs = (size + 1) // 2
+    num_rows, num_pairs = tf.shape(seeds)[0], (size + 1) // 2
     if dtype == tf.float64:
-        words = tf.unstack(
-            tf.reshape(_uniforms(seeds, 2 * num_pairs, dtype, stream), [-1, num_pairs, 2]), axis=-1
-        )
+        numbers = _uniforms(seeds, 2 * num_pairs, dtype, stream)
+        words = tf.unstack(tf.reshape(numbers, [num_rows, num_pairs, 2]), axis=-1)
         least = 2.0**-54
     else:
         # All 32 bits, of which float32 keeps more the smaller the number: that is where the tails come from.
@@ -135,7 +134,6 @@ def normal_rows(
     radius = tf.sqrt(-2.0 * tf.math.log(level + least))
     angle = (2.0 * math.pi) * turn
     pairs = tf.stack([radius * tf.cos(angle), radius * tf.sin(angle)], axis=-1)
-    num_rows = tf.shape(seeds)[0]
     pairs = tf.reshape(pairs[: num_rows * num_pairs], [num_rows, 2 * num_pairs])
     return _shaped(pairs, size, shape)
 

@@ -91,7 +91,7 @@ class CategoricalHead(_WholeNumberHead):
         most = 1.0 / (1.0 + (self.num_values - 1) * math.exp(low - high))
         return f"CategoricalHead takes it for logits: no value could be more probable than {most:.2g}"
 
-    def distribution(self, params: tf.Tensor) -> tfd.Distribution:
+    def distribution(self, params: tf.Tensor) -> tfp.distributions.Distribution:
         r"""Categorical distributions with logits `params`; their mean is $\sum_k k p_k$."""
         logits = self._split_dims(as_real(params))
         return self._over_event(tfd.Categorical(logits=logits, dtype=logits.dtype))
@@ -149,7 +149,7 @@ class DiscretizedLogisticMixtureHead(_WholeNumberHead):
             f"all be from {ends}"
         )
 
-    def distribution(self, params: tf.Tensor) -> tfd.Distribution:
+    def distribution(self, params: tf.Tensor) -> tfp.distributions.Distribution:
         """Mixtures with logits, means and log scales `params`."""
         parts = self._parts(self._split_dims(as_real(params)))
         return self._over_event(DiscretizedLogisticMixture(*parts, num_values=self.num_values))

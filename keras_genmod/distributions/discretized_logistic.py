@@ -29,7 +29,7 @@ tfd = tfp.distributions
 _MAX_LOG_SCALE = 60.0
 
 
-class DiscretizedLogisticMixture(tfd.Distribution):
+class DiscretizedLogisticMixture(tfp.distributions.Distribution):
     r"""A mixture of logistics, discretised to 0..num_values-1: scalar events, whole numbers.
 
     Args:

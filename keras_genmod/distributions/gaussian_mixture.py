@@ -22,7 +22,7 @@ __all__ = ["DiagonalGaussianMixture"]
 tfd = tfp.distributions
 
 
-class DiagonalGaussianMixture(tfd.MixtureSameFamily):
+class DiagonalGaussianMixture(tfp.distributions.MixtureSameFamily):
     r"""`tfd.MixtureSameFamily` of K diagonal normal distributions, quick for many points and components.
 
     The squares in $\log N(z; \mu_k, \sigma_k^2)$ are multiplied out (`core.distances`), so that all N x K

@@ -42,9 +42,8 @@ class Head(keras.layers.Layer):
         event_shape: shape of one event; given by the model that uses the head when left out.
     """
 
-    params_per_dim = 1
-    uniforms_per_dim: int | None = None
-    value_range = ValueRange()
+    # A tuple of integers; None until a model gives it.
+    event_shape: Any
 
     def __init__(self, *, event_shape: Any = None, name: str | None = None, **kwargs) -> None:
         # No autocast: `head(params)` would round float32 parameters under a policy of half precision.
@@ -66,6 +65,21 @@ class Head(keras.layers.Layer):
             self.build(self.params_shape)
 
     @property
+    def params_per_dim(self) -> int:
+        """Number of raw parameters for each dimension of the event."""
+        return 1
+
+    @property
+    def uniforms_per_dim(self) -> int | None:
+        """Number of uniform numbers that `draw` takes for one value; None if it cannot draw a single one."""
+        return None
+
+    @property
+    def value_range(self) -> ValueRange:
+        """The values that the distribution covers."""
+        return ValueRange()
+
+    @property
     def _real_dtype(self) -> tf.DType:
         """Of the head's weights; parameters have their own."""
         return real_dtype(self.dtype_policy)
@@ -80,7 +94,7 @@ class Head(keras.layers.Layer):
         """How many raw parameters one event needs."""
         return math.prod(self.params_shape)
 
-    def distribution(self, params: tf.Tensor) -> tfd.Distribution:
+    def distribution(self, params: tf.Tensor) -> tfp.distributions.Distribution:
         """The distribution of raw parameters `[B, *params_shape]`: batch shape `[B]`."""
         raise TypeError(f"{type(self).__name__} must define `distribution(params)`.")
 
@@ -145,7 +159,7 @@ class Head(keras.layers.Layer):
         shape = tf.concat([tf.shape(params)[:-1], [self.params_per_dim, channels]], axis=0)
         return tf.linalg.matrix_transpose(tf.reshape(params, shape))
 
-    def _over_event(self, distribution: tfd.Distribution) -> tfd.Independent:
+    def _over_event(self, distribution: tfp.distributions.Distribution) -> tfp.distributions.Independent:
         return tfd.Independent(distribution, reinterpreted_batch_ndims=len(self.event_shape))
 
     def get_config(self) -> dict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -11,11 +12,11 @@ import tensorflow_probability as tfp
 from keras_genmod.core.checks import ValueRange
 from keras_genmod.core.precision import as_real, set_real_dtype
 from keras_genmod.core.registration import register, resolve
+from keras_genmod.distributions.discrete_heads import CategoricalHead, DiscretizedLogisticMixtureHead
 from keras_genmod.distributions.head import Head, finite
 from keras_genmod.distributions.multivariate_heads import LowRankGaussianHead
 from keras_genmod.distributions.quantiles import continuous_bernoulli_quantile
 from keras_genmod.distributions.real_heads import GaussianHead, StudentTHead
-from keras_genmod.distributions.discrete_heads import CategoricalHead, DiscretizedLogisticMixtureHead
 
 __all__ = ["BernoulliHead", "ContinuousBernoulliHead", "get_head"]
 
@@ -46,7 +47,7 @@ class _LogitHead(Head):
         )
 
 
-class _LogitBernoulli(tfd.Bernoulli):
+class _LogitBernoulli(tfp.distributions.Bernoulli):
     """`tfd.Bernoulli` whose log-density costs one softplus instead of two.
 
     log p(x) = x·l - softplus(l), the cross-entropy with logits, also for grey values in [0, 1]. With l at
@@ -58,7 +59,7 @@ class _LogitBernoulli(tfd.Bernoulli):
         return tf.math.multiply_no_nan(logits, event) - tf.nn.softplus(logits)
 
 
-class _LogitContinuousBernoulli(tfd.ContinuousBernoulli):
+class _LogitContinuousBernoulli(tfp.distributions.ContinuousBernoulli):
     """`tfd.ContinuousBernoulli` whose gradient is right at any finite logit.
 
     log p(x) = x·l - A(l) with A(l) = log((e^l - 1) / l).
@@ -91,7 +92,7 @@ class BernoulliHead(_LogitHead):
         advice="Scale pixels by 1/255, or use likelihood='gaussian' for other real values.",
     )
 
-    def distribution(self, params: tf.Tensor) -> tfd.Distribution:
+    def distribution(self, params: tf.Tensor) -> tfp.distributions.Distribution:
         """Bernoulli distributions with logits `params`."""
         logits = as_real(params)
         return self._over_event(_LogitBernoulli(logits=logits, dtype=logits.dtype))
@@ -115,7 +116,7 @@ class ContinuousBernoulliHead(_LogitHead):
 
     value_range = ValueRange(0.0, 1.0, advice="Scale pixels by 1/255.")
 
-    def distribution(self, params: tf.Tensor) -> tfd.Distribution:
+    def distribution(self, params: tf.Tensor) -> tfp.distributions.Distribution:
         """Continuous Bernoulli distributions with logits `params`; infinite ones are the largest finite."""
         return self._over_event(_LogitContinuousBernoulli(logits=finite(as_real(params))))
 
@@ -123,7 +124,7 @@ class ContinuousBernoulliHead(_LogitHead):
         return continuous_bernoulli_quantile(finite(params[:, 0] / temperature), uniforms[:, 0])
 
 
-_HEADS = {
+_HEADS: dict[str, Callable[[], Head]] = {
     "bernoulli": BernoulliHead,
     "categorical": CategoricalHead,
     "continuous_bernoulli": ContinuousBernoulliHead,

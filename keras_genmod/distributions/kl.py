@@ -16,7 +16,9 @@ __all__ = ["kl_divergence", "kl_per_dimension"]
 tfd = tfp.distributions
 
 
-def kl_divergence(q: tfd.Distribution, p: tfd.Distribution, *, z: Any = None, seed: Any = None) -> tf.Tensor:
+def kl_divergence(
+    q: tfp.distributions.Distribution, p: tfp.distributions.Distribution, *, z: Any = None, seed: Any = None
+) -> tf.Tensor:
     r"""$KL(q \| p) = E_q[\log q(z) - \log p(z)]$, `[B]` nats: in closed form, or else from draws.
 
     Args:
@@ -43,7 +45,9 @@ def kl_divergence(q: tfd.Distribution, p: tfd.Distribution, *, z: Any = None, se
     return q.log_prob(z) - p.log_prob(z)
 
 
-def kl_per_dimension(q: tfd.Distribution, p: tfd.Distribution) -> tf.Tensor | None:
+def kl_per_dimension(
+    q: tfp.distributions.Distribution, p: tfp.distributions.Distribution
+) -> tf.Tensor | None:
     """The divergence of each dimension, `[B, *event]` nats; None where it is no sum over dimensions.
 
     It is one where both distributions are factorised and each factor has a closed form.
@@ -58,7 +62,7 @@ def kl_per_dimension(q: tfd.Distribution, p: tfd.Distribution) -> tf.Tensor | No
 
 @tfd.RegisterKL(tfd.MultivariateNormalTriL, tfd.Independent)
 def _kl_from_factorised_normal(
-    q: tfd.MultivariateNormalTriL, p: tfd.Independent, name: str | None = None
+    q: tfp.distributions.MultivariateNormalTriL, p: tfp.distributions.Independent, name: str | None = None
 ) -> tf.Tensor:
     r"""$KL(N(m, LL^T) \| N(n, diag(t^2)))$.
 

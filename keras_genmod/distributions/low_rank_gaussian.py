@@ -22,7 +22,7 @@ __all__ = ["LowRankGaussian"]
 tfd = tfp.distributions
 
 
-class LowRankGaussian(tfd.MultivariateNormalDiagPlusLowRankCovariance):
+class LowRankGaussian(tfp.distributions.MultivariateNormalDiagPlusLowRankCovariance):
     r"""`tfd.MultivariateNormalDiagPlusLowRankCovariance` with densities that hold for large factors.
 
     Densities and the entropy are computed in float64. Their error stays below 1e-3 nats as long as the

@@ -61,7 +61,7 @@ class FullCovarianceGaussianHead(Head):
         """Raw scales and covariances must be able to take any value."""
         return scales_problem(self, low, high)
 
-    def distribution(self, params: tf.Tensor) -> tfd.Distribution:
+    def distribution(self, params: tf.Tensor) -> tfp.distributions.Distribution:
         """Normal distributions with the means and triangles `params`."""
         (size,) = self.event_shape
         loc, triangle = tf.split(as_real(params), [size, -1], axis=-1)
@@ -108,7 +108,7 @@ class LowRankGaussianHead(Head):
         """Raw scales and covariances must be able to take any value."""
         return scales_problem(self, low, high)
 
-    def distribution(self, params: tf.Tensor) -> tfd.Distribution:
+    def distribution(self, params: tf.Tensor) -> tfp.distributions.Distribution:
         """Normal distributions with means, variances and factors `params`."""
         size = math.prod(self.event_shape)
         parts = self._split_dims(as_real(params))

@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from keras_genmod.core.checks import ValueRange
 from keras_genmod.core.noise import is_flow
 from keras_genmod.core.precision import set_real_dtype
 from keras_genmod.core.registration import resolve
@@ -33,7 +34,7 @@ def get_posterior_head(posterior: Any, latent_dim: int, dtype: tf.DType = tf.flo
     """
     other = "a head of real values such as `LowRankGaussianHead(rank=2)`"
     head = resolve("posterior", posterior, _POSTERIORS, Head, other)
-    if head.value_range != Head.value_range:
+    if head.value_range != ValueRange():
         raise ValueError(
             f"`posterior` must be {other}; received a {type(head).__name__}, of {head.value_range}."
         )
@@ -43,7 +44,7 @@ def get_posterior_head(posterior: Any, latent_dim: int, dtype: tf.DType = tf.flo
     return head
 
 
-def centre(posterior: tfd.Distribution) -> tf.Tensor:
+def centre(posterior: tfp.distributions.Distribution) -> tf.Tensor:
     """The mean of a posterior, `[B, latent_dim]`.
 
     That of a flow has no closed form: the image of its base's mean takes its place.

@@ -31,10 +31,10 @@ __all__ = [
 
 tfd = tfp.distributions
 
-Posterior = Callable[[tf.Tensor], tfd.Distribution]
+Posterior = Callable[[tf.Tensor], tfp.distributions.Distribution]
 
 
-def standard_normal(latent_dim: int, dtype: Any = tf.float32) -> tfd.Distribution:
+def standard_normal(latent_dim: int, dtype: Any = tf.float32) -> tfp.distributions.Distribution:
     """The factorised standard normal N(0, I) over `[latent_dim]`, without a batch axis."""
     zeros = tf.zeros([latent_dim], dtype)
     return tfd.Independent(tfd.Normal(zeros, tf.ones_like(zeros)), reinterpreted_batch_ndims=1)
@@ -45,6 +45,9 @@ class Prior(keras.layers.Layer):
 
     # Whether the prior depends on the encoder, which a conditional model's condition would enter.
     needs_posterior = False
+    # Number of latent dimensions; None until a model gives it.
+    latent_dim: Any
+    event_shape: tuple[int, ...]
 
     def __init__(self, *, name: str | None = None, **kwargs: Any) -> None:
         super().__init__(name=name, autocast=False, **kwargs)
@@ -71,6 +74,7 @@ class Prior(keras.layers.Layer):
         Raises:
             ValueError: if the prior belongs to a model of another shape or dtype.
         """
+        event_shape = tuple(event_shape)
         if self.latent_dim is not None and (self.latent_dim, self.event_shape) != (latent_dim, event_shape):
             raise ValueError(
                 f"This {type(self).__name__} is for {self.latent_dim} latent dimensions of events of shape "
@@ -94,7 +98,7 @@ class Prior(keras.layers.Layer):
     def get_build_config(self) -> None:
         """Nothing: the model that a prior is loaded with gives it its shapes."""
 
-    def distribution(self, posterior: Posterior) -> tfd.Distribution:
+    def distribution(self, posterior: Posterior) -> tfp.distributions.Distribution:
         """p(z) over `[latent_dim]`, without a batch axis.
 
         Args:
@@ -107,7 +111,7 @@ class Prior(keras.layers.Layer):
 class StandardNormalPrior(Prior):
     """N(0, I)."""
 
-    def distribution(self, posterior: Posterior | None = None) -> tfd.Distribution:
+    def distribution(self, posterior: Posterior | None = None) -> tfp.distributions.Distribution:
         """The standard normal distribution."""
         return standard_normal(self.latent_dim, self.real_dtype)
 
@@ -165,7 +169,7 @@ class GaussianMixturePrior(_MixturePrior):
         self.loc = self._add("loc", shape, self._initial)
         self.raw_scale = self._add("raw_scale", shape, "zeros")
 
-    def distribution(self, posterior: Posterior | None = None) -> tfd.Distribution:
+    def distribution(self, posterior: Posterior | None = None) -> tfp.distributions.Distribution:
         """The mixture at the present weights."""
         logits, loc, raw = map(tf.convert_to_tensor, (self.logits, self.loc, self.raw_scale))
         return DiagonalGaussianMixture(logits, loc, positive(raw))
@@ -231,7 +235,7 @@ class VampPrior(_MixturePrior):
         raw, bounds = tf.convert_to_tensor(self.raw_inputs), self._bounds()
         return bounds[0] + (bounds[1] - bounds[0]) * tf.sigmoid(raw) if bounds else raw
 
-    def distribution(self, posterior: Posterior) -> tfd.Distribution:
+    def distribution(self, posterior: Posterior) -> tfp.distributions.Distribution:
         """The mixture of the posteriors of the pseudo-inputs."""
         components = posterior(self.pseudo_inputs())
         logits = tf.convert_to_tensor(self.logits)

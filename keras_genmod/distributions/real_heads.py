@@ -112,7 +112,7 @@ class GaussianHead(_LocationScaleHead):
     2021 (one learned scale).
     """
 
-    def distribution(self, params: tf.Tensor) -> tfd.Distribution:
+    def distribution(self, params: tf.Tensor) -> tfp.distributions.Distribution:
         """Normal distributions whose means (and scales) are `params`."""
         return self._over_event(tfd.Normal(*self._loc_and_scale(as_real(params))))
 
@@ -170,20 +170,20 @@ class StudentTHead(_LocationScaleHead):
 
     def degrees_of_freedom(self) -> tf.Tensor:
         r"""$\nu$, a scalar."""
-        if self.df != "learned":
+        if not isinstance(self.df, str):
             return tf.constant(self.df, self._real_dtype)
         raw = tf.convert_to_tensor(self.raw_df) + math.log(math.expm1(4.0))
         return 1.0 + _MIN_SCALE + tf.nn.softplus(raw)
 
-    def distribution(self, params: tf.Tensor) -> tfd.Distribution:
+    def distribution(self, params: tf.Tensor) -> tfp.distributions.Distribution:
         """Student's t distributions whose locations (and scales) are `params`."""
         loc, scale = self._loc_and_scale(as_real(params))
         df = tf.cast(self.degrees_of_freedom(), loc.dtype)
         return self._over_event(tfd.StudentT(df, loc, scale))
 
     def _draw(self, params: tf.Tensor, uniforms: tf.Tensor, temperature: Any) -> tf.Tensor:
-        numbers = self.df != "learned" and not tf.is_tensor(temperature)
-        if numbers and temperature >= self.df + 1.0:
+        is_number = not tf.is_tensor(temperature)
+        if not isinstance(self.df, str) and is_number and temperature >= self.df + 1.0:
             raise ValueError(
                 f"`temperature` must be below df + 1 = {self.df + 1.0:g}, above which Student's t has no "
                 f"tempered form; received {temperature}. Use a lower temperature."

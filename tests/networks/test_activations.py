@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_genmod.distributions import heads, multivariate_heads, real_heads, discrete_heads
+from keras_genmod.distributions import discrete_heads, heads, multivariate_heads, real_heads
 from keras_genmod.losses.adversarial import ADVERSARIAL_LOSSES
 from keras_genmod.networks.activations import check_reach, output_bounds, output_range
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -13,13 +13,25 @@ from keras_genmod.core.checks import check_integer, check_number, check_rows, de
 from keras_genmod.core.noise import row_seeds
 from keras_genmod.core.row_noise import fold_in_rows, uniform_rows
 from keras_genmod.core.rows import log_mean_exp, map_rows
-from keras_genmod.networks.autoregressive import generate_naively
+from keras_genmod.core.spaces import Space
+from keras_genmod.distributions.head import Head
+from keras_genmod.networks.autoregressive import AutoregressiveNetwork, generate_naively
 
 __all__ = ["AncestralSampling"]
 
 
 class AncestralSampling(SamplesByRow):
-    """The part of `AutoregressiveModel` that draws: from uniform numbers, so that each way gives the same."""
+    """The sampling of `AutoregressiveModel`, from uniform numbers, so that each way gives the same values."""
+
+    event_shape: tuple[int, ...]
+    network: AutoregressiveNetwork
+    real_dtype: tf.DType
+    _likelihood_head: Head
+
+    if TYPE_CHECKING:
+
+        def _as_rows(self, x: Any, space: Space | None = None) -> tf.Tensor: ...
+        def _refuse_symbolic(self, name: str, value: Any) -> None: ...
 
     def sample(
         self,
@@ -120,9 +132,9 @@ class AncestralSampling(SamplesByRow):
         drawn = self._generated((seeds, *many), temperature, jit_compile, rows_per_pass, order)
         if num_particles == 1:
             return drawn
-        graph = self._graphs.get("log_weights", lambda rows, order: self._log_weights(*rows, order))
+        graph = self._graphs.get("log_weights", self._log_weights)
         weights = map_rows(
-            lambda rows: graph(rows, order),
+            lambda rows: graph(*rows, order),
             (drawn, many[2], many[0]),
             batch_size=self._batch_size(batch_size),
         )
@@ -188,12 +200,12 @@ class AncestralSampling(SamplesByRow):
         """Examples from `(seeds, condition, given x, mask)`, in bounded memory."""
         loop = self._graphs.get(
             ("sample", temperature, jit_compile),
-            lambda rows, order: self._generate(
-                self._uniforms(rows[0]), *rows[1:], order, temperature=temperature
+            lambda seeds, condition, given, mask, order: self._generate(
+                self._uniforms(seeds), condition, given, mask, order, temperature=temperature
             ),
             jit_compile=jit_compile,
         )
-        return map_rows(lambda rows: loop(rows, order), rows, batch_size=rows_per_pass)
+        return map_rows(lambda rows: loop(*rows, order), rows, batch_size=rows_per_pass)
 
     def _uniforms(self, seeds: tf.Tensor) -> tf.Tensor:
         """Numbers in [0, 1) for each row from its own seed, `[D, B, U]`; the last chooses the order."""
@@ -215,12 +227,14 @@ class AncestralSampling(SamplesByRow):
         """Examples from uniform numbers: the same whichever way they are computed."""
         head, network = self._likelihood_head, self.network
         num_rows = uniforms.shape[1] or tf.shape(uniforms)[1]
-        if given is not None:
+        if given is not None and mask is not None:
             given, mask = (tf.transpose(tf.reshape(t, [num_rows, -1])) for t in (given, mask))
 
         def emit(variable: tf.Tensor, params: tf.Tensor) -> tf.Tensor:
             value = head.draw(params, uniforms[variable], temperature)
-            return value if given is None else tf.where(mask[variable], given[variable], value)
+            if given is None or mask is None:
+                return value
+            return tf.where(mask[variable], given[variable], value)
 
         generate = (lambda *a, **k: generate_naively(network, *a, **k)) if naive else network.generate
         options = {"standardize": head.standardize, "condition": condition}

@@ -23,8 +23,8 @@ from keras_genmod.bases.encoder_decoder import EncoderDecoder
 from keras_genmod.bases.row_wise import ROWS_PER_PASS, SamplesByRow
 from keras_genmod.core.checks import check_integer
 from keras_genmod.core.noise import row_seeds, sample_rows
-from keras_genmod.core.row_noise import fold_in_rows
 from keras_genmod.core.precision import real_dtype
+from keras_genmod.core.row_noise import fold_in_rows
 from keras_genmod.core.rows import map_rows
 from keras_genmod.core.spaces import ROW_SEEDS
 from keras_genmod.distributions.kl import kl_divergence, kl_per_dimension
