@@ -1,13 +1,16 @@
-"""Stateless randomness: seeds are values, and every draw is a pure function of its seed.
+"""Stateless random numbers: seeds are values, and every draw is a pure function of its seed.
 
-A seed is an int32 tensor `[2]`, as TensorFlow's `stateless_*` functions and TensorFlow Probability's
-`seed=` take it. A model holds one pair of numbers, (seed, step), as a weight; each purpose (training,
-evaluation, sampling, data order) derives its own stream from it, and replicas derive theirs from the
-stream, so that
+A seed is an int32 tensor `[2]`, as TensorFlow's `stateless_*` functions and the `seed=` of TensorFlow
+Probability take it. A model holds one pair of numbers, (seed, step), as a weight. Each purpose (training,
+evaluation, sampling, data order) derives its own stream from it, and each replica derives its own from the
+stream. Therefore
 
-* only a training step advances the saved state, and a resumed run draws what the uninterrupted one draws;
+* only a training step advances the saved state, and a resumed run draws what an uninterrupted one draws;
 * evaluation and sampling never change training;
 * two replicas never draw the same noise.
+
+For rows that must not depend on each other there is one seed a row, int32 `[B, 2]` (`row_seeds`,
+`sample_rows`).
 """
 
 from __future__ import annotations
@@ -47,13 +50,13 @@ __all__ = [
     "stream_seed",
 ]
 
-# Odd 31-bit constants that spread purposes and replicas over the seed space; any odd numbers serve.
+# Odd 31-bit constants that spread purposes and replicas over the seed space; any odd numbers will do.
 _PURPOSE_STRIDE = 0x3C6EF372 | 1
 _REPLICA_STRIDE = 0x1B873593
 
 
 class Purpose(enum.IntEnum):
-    """What a stream of noise is for."""
+    """The purpose of a stream of noise."""
 
     TRAINING = 1
     EVALUATION = 2
@@ -62,7 +65,7 @@ class Purpose(enum.IntEnum):
 
 
 def check_seed(seed: Any) -> int | None:
-    """Returns a model's `seed` argument: None or an integer from 0 to 2**31 - 1."""
+    """Returns a model's `seed` argument; refuses all but None and integers from 0 to 2**31 - 1."""
     if seed is None:
         return None
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**31:
@@ -71,15 +74,15 @@ def check_seed(seed: Any) -> int | None:
 
 
 def fresh_seed() -> int:
-    """A new seed from Python's generator, which `keras.utils.set_random_seed` makes repeatable."""
+    """Draws a new seed from Python's generator, which `keras.utils.set_random_seed` makes repeatable."""
     return random.randrange(2**31)
 
 
 def add_noise_state(layer: keras.layers.Layer, seed: int | None, name: str) -> keras.Variable:
-    """The weight (seed, step) of a layer's own noise, int64 `[2]`, starting at step 0.
+    """Adds the weight (seed, step) of a layer's own noise, int64 `[2]`, starting at step 0.
 
-    A weight, so that files hold it, and so that all workers of a multi-worker run, each of which drew its
-    own fresh seed, take the chief's.
+    It is a weight, so that files hold it. Workers of a multi-worker run, each of which drew a fresh seed of
+    its own, then take the chief's.
     """
     start = fresh_seed() if check_seed(seed) is None else seed
     return layer.add_weight(
@@ -94,7 +97,7 @@ def add_noise_state(layer: keras.layers.Layer, seed: int | None, name: str) -> k
 
 
 def as_seed(seed: Any) -> tf.Tensor:
-    """An int32 seed `[2]` from an integer or a pair of integers."""
+    """Returns an int32 seed `[2]` for an integer or a pair of integers."""
     if isinstance(seed, (int, np.integer)) and not isinstance(seed, bool):
         return tf.constant([0, check_seed(seed)], tf.int32)
     if not tf.is_tensor(seed):
@@ -142,8 +145,8 @@ def row_seeds(seed: tf.Tensor, start: Any, num_rows: Any) -> tf.Tensor:
 
 
 def is_flow(distribution: tfp.distributions.Distribution) -> bool:
-    """Whether it is a plain `tfd.TransformedDistribution` and no class made of one, such as a normal one."""
-    # What the constructor gives is of a class of another name where the bijector is no composite tensor.
+    """Whether it is a plain `tfd.TransformedDistribution`, not a subclass such as a multivariate normal."""
+    # The constructor gives a class of another name where the bijector is no composite tensor.
     return type(distribution).__name__.lstrip("_") == "TransformedDistribution"
 
 

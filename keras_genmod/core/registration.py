@@ -1,4 +1,4 @@
-"""Registered objects: `.keras` files name them without custom objects, and arguments may name them too."""
+"""Registered classes, which `.keras` files load without custom objects, and arguments given by name."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ _Class = TypeVar("_Class", bound=type)
 
 
 def register(cls: _Class) -> _Class:
-    """Class decorator: makes `cls` loadable from `.keras` files as `keras_genmod>ClassName`."""
+    """Class decorator that makes `cls` loadable from `.keras` files as `keras_genmod>ClassName`."""
     return keras.saving.register_keras_serializable(package=PACKAGE)(cls)
 
 
 def resolve(
     argument: str, value: Any, by_name: Mapping[str, Callable[[], Any]], kind: type, otherwise: str
 ) -> Any:
-    """The object of an argument that may be a name, the object itself, or its configuration.
+    """Returns the object of an argument that may be a name, the object itself, or its configuration.
 
     Args:
-        argument: its name, for the error.
-        value: what was given.
-        by_name: the names, each with a function that makes its object.
-        kind: class that the object must be of.
-        otherwise: what else may be given, for the error, such as "a head such as `GaussianHead()`".
+        argument: Name of the argument, for the error.
+        value: The value that was given.
+        by_name: A function that makes the object, for each name.
+        kind: Class of the object.
+        otherwise: What else may be given, for the error, such as "a head such as `GaussianHead()`".
 
     Raises:
-        ValueError: for another name or type.
+        ValueError: For another name or type.
     """
     if isinstance(value, str) and value in by_name:
         return by_name[value]()

@@ -1,4 +1,4 @@
-"""Distributions: heads on networks, priors, divergences."""
+"""Distributions: heads on networks, priors and divergences."""
 
 import keras_genmod.distributions.row_samplers  # noqa: F401 (registers samplers)
 from keras_genmod.distributions.discrete_heads import CategoricalHead, DiscretizedLogisticMixtureHead

@@ -24,9 +24,9 @@ tfd = tfp.distributions
 
 
 def _mirrored(event: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The same log-density as that of 1 - x at -l: x and l, or those where l > 0, so that no l is positive.
+    """Returns x and l where l is at most 0, else 1 - x and -l, which have the same log-density.
 
-    A choice and not -|l|, whose gradient at 0 would be 0.
+    It is a choice and not -|l|, whose gradient at 0 would be 0.
     """
     event = tf.cast(event, logits.dtype)
     is_positive = logits > 0.0
@@ -39,7 +39,7 @@ class _LogitHead(Head):
     uniforms_per_dim = 1
 
     def bounds_problem(self, low: float, high: float) -> str:
-        """Logits must be able to take any value."""
+        """Explains bounded logits, which must be able to take any value."""
         ends = " to ".join(f"{1.0 / (1.0 + math.exp(-logit)):.2f}" for logit in (low, high))
         return (
             f"{type(self).__name__} takes it for logits and applies the sigmoid itself: probabilities would "
@@ -80,10 +80,10 @@ class _LogitContinuousBernoulli(tfp.distributions.ContinuousBernoulli):
 class BernoulliHead(_LogitHead):
     r"""Independent binary values: $\log p(x) = \sum_d x_d l_d - \log(1 + e^{l_d})$ with logits $l$.
 
-    Grey values in [0, 1] are accepted: the figure is then a cross-entropy, not a log-density.
+    Grey values in [0, 1] are accepted; the result is then a cross-entropy, not a log-density.
 
     Args:
-        event_shape: shape of one event.
+        event_shape: Shape of one event.
     """
 
     value_range = ValueRange(
@@ -105,10 +105,10 @@ class BernoulliHead(_LogitHead):
 class ContinuousBernoulliHead(_LogitHead):
     r"""Independent values in [0, 1]: $p(x) \propto \lambda^x (1 - \lambda)^{1 - x}$, normalised over [0, 1].
 
-    The proper density for grey images where a Bernoulli gives only a cross-entropy.
+    It is a density for grey images, for which a Bernoulli gives only a cross-entropy.
 
     Args:
-        event_shape: shape of one event.
+        event_shape: Shape of one event.
 
     Reference: The Continuous Bernoulli: Fixing a Pervasive Error in Variational Autoencoders,
     Loaiza-Ganem and Cunningham, 2019.
@@ -136,10 +136,10 @@ _HEADS: dict[str, Callable[[], Head]] = {
 
 
 def get_head(likelihood: Any, event_shape: Any, dtype: tf.DType = tf.float32) -> Head:
-    """The head of a model's `likelihood` argument: a name, a `Head`, or a head's configuration.
+    """Returns the head of a model's `likelihood` argument: a name, a `Head`, or a head's configuration.
 
     Raises:
-        ValueError: for another name or type, or a head made for another event shape or dtype.
+        ValueError: For another name or type, or a head made for another event shape or dtype.
     """
     head = resolve("likelihood", likelihood, _HEADS, Head, "a head such as `GaussianHead(scale='learned')`")
     if head.event_shape is None:

@@ -1,4 +1,4 @@
-"""The choice of an approximate posterior by its name, and the code that it stands for."""
+"""The choice of an approximate posterior by its name, and the latent code that stands for it."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _POSTERIORS = {
 
 
 def get_posterior_head(posterior: Any, latent_dim: int, dtype: tf.DType = tf.float32) -> Head:
-    """The head of a model's `posterior` argument: a name, a `Head` of real values, or its configuration.
+    """Returns the head of a `posterior` argument: a name, a `Head` of real values, or its configuration.
 
     Raises:
-        ValueError: for another name or type, a head of other values, or one made for another number of
+        ValueError: For another name or type, a head of other values, or one made for another number of
             latent dimensions.
     """
     other = "a head of real values such as `LowRankGaussianHead(rank=2)`"
@@ -47,7 +47,7 @@ def get_posterior_head(posterior: Any, latent_dim: int, dtype: tf.DType = tf.flo
 def centre(posterior: tfp.distributions.Distribution) -> tf.Tensor:
     """The mean of a posterior, `[B, latent_dim]`.
 
-    That of a flow has no closed form: the image of its base's mean takes its place.
+    The mean of a flow has no closed form; the image of its base's mean takes its place.
     """
     if is_flow(posterior):
         return posterior.bijector.forward(posterior.distribution.mean())
