@@ -8,10 +8,16 @@ from scipy import stats
 
 from keras_genmod.core.noise import as_seed, row_seeds, sample_rows
 from keras_genmod.distributions import (
+    BernoulliHead,
+    CategoricalHead,
     ContinuousBernoulliHead,
     DiagonalGaussianMixture,
     DiscretizedLogisticMixture,
+    DiscretizedLogisticMixtureHead,
+    GaussianHead,
     LowRankGaussian,
+    LowRankGaussianHead,
+    StudentTHead,
 )
 
 tfd, tfb = tfp.distributions, tfp.bijectors
@@ -168,6 +174,31 @@ def test_draws_of_each_row_have_its_distribution_function(name):
 def test_known_samplers_need_no_loop_and_no_other_generator(name):
     operations = {operation.type for operation in traced(VECTORISED[name], 2).graph.get_operations()}
     assert not [each for each in operations if "While" in each or "Random" in each]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        BernoulliHead(),
+        ContinuousBernoulliHead(),
+        CategoricalHead(5),
+        DiscretizedLogisticMixtureHead(2, num_values=8),
+        GaussianHead("predicted"),
+        StudentTHead("learned"),
+        LowRankGaussianHead(2),
+    ],
+    ids=lambda head: type(head).__name__,
+)
+def test_heads_need_no_loop_for_any_number_of_rows(head):
+    head.set_event_shape((4, 3, 2))
+
+    def draw(params, seeds):
+        return sample_rows(head.distribution(params), 1, seeds)
+
+    signature = [tf.TensorSpec([None, *head.params_shape]), tf.TensorSpec([None, 2], tf.int32)]
+    graph = tf.function(draw, autograph=False, input_signature=signature).get_concrete_function()
+    assert graph.output_shapes == [None, 1, 4, 3, 2]
+    assert not [operation for operation in graph.graph.get_operations() if "While" in operation.type]
 
 
 @pytest.mark.parametrize("name", OTHERS)
