@@ -15,11 +15,9 @@ For rows that must not depend on each other there is one seed a row, int32 `[B, 
 
 from __future__ import annotations
 
-import copy
 import enum
-import itertools
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -29,12 +27,10 @@ import tensorflow_probability as tfp
 
 from keras_genmod.core.checks import describe
 from keras_genmod.core.replicas import replica_id
-from keras_genmod.core.row_noise import normal_rows, uniform_rows
+from keras_genmod.core.row_noise import NoRowSamplerError, RowNoise, swapped
 
 __all__ = [
-    "NoRowSamplerError",
     "Purpose",
-    "RowNoise",
     "add_noise_state",
     "as_seed",
     "check_seed",
@@ -150,79 +146,6 @@ def is_flow(distribution: tfp.distributions.Distribution) -> bool:
     return type(distribution).__name__.lstrip("_") == "TransformedDistribution"
 
 
-class NoRowSamplerError(Exception):
-    """A distribution has no sampler that draws all rows at once."""
-
-
-class RowNoise:
-    """The random numbers of one call of `sample_rows`, in the layout of TensorFlow Probability's samples.
-
-    Each call of `uniform` or `normal` takes a new stream of each row's seed.
-
-    Args:
-        seeds: int32 `[B, 2]`.
-        num_samples: Number of draws from each row, n.
-        has_rows: Whether the first batch axis of a distribution is that of the rows. If not, all rows share
-            the distribution.
-    """
-
-    def __init__(self, seeds: tf.Tensor, num_samples: int, has_rows: bool) -> None:
-        self.seeds, self.num_samples, self.has_rows = seeds, num_samples, has_rows
-        self._streams = itertools.count()
-        self._prefix: Sequence[int] = ()
-        self._collapsed: tuple[int, ...] = ()
-
-    def for_part(self, prefix: Any = None, collapsed: int | None = None) -> RowNoise:
-        """The same noise for a part of a distribution, such as a base or components.
-
-        Args:
-            prefix: For a part that all rows share: batch axes of the whole that the part does not have.
-            collapsed: Number of a batch axis, counted after the rows, whose entries may share their noise.
-        """
-        part = copy.copy(self)
-        if prefix is not None:
-            part.has_rows, part._prefix = False, prefix
-        if collapsed is not None:
-            part._collapsed = (*self._collapsed, collapsed)
-        return part
-
-    def batch_axes(self, distribution: tfp.distributions.Distribution) -> list[int]:
-        """Sizes of the batch axes of a distribution beside the rows.
-
-        Raises:
-            NoRowSamplerError: If one of them is not known before the graph runs.
-        """
-        axes = distribution.batch_shape[1:] if self.has_rows else distribution.batch_shape
-        if not axes.is_fully_defined():
-            raise NoRowSamplerError
-        return [*self._prefix, *axes.as_list()]
-
-    def uniform(
-        self, distribution: tfp.distributions.Distribution, axes: Sequence[int] = (), dtype: Any = None
-    ) -> tf.Tensor:
-        """Uniform numbers in [0, 1), `[n, B, *batch axes, *axes]`, of the distribution's dtype or another."""
-        return self._numbers(uniform_rows, distribution, axes, dtype)
-
-    def open_uniform(self, distribution: tfp.distributions.Distribution) -> tf.Tensor:
-        """The same in (0, 1), for quantile functions that are infinite at 0."""
-        numbers = self.uniform(distribution)
-        return tf.maximum(numbers, 2.0**-25 if numbers.dtype == tf.float32 else 2.0**-54)
-
-    def normal(self, distribution: tfp.distributions.Distribution, axes: Sequence[int] = ()) -> tf.Tensor:
-        """Standard normal numbers, `[n, B, *batch axes, *axes]`."""
-        return self._numbers(normal_rows, distribution, axes, None)
-
-    def _numbers(self, draw: Callable, distribution: Any, axes: Sequence[int], dtype: Any) -> tf.Tensor:
-        dtype = tf.as_dtype(dtype or distribution.dtype)
-        if dtype not in (tf.float32, tf.float64):
-            raise NoRowSamplerError
-        batch = [
-            1 if axis in self._collapsed else size for axis, size in enumerate(self.batch_axes(distribution))
-        ]
-        shape = [self.num_samples, *batch, *axes]
-        return _swapped(draw(self.seeds, shape, dtype, stream=next(self._streams)))
-
-
 RowSampler = Callable[[Any, RowNoise], tf.Tensor]
 _ROW_SAMPLERS: dict[type, RowSampler] = {}
 
@@ -283,7 +206,7 @@ def sample_rows(
     """
     has_rows = distribution.batch_shape.rank != 0
     try:
-        return _swapped(draw_rows(distribution, RowNoise(seeds, num_samples, has_rows)))
+        return swapped(draw_rows(distribution, RowNoise(seeds, num_samples, has_rows)))
     except NoRowSamplerError:
         return _sample_in_loop(distribution, num_samples, seeds)
 
@@ -294,7 +217,7 @@ def _sample_in_loop(
     if is_flow(distribution):
         # The noise a row at a time, then one pass through the bijector for all.
         noise = sample_rows(distribution.distribution, num_samples, seeds)
-        return _swapped(distribution.bijector.forward(_swapped(noise)))
+        return swapped(distribution.bijector.forward(swapped(noise)))
     shared = distribution.batch_shape.rank == 0
 
     def draw(row: tuple) -> tf.Tensor:
@@ -308,12 +231,3 @@ def _sample_in_loop(
         (tf.range(tf.shape(seeds)[0]), seeds),
         fn_output_signature=tf.TensorSpec([num_samples, *distribution.event_shape], distribution.dtype),
     )
-
-
-def _swapped(x: tf.Tensor) -> tf.Tensor:
-    """`[A, B, ...]` as `[B, A, ...]`."""
-    if x.shape[0] == 1:
-        return tf.expand_dims(tf.squeeze(x, 0), 1)
-    if x.shape[1] == 1:
-        return tf.expand_dims(tf.squeeze(x, 1), 0)
-    return tf.transpose(x, [1, 0, *range(2, x.shape.rank)])

@@ -17,8 +17,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_genmod.core.checks import check_integer
-from keras_genmod.core.noise import RowNoise, register_row_sampler
+from keras_genmod.core.noise import register_row_sampler
 from keras_genmod.core.precision import as_real
+from keras_genmod.core.row_noise import RowNoise
 from keras_genmod.distributions.quantiles import categorical_quantile, logistic_quantile
 
 __all__ = ["DiscretizedLogisticMixture", "discretized_logistic_draw"]

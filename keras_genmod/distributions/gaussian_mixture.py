@@ -13,8 +13,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_genmod.core.distances import squared_distances
-from keras_genmod.core.noise import NoRowSamplerError, RowNoise, register_row_sampler
+from keras_genmod.core.noise import register_row_sampler
 from keras_genmod.core.precision import as_real
+from keras_genmod.core.row_noise import NoRowSamplerError, RowNoise
 from keras_genmod.distributions.quantiles import categorical_quantile
 
 __all__ = ["DiagonalGaussianMixture"]

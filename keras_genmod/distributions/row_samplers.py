@@ -14,7 +14,8 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_genmod.core.noise import NoRowSamplerError, RowNoise, draw_rows, register_row_sampler
+from keras_genmod.core.noise import draw_rows, register_row_sampler
+from keras_genmod.core.row_noise import NoRowSamplerError, RowNoise
 from keras_genmod.distributions.quantiles import categorical_quantile, continuous_bernoulli_quantile
 
 __all__: list[str] = []

@@ -1,4 +1,4 @@
-"""Energies and partition functions, proved with a Boltzmann machine whose states can be enumerated."""
+"""Energies and their partition functions, proved with a Boltzmann machine whose states can be enumerated."""
 
 import itertools
 import math
@@ -10,8 +10,8 @@ import tensorflow as tf
 
 import keras_genmod as kg
 from keras_genmod.bases import GenerativeModel, UnnormalizedDensity
-from keras_genmod.bases.unnormalized_density import LogPartition, log_mean_weight, log_partition_of_bits
 from keras_genmod.core.checks import ValueRange
+from keras_genmod.core.partition_functions import log_mean_weight, log_partition_of_bits
 from keras_genmod.core.registration import register
 from keras_genmod.serving import verify
 
@@ -226,8 +226,6 @@ def test_bad_arguments_are_refused(machine):
         machine.log_partition(num_samples=1)
     with pytest.raises(ValueError, match="This model is unconditional"):
         machine.log_partition(3)
-    with pytest.raises(ValueError, match="`num_bits` must be at most 30.*received 31"):
-        log_partition_of_bits(lambda x: x[:, 0], 31)
 
 
 def test_what_a_family_must_write_is_named():
@@ -241,26 +239,5 @@ def test_what_a_family_must_write_is_named():
         model.log_partition()
 
 
-def test_mean_weights_and_their_errors_by_hand():
-    weights = np.array([[1.0, 2.0, 3.0, 6.0], [5.0, 5.0, 5.0, 5.0]])
-    value, error = log_mean_weight(tf.math.log(weights))
-    np.testing.assert_allclose(value, np.log([3.0, 5.0]))
-    # Variance 14 / 3 of the weights, so a standard error of sqrt(14 / 12) of their mean, over the mean.
-    np.testing.assert_allclose(error, [math.sqrt(14 / 12) / 3, 0.0], atol=1e-15)
-    shifted, same = log_mean_weight(tf.math.log(weights) + 1000.0)
-    np.testing.assert_allclose(shifted - 1000.0, value, rtol=1e-9)
-    np.testing.assert_allclose(same, error, atol=1e-9)
-
-
-@pytest.mark.parametrize("states_per_pass", [1, 5, 64, 10_000])
-def test_enumerations_in_pieces_are_whole(states_per_pass):
-    value = log_partition_of_bits(
-        lambda x: tf.linalg.matvec(x, tf.constant([1.0, -2.0, 0.5])), 3, states_per_pass=states_per_pass
-    )
-    # Independent bits: a product of 1 + e^-b.
-    assert float(value) == pytest.approx(np.sum(np.log1p(np.exp([-1.0, 2.0, -0.5]))), rel=1e-6)
-
-
 def test_it_is_a_base_of_the_package():
     assert kg.bases.UnnormalizedDensity is UnnormalizedDensity
-    assert LogPartition(1.0, 0.0).value == 1.0
