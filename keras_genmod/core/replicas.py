@@ -89,6 +89,9 @@ def gather_rows(value: Any) -> Any:
     context = _replica_context()
     if context is None:
         return value
+    # Over several workers the result goes to the device of what is gathered. A batch as it comes from the
+    # data has none, the output of an operation has one.
+    value = tf.nest.map_structure(tf.identity, value)
     return context.all_gather(value, axis=0)
 
 

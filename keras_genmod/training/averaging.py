@@ -45,7 +45,7 @@ class AveragedNetwork:
     Example:
         >>> network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="zeros")])
         >>> average = AveragedNetwork(network, 0.5)
-        >>> network.layers[0].kernel.assign([[1.0]])
+        >>> _ = network.layers[0].kernel.assign([[1.0]])
         >>> average.update(8)
         >>> average.network.get_weights()[0].item()
         0.5

@@ -151,6 +151,7 @@ def objective(
         The sums. Example weights enter all terms but measures, and `term_weights` enter `"loss"`.
 
     Raises:
+        TypeError: for terms that are not a dict.
         ValueError: for a term that has not one value per example or has the name of another log, or for a
             weight or a batch statistic that no term has.
     """

@@ -11,14 +11,13 @@ import keras_genmod as kg
 from tests.models.autoregressive.tiny import MODELS, condition_of, with_random_weights
 
 
-def images_of(model, *, naive=False, jit_compile=False, temperature=1.0, num_rows=16):
+def images_of(model, *, naive=False, temperature=1.0, num_rows=16):
     seeds = tf.stack([tf.range(num_rows), 5 + tf.range(num_rows)], axis=1)
     uniforms = model._uniforms(seeds)
     condition = model._condition_spec.rows(condition_of(model), num_rows)
     graph = tf.function(
         lambda: model._generate(uniforms, condition, naive=naive, temperature=temperature),
         autograph=False,
-        jit_compile=jit_compile,
     )
     return graph().numpy()
 
@@ -26,17 +25,16 @@ def images_of(model, *, naive=False, jit_compile=False, temperature=1.0, num_row
 @pytest.mark.parametrize("name", MODELS)
 def test_the_fast_way_gives_the_images_of_the_naive_way(name):
     model = with_random_weights(MODELS[name]())
-    fast = images_of(model)
-    assert 0.05 < fast.mean() < 0.95
-    assert len(np.unique(fast.reshape(16, -1), axis=0)) > 4
-    np.testing.assert_array_equal(fast, images_of(model, naive=True))
+    fast = images_of(model, num_rows=64)
+    assert 0.02 < fast.mean() < 0.98
+    assert len(np.unique(fast.reshape(64, -1), axis=0)) > 4
+    np.testing.assert_array_equal(fast, images_of(model, naive=True, num_rows=64))
 
 
 @pytest.mark.parametrize("name", ["made with several masks", "nade", "gated pixelcnn", "diagonal lstm"])
 def test_the_compiled_loop_gives_the_same_images(name):
     model = with_random_weights(MODELS[name]())
-    np.testing.assert_array_equal(images_of(model), images_of(model, jit_compile=True))
-    np.testing.assert_array_equal(model.sample(5, seed=1), model.sample(5, seed=1, jit_compile=True))
+    np.testing.assert_array_equal(model.sample(16, seed=1), model.sample(16, seed=1, jit_compile=True))
 
 
 @pytest.mark.parametrize("likelihood", ["categorical", "mixture", "gaussian"])
