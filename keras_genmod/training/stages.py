@@ -140,8 +140,8 @@ class Staged(keras.Model):
 
         `players`, and all that they compute, may depend on `self.stage`. Players of different stages may
         share a name. Each optimizer is built once, on the weights that it updates in any stage, so a weight
-        keeps its moments from one stage to the next. A learning-rate schedule counts the steps in which its
-        optimizer makes updates.
+        keeps its moments from one stage to the next. A learning-rate schedule counts the model's training
+        steps, also those in which its optimizer makes no update.
         """
         return ()
 

@@ -437,3 +437,55 @@ def test_a_list_of_callbacks_that_serves_twice_names_each_stage_once(capsys):
         train(model, epochs=2, callbacks=callbacks, verbose=2)
         assert capsys.readouterr().out.count(f": {stage}\n") == 1
     assert callbacks._history.history["stage"] == [2, 3, 3, 3]
+
+
+def test_an_optimizer_updates_equally_often_in_all_stages():
+    class Unequal(Stacked):
+        def players(self):
+            times = {"first": 1, "second": 2, "joint": 1}[self.stage.name]
+            return [Player("model", self.first, self.loss_terms, updates_per_step=times)]
+
+    with pytest.raises(ValueError, match=r"'optimizer' must have equal .* in all stages; .*\[1, 2\]"):
+        Unequal(seed=0).compile()
+
+
+def test_a_schedule_counts_steps_in_which_its_optimizer_rests():
+    """Plain descent on a constant slope moves a weight by the sum of the rates of its own stage."""
+
+    class Slope(GenerativeModel):
+        def __init__(self, **kwargs):
+            super().__init__((4,), **kwargs)
+            self.parts = [keras.layers.Dense(1, kernel_initializer="zeros", use_bias=False) for _ in "ab"]
+            for part in self.parts:
+                part.build((None, 4))
+            self.built = True
+
+        def stages(self):
+            return [Stage("a", 2), Stage("b")]
+
+        def default_optimizers(self):
+            return {"a_optimizer": keras.optimizers.SGD(), "b_optimizer": keras.optimizers.SGD()}
+
+        def compile(self, a_optimizer=None, b_optimizer=None):
+            optimizers = {"a_optimizer": a_optimizer, "b_optimizer": b_optimizer}
+            options = {"run_eagerly": False, "steps_per_execution": 1, "jit_compile": False}
+            self._compile(optimizers, {"micro_batches": 1}, {}, auto_scale_loss=True, **options)
+
+        def players(self):
+            index = self.stage.index
+
+            def terms(x, *, condition=None, training=False, seed=None):
+                return {"slope": -self.parts[index](tf.ones_like(x))[:, 0]}
+
+            return [Player("model", (self.parts[index],), terms, optimizer=f"{'ab'[index]}_optimizer")]
+
+    model = Slope(seed=0)
+    # 2**-step for the steps 0, 1, 2, ...
+    model.compile(
+        *(keras.optimizers.SGD(keras.optimizers.schedules.ExponentialDecay(1.0, 1, 0.5)) for _ in "ab")
+    )
+    train(model, epochs=4, steps_per_epoch=1)
+    np.testing.assert_allclose(model.parts[0].kernel, np.full([4, 1], 1 + 1 / 2), rtol=1e-6)
+    np.testing.assert_allclose(model.parts[1].kernel, np.full([4, 1], 1 / 4 + 1 / 8), rtol=1e-6)
+    assert float(model.b_optimizer.learning_rate) == pytest.approx(1 / 16)
+    assert int(model.b_optimizer.iterations) == 2
