@@ -25,7 +25,9 @@ from keras_genmod import (
     training,
 )
 from keras_genmod.bases import AdversarialModel, GenerativeModel
+from keras_genmod.core.checks import ValueRange
 from keras_genmod.core.images import image_grid, write_png
+from keras_genmod.core.spaces import Space
 from keras_genmod.core.version import __version__
 from keras_genmod.models import *
 from keras_genmod.training import Player
@@ -35,6 +37,8 @@ __all__ = [
     "AdversarialModel",
     "GenerativeModel",
     "Player",
+    "Space",
+    "ValueRange",
     "__version__",
     "applications",
     "bases",

@@ -93,7 +93,7 @@ FAULTS = [
         "spectral norms stay those of the start",
         "if isinstance(layer, SpectralNormalization):",
         "if False:",
-        ["tests/models/adversarial/test_gan.py::test_spectral_norms_are_one_at_the_start_and_stay_near_it"],
+        ["tests/models/adversarial/test_gan.py::test_the_estimate_moves_once_an_update"],
     ),
     # ---- players, and state that moves once a step -----------------------------------------------
     Fault(
@@ -274,8 +274,10 @@ FAULTS = [
     Fault(
         "values belong to the bin before theirs",
         "begun = tf.cast(value[:, None] >= starts[:, 0, 1:], x.dtype)",
-        "begun = tf.cast(value[:, None] >= starts[:, 0, 1:] + 1e-2, x.dtype)",
-        ["tests/bijectors"],
+        "begun = tf.cast(value[:, None] >= starts[:, 0, 1:] + 0.3, x.dtype)",
+        [
+            "tests/models/flows/test_first_fit.py::test_the_written_gradient_of_splines_is_that_of_the_bijector"
+        ],
     ),
     Fault(
         "a closed form of the divergence lacks a factor",

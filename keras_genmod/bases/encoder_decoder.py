@@ -12,10 +12,11 @@ import tensorflow_probability as tfp
 
 from keras_genmod.bases.generative_model import GenerativeModel
 from keras_genmod.core.checks import ValueRange
+from keras_genmod.core.spaces import Space
 from keras_genmod.core.user_warnings import warn_user
 from keras_genmod.distributions.heads import BernoulliHead, get_head
 from keras_genmod.distributions.real_heads import GaussianHead, StudentTHead
-from keras_genmod.networks.activations import check_reach, output_bounds
+from keras_genmod.networks.activations import Bounds, check_reach, output_bounds
 from keras_genmod.networks.defaults import check_network, default_decoder, default_encoder
 from keras_genmod.serving.endpoints import Endpoint
 
@@ -26,16 +27,19 @@ class EncoderDecoder(GenerativeModel):
     """A model with an encoder x -> z and a decoder z -> parameters of a likelihood p(x|z).
 
     Args:
-        event_shape: shape of one example.
-        encoder: network from `x` (`[x, condition]`) to the raw parameters of the code; None takes the
-            default one. Whole-number data reaches it scaled to [-1, 1].
-        decoder: network from `z` (`[z, condition]`) to the raw parameters of the likelihood; None takes the
+        event_shape: Shape of one example.
+        encoder: Network from `x` (`[x, condition]`) to the raw parameters of the code; None takes the
+            default one. Discrete data is scaled to [-1, 1] before it enters the encoder.
+        decoder: Network from `z` (`[z, condition]`) to the raw parameters of the likelihood; None takes the
             default one.
-        likelihood: a name that `distributions.get_head` knows, or a head.
-        num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`.
+        likelihood: A name that `distributions.get_head` knows, or a head.
+        num_classes, condition_shape, seed, name, dtype: As in `GenerativeModel`.
     """
 
+    latent_dim: int
+
     _default_endpoint = "reconstruct"
+    _network_names = {"x": "encoder", "z": "decoder"}
 
     def __init__(
         self,
@@ -51,7 +55,7 @@ class EncoderDecoder(GenerativeModel):
         if encoder is None:
             encoder = self._default_encoder()
         code_shape, meaning = self._expected_code(encoder)
-        inputs = self._inputs_of("encoder", encoder, self.event_shape)
+        inputs = self._inputs_of("encoder", encoder, self._network_space("x", self.event_shape))
         check_network("encoder", encoder, inputs, code_shape, meaning, dtype=self.real_dtype)
         input_shape = self._decoder_input_shape(code_shape)
         if decoder is None:
@@ -59,7 +63,7 @@ class EncoderDecoder(GenerativeModel):
         check_network(
             "decoder",
             decoder,
-            self._inputs_of("decoder", decoder, input_shape),
+            self._inputs_of("decoder", decoder, self._network_space("z", input_shape)),
             head.params_shape,
             f"the parameters of {type(head).__name__}",
             dtype=self.real_dtype,
@@ -75,11 +79,16 @@ class EncoderDecoder(GenerativeModel):
     # ---- networks -------------------------------------------------------------------------------
 
     def _expected_code(self, encoder: keras.layers.Layer) -> tuple[tuple[int, ...], str]:
-        """The shape of what the encoder must give, and what it is for."""
+        """The shape of what the encoder must give, and what that is, for an error."""
         return (self.latent_dim,), "the code"
 
     def _decoder_input_shape(self, code_shape: tuple[int, ...]) -> tuple[int, ...]:
-        return self._latent_shape()
+        """The shape of what the decoder takes."""
+        return self.latent_space().shape
+
+    def _network_space(self, name: str, shape: tuple[int, ...]) -> Space:
+        """What a network takes: reals, also where the data or the latent variables are discrete."""
+        return Space(name, shape, self.real_dtype)
 
     def _default_encoder(self) -> keras.Model:
         code_shape, _ = self._expected_code(None)
@@ -88,9 +97,6 @@ class EncoderDecoder(GenerativeModel):
     def _default_decoder(self, input_shape: tuple[int, ...], params_shape: tuple[int, ...]) -> keras.Model:
         return default_decoder(input_shape, params_shape, **self._network_options(1))
 
-    def _network_for(self, latent: bool) -> str:
-        return "decoder" if latent else "encoder"
-
     # ---- what a family writes -------------------------------------------------------------------
 
     def _code(self, x: tf.Tensor, condition: Any = None, training: bool = False) -> tf.Tensor:
@@ -98,7 +104,7 @@ class EncoderDecoder(GenerativeModel):
         raise TypeError(f"{type(self).__name__} must define `_code`.")
 
     def _encoder_inputs(self, x: Any, condition: Any) -> Any:
-        """What the encoder is called on: data on the scale of the head, with its condition."""
+        """What the encoder is called on: data, scaled as the head scales it, with its condition."""
         self._refuse_symbolic("x", x)
         x = self._likelihood_head.standardize(tf.cast(x, self.real_dtype))
         return self._with_condition(self.encoder, x, condition)
@@ -111,14 +117,14 @@ class EncoderDecoder(GenerativeModel):
         """The distribution p(x|z).
 
         Args:
-            z: latent vectors `[B, latent_dim]`.
-            condition: one for all or one per row.
-            training: whether layers act as in training.
+            z: Latent vectors `[B, latent_dim]`.
+            condition: One for all or one per row.
+            training: Whether layers act as in training.
 
         Returns:
             A `tfd.Distribution` of batch shape `[B]` over `event_shape`.
         """
-        self._refuse_symbolic("z", z, latent=True)
+        self._refuse_symbolic("z", z)
         z = tf.cast(z, self.real_dtype)
         params = self.decoder(self._with_condition(self.decoder, z, condition), training=training)
         return self._likelihood_head.distribution(tf.cast(params, self.real_dtype))
@@ -134,29 +140,31 @@ class EncoderDecoder(GenerativeModel):
         """The codes of examples (for a VAE the posterior means), `[B, latent_dim]`.
 
         Args:
-            x: data `[B, *event_shape]`.
-            condition: one for all or one per row.
-            batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
+            x: Data `[B, *event_shape]`.
+            condition: One for all or one per row.
+            batch_size: Rows in one pass, which bounds the memory; None takes the model's own number.
         """
         return self._map_rows("encode", self._code, x, condition, batch_size=batch_size)
 
     def decode(self, z: Any, condition: Any = None, *, batch_size: int | None = None) -> tf.Tensor:
-        """The mean of p(x|z), `[B, *event_shape]`.
+        """Decodes latent vectors: the mean of p(x|z), `[B, *event_shape]`.
 
         Args:
-            z: latent vectors `[B, latent_dim]`.
-            condition: one for all or one per row.
-            batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
+            z: Latent vectors `[B, latent_dim]`.
+            condition: One for all or one per row.
+            batch_size: Rows in one pass, which bounds the memory; None takes the model's own number.
         """
-        return self._map_rows("decode", self._mean, z, condition, latent=True, batch_size=batch_size)
+        return self._map_rows(
+            "decode", self._mean, z, condition, space=self.latent_space(), batch_size=batch_size
+        )
 
     def reconstruct(self, x: Any, condition: Any = None, *, batch_size: int | None = None) -> tf.Tensor:
         """The mean of p(x|z) at the code of `x`, `[B, *event_shape]`.
 
         Args:
-            x: data `[B, *event_shape]`.
-            condition: one for all or one per row.
-            batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
+            x: Data `[B, *event_shape]`.
+            condition: One for all or one per row.
+            batch_size: Rows in one pass, which bounds the memory; None takes the model's own number.
         """
         return self._map_rows("reconstruct", self.call, x, condition, batch_size=batch_size)
 
@@ -164,9 +172,9 @@ class EncoderDecoder(GenerativeModel):
         """The reconstruction error of each example, `[B]` nats; larger is stranger.
 
         Args:
-            x: data `[B, *event_shape]`.
-            condition: one for all or one per row.
-            batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
+            x: Data `[B, *event_shape]`.
+            condition: One for all or one per row.
+            batch_size: Rows in one pass, which bounds the memory; None takes the model's own number.
         """
         return self._map_rows(
             "anomaly_score", self._reconstruction_error, x, condition, batch_size=batch_size
@@ -185,8 +193,12 @@ class EncoderDecoder(GenerativeModel):
         """The values that the likelihood covers."""
         return self._likelihood_head.value_range
 
+    def latent_space(self) -> Space:
+        """The space of one latent vector `z`."""
+        return Space("z", (self.latent_dim,), self.real_dtype)
+
     def check_data(self, x: Any, condition: Any = None) -> None:
-        """As in `GenerativeModel`; warns once where grey values meet a Bernoulli likelihood."""
+        """Refuses data as `GenerativeModel` does; warns once of data that does not suit the likelihood."""
         if condition is not None and not self._condition_spec:
             if tuple(np.shape(condition)[1:]) == self.event_shape:
                 raise ValueError(
@@ -198,21 +210,20 @@ class EncoderDecoder(GenerativeModel):
         if isinstance(self._likelihood_head, BernoulliHead) and not self._warned_of_grey:
             self._warn_of_grey(np.asarray(x))
         if self._location_bounds is not None and not self._warned_of_bounds:
-            self._warn_of_bounds(np.asarray(x))
+            self._warn_of_bounds(np.asarray(x), self._location_bounds)
 
-    def _warn_of_bounds(self, x: np.ndarray) -> None:
-        activation, low, high = self._location_bounds
-        # Some values beyond may be noise about the ends.
-        if np.mean((x[:256] < low) | (x[:256] > high)) > 0.05:
+    def _warn_of_bounds(self, x: np.ndarray, bounds: Bounds) -> None:
+        # A few values outside may be noise around the ends.
+        if np.mean((x[:256] < bounds.low) | (x[:256] > bounds.high)) > 0.05:
             self._warned_of_bounds = True
             warn_user(
-                f"`decoder` ends in {activation}, so that the likelihood's locations are "
-                f"{self._location_bounds}, and the data has values from {x[:256].min():g} to "
+                f"`decoder` ends in {bounds.name}, so that the likelihood's locations are {bounds}, and the "
+                f"data has values from {x[:256].min():g} to "
                 f"{x[:256].max():g}. Scale the data, or leave the last layer linear.",
             )
 
     def _warn_of_grey(self, x: np.ndarray) -> None:
-        # A few rows tell: binary data has none between.
+        # The first rows are enough: binary data has no such value at all.
         if np.any((x[:256] > 0) & (x[:256] < 1)):
             self._warned_of_grey = True
             warn_user(
@@ -225,9 +236,9 @@ class EncoderDecoder(GenerativeModel):
         """Name -> endpoint: `reconstruct`, `encode`, `decode`, `anomaly_score`.
 
         Args:
-            max_samples, num_samples: as in `GenerativeModel.endpoints`.
+            max_samples, num_samples: As in `GenerativeModel.endpoints`.
         """
-        x = self._input_specs()
+        x = self._inputs(self.event_space())
 
         def named(output: str, function: Callable) -> Callable:
             return lambda *inputs: {output: function(*inputs)}
@@ -235,7 +246,7 @@ class EncoderDecoder(GenerativeModel):
         return {
             "reconstruct": Endpoint(named("reconstruction", self.call), x),
             "encode": Endpoint(named("z", self._code), x),
-            "decode": Endpoint(named("x", self._mean), self._latent_specs()),
+            "decode": Endpoint(named("x", self._mean), self._inputs(self.latent_space())),
             "anomaly_score": Endpoint(named("score", self._reconstruction_error), x),
         }
 

@@ -1,13 +1,15 @@
-"""What models with a density that they can compute answer about data."""
+"""The answers of models whose density can be computed exactly."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
+from keras_genmod.core.conditions import ConditionSpec
+from keras_genmod.core.spaces import Space
 from keras_genmod.serving.endpoints import Endpoint
 
 __all__ = ["ExactDensity"]
@@ -16,14 +18,33 @@ __all__ = ["ExactDensity"]
 class ExactDensity:
     """The part of a `GenerativeModel` that follows from its log-density; a family writes `_log_prob`.
 
-    Logs: `loss`, the negative log-likelihood in nats per example (under the name `nll` too).
+    Logs: `loss`, the negative log-likelihood in nats per example, also named `nll`.
     """
 
-    density = "exact"
+    event_shape: tuple[int, ...]
+    real_dtype: tf.DType
+    _condition_spec: ConditionSpec
+
+    density: str | None = "exact"
     _default_endpoint = "log_prob"
 
+    if TYPE_CHECKING:
+
+        def _inputs(self, *spaces: Space) -> tuple[Space, ...]: ...
+        def _map_rows(
+            self,
+            key: Any,
+            function: Callable,
+            x: Any,
+            condition: Any,
+            *,
+            space: Space | None = None,
+            batch_size: int | None = None,
+        ) -> tf.Tensor: ...
+        def event_space(self) -> Space: ...
+
     def _log_prob(self, x: tf.Tensor, condition: Any = None, training: bool = False) -> tf.Tensor:
-        """Log p(x) of rows in the real dtype, `[B]` nats: what a family writes."""
+        """The log-density log p(x) of rows in the real dtype, `[B]` nats; a family writes it."""
         raise TypeError(f"{type(self).__name__} must define `_log_prob(x, condition, training)`.")
 
     def loss_terms(
@@ -42,19 +63,19 @@ class ExactDensity:
         """The exact log-density log p(x), `[B]` nats.
 
         Args:
-            x: data `[B, *event_shape]`.
-            condition: one for all or one per row.
-            batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
+            x: Data `[B, *event_shape]`.
+            condition: One for all or one per row.
+            batch_size: Rows in one pass, which bounds the memory; None takes the model's own number.
         """
         return self._map_rows("log_prob", self._log_prob, x, condition, batch_size=batch_size)
 
     def bits_per_dim(self, x: Any, condition: Any = None, *, batch_size: int | None = None) -> tf.Tensor:
-        r"""$-\log_2 p(x) / D$, `[B]` bits.
+        r"""Bits per dimension, $-\log_2 p(x) / D$, `[B]`.
 
         Args:
-            x: data `[B, *event_shape]`.
-            condition: one for all or one per row.
-            batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
+            x: Data `[B, *event_shape]`.
+            condition: One for all or one per row.
+            batch_size: Rows in one pass, which bounds the memory; None takes the model's own number.
         """
         return self._map_rows("bits_per_dim", self._bits_per_dim, x, condition, batch_size=batch_size)
 
@@ -62,12 +83,12 @@ class ExactDensity:
         return -self._log_prob(x, condition) / (math.prod(self.event_shape) * math.log(2.0))
 
     def anomaly_score(self, x: Any, condition: Any = None, *, batch_size: int | None = None) -> tf.Tensor:
-        """-log p(x), `[B]` nats, larger = stranger.
+        """The negative log-density -log p(x), `[B]` nats; larger is stranger.
 
         Args:
-            x: data `[B, *event_shape]`.
-            condition: one for all or one per row.
-            batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
+            x: Data `[B, *event_shape]`.
+            condition: One for all or one per row.
+            batch_size: Rows in one pass, which bounds the memory; None takes the model's own number.
         """
         return self._map_rows("anomaly_score", self._score, x, condition, batch_size=batch_size)
 
@@ -76,7 +97,7 @@ class ExactDensity:
 
     def _density_endpoints(self) -> dict[str, Endpoint]:
         """`log_prob`, `bits_per_dim` and `anomaly_score`."""
-        x = self._input_specs()
+        x = self._inputs(self.event_space())
 
         def named(output: str, function: Callable) -> Callable:
             return lambda *inputs: {output: function(*inputs)}

@@ -1,19 +1,20 @@
-"""Export of a generative model as a SavedModel with one signature per capability."""
+"""Export of a generative model as a SavedModel with one signature for each question that it answers."""
 
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from keras_genmod.bases.onnx import export_onnx
 from keras_genmod.bases.quantizing import check_quantization
-from keras_genmod.core.checks import ValueRange, check_integer
+from keras_genmod.core.checks import check_integer
 from keras_genmod.core.files import check_path, is_remote
 from keras_genmod.core.replicas import is_chief
+from keras_genmod.core.spaces import Space
 from keras_genmod.serving.endpoints import Endpoint
 from keras_genmod.serving.export import export_saved_model
 from keras_genmod.training.arguments import unexpected_argument
@@ -21,20 +22,49 @@ from keras_genmod.training.arguments import unexpected_argument
 __all__ = ["Exportable"]
 
 
-class Exportable:
-    """The part of `GenerativeModel` that serves."""
+if TYPE_CHECKING:
+
+    class _KerasExport:
+        """What `Exportable` extends of `keras.Model`."""
+
+        def export(self, filepath: str | os.PathLike, *args: Any, **kwargs: Any) -> None: ...
+
+else:
+    _KerasExport = object
+
+
+class Exportable(_KerasExport):
+    """The part of `GenerativeModel` that is served: its endpoints, and their export."""
+
+    distribute_strategy: tf.distribute.Strategy
+    _distribute_strategy: tf.distribute.Strategy | None
 
     # The endpoint that is also `serving_default`: what `call` computes.
     _default_endpoint = "call"
+
+    if TYPE_CHECKING:
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+        def _inputs(self, *spaces: Space) -> tuple[Space, ...]: ...
+        def _require_call(self) -> None: ...
+        @classmethod
+        def from_config(cls, config: Mapping[str, Any]) -> Any: ...
+        def get_config(self) -> dict: ...
+        def get_weights(self) -> list: ...
+        def input_space(self) -> Space: ...
 
     def endpoints(self, *, max_samples: int = 1024, num_samples: int = 16) -> dict[str, Endpoint]:
         """The questions that a server can ask this model: name -> endpoint.
 
         Args:
-            max_samples: the most that one request of `sample` may ask for.
-            num_samples: importance samples of `log_prob`, where the density is a bound or an estimate.
+            max_samples: Largest number of samples that one request of `sample` may ask for.
+            num_samples: Number of importance samples of `log_prob`, where the density is a bound or an
+                estimate.
+
+        Returns:
+            What `call` computes, under the name `call`; families add to it.
         """
-        return {"call": Endpoint(self._call_endpoint, self._input_specs())}
+        return {"call": Endpoint(self._call_endpoint, self._inputs(self.input_space()))}
 
     def export(
         self,
@@ -51,28 +81,28 @@ class Exportable:
         """Writes a SavedModel that TensorFlow Serving loads, one signature per endpoint.
 
         `serving_default` is what `call` computes. Every signature but `sample` is row-wise, so that a
-        server may join requests into batches. The numbers that the model in memory gives for example
-        inputs travel with the export, for `keras_genmod.serving.verify`. The folder appears whole or not
-        at all; in a multi-worker run only the chief writes.
+        server may join requests into batches. Example requests and the answers of the model in memory are
+        written too; `keras_genmod.serving.verify` compares them with the export's answers. The folder
+        appears whole or not at all. In a multi-worker run only the chief writes.
 
         Args:
-            filepath: the version folder, such as `"serving/vae/1"`: TensorFlow Serving looks for
+            filepath: The version folder, such as `"serving/vae/1"`: TensorFlow Serving looks for
                 integer names. With a scheme that TensorFlow knows, as in `"gs://bucket/vae/1"`, it must not
                 exist yet.
-            format: "tf_saved_model". Other formats go to `keras.Model.export`, with `**kwargs`, and hold what
-                `call` computes; "onnx" needs tf2onnx, and a file that has operations unknown to ONNX is not
-                written.
-            verbose: whether to list the signatures.
-            overwrite: whether to replace an existing folder or file.
-            max_samples, num_samples: as in `endpoints`.
-            warmup: whether to write warm-up records for TensorFlow Serving too; needs
+            format: "tf_saved_model". Other formats are written by `keras.Model.export` with `**kwargs`, and
+                hold what `call` computes. "onnx" needs tf2onnx; a model with operations that ONNX lacks is
+                refused.
+            verbose: Whether to list the signatures.
+            overwrite: Whether to replace an existing folder or file.
+            max_samples, num_samples: As in `endpoints`.
+            warmup: Whether to write warm-up records for TensorFlow Serving too; needs
                 `keras_genmod[serving]`.
-            **kwargs: for other formats.
+            **kwargs: Arguments of `keras.Model.export` for other formats.
 
         Raises:
-            ValueError: for an existing folder without `overwrite`, a path that cannot be written, a `call`
+            ValueError: For an existing folder without `overwrite`, a path that cannot be written, a `call`
                 that the format cannot hold, or parts that were quantised without the model.
-            ImportError: without the package that a format needs.
+            ImportError: Without the package that a format needs.
         """
         if format != "tf_saved_model" and is_remote(check_path(filepath)):
             raise ValueError(
@@ -96,7 +126,7 @@ class Exportable:
             endpoints,
             default=self._default_endpoint,
             overwrite=overwrite,
-            examples={name: model._example(endpoint) for name, endpoint in endpoints.items()},
+            examples={name: endpoint.request() for name, endpoint in endpoints.items()},
             verbose=bool(verbose),
             warmup=warmup,
         )
@@ -111,7 +141,7 @@ class Exportable:
                 f"`filepath` must not exist; received the existing {os.fspath(filepath)!r}. Choose another "
                 "name, or pass `overwrite=True`."
             )
-        # Keras takes the signature from a first call, which these models need not have had.
+        # Keras takes the signature from the model's first call, and these models may not have been called.
         options = {"input_signature": self._export_signature(), **options}
 
         def write(path: str | os.PathLike) -> None:
@@ -129,7 +159,7 @@ class Exportable:
 
     def _export_signature(self) -> list:
         """The one argument of a call, `x` or `[x, condition]`, as Keras' exporters take it."""
-        specs = list(self.endpoints()[self._default_endpoint].inputs.values())
+        specs = list(self.endpoints()[self._default_endpoint].specs)
         return specs if len(specs) == 1 else [specs]
 
     def _on_one_device(self) -> Any:
@@ -145,46 +175,7 @@ class Exportable:
         copy.set_weights(self.get_weights())
         return copy
 
-    def _input_specs(self) -> dict[str, tf.TensorSpec]:
-        """The inputs of `call`, by name."""
-        specs = {"x": tf.TensorSpec([None, *self.event_shape], self.real_dtype, name="x")}
-        return {**specs, **self._condition_specs()}
-
-    def _condition_specs(self) -> dict[str, tf.TensorSpec]:
-        """The condition as the last input, if the model has one."""
-        return {"condition": self._condition_spec.tensor_spec()} if self._condition_spec else {}
-
     def _call_endpoint(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
         self._require_call()
         arguments = {} if condition is None else {"condition": condition}
         return {"output": self(x, training=False, **arguments)}
-
-    def _example(self, endpoint: Endpoint, num_rows: int = 3) -> dict[str, np.ndarray]:
-        """Inputs that every model accepts: the same at every export."""
-        generator = np.random.default_rng(0)
-        example = {}
-        for name, spec in endpoint.inputs.items():
-            shape = [num_rows if side is None else side for side in spec.shape]
-            if name == "num_samples":
-                example[name] = np.asarray(num_rows, np.int32)
-            elif name == "condition" and self.num_classes is not None:
-                example[name] = generator.integers(0, self.num_classes, shape).astype(np.int32)
-            elif name == "z":
-                z = _example_values(self._latent_range(), generator, shape)
-                example[name] = z.astype(spec.dtype.as_numpy_dtype)
-            elif spec.dtype.is_integer:
-                example[name] = generator.integers(0, 2**31 - 1, shape).astype(np.int32)
-            elif name == "x":
-                example[name] = _example_values(self.value_range(), generator, shape).astype(
-                    spec.dtype.as_numpy_dtype
-                )
-            else:
-                example[name] = generator.uniform(size=shape).astype(spec.dtype.as_numpy_dtype)
-        return example
-
-
-def _example_values(accepted: ValueRange, generator: np.random.Generator, shape: list[int]) -> np.ndarray:
-    """Random values that are accepted, near 0."""
-    low, high = max(accepted.low, -1.0), min(accepted.high, 1.0)
-    values = generator.uniform(low, high, shape)
-    return np.round(values) if accepted.integer else values

@@ -103,7 +103,7 @@ class GenerativeModel(
         self._warned_of_half = False
         # `next` is atomic, so that threads that draw at once get different numbers.
         self._sampling_numbers = itertools.count(1)
-        self._graphs = GraphCache()
+        self._graphs = GraphCache(version=lambda: self.stage)
 
     # ---- what a family writes -------------------------------------------------------------------
 

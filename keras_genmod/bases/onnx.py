@@ -18,17 +18,17 @@ __all__ = ["export_onnx"]
 def export_onnx(
     filepath: str | os.PathLike, write: Callable[[Path], None], *, name: str, advice: str
 ) -> None:
-    """Writes an ONNX file whole or not at all, and checks that its operations are ONNX'.
+    """Writes an ONNX file, whole or not at all, and checks that all of its operations are ONNX operations.
 
     Args:
-        filepath: the file.
-        write: writes it, under another name.
-        name: what is exported, for the error.
-        advice: what to export instead where ONNX lacks an operation.
+        filepath: The file.
+        write: Writes the file under a temporary path.
+        name: What is exported, for the error.
+        advice: What to export instead if ONNX lacks an operation, for the error.
 
     Raises:
-        ImportError: without tf2onnx and onnx, with the command that installs them.
-        ValueError: for a model whose `call` has operations that ONNX lacks.
+        ImportError: Without tf2onnx and onnx, with the command that installs them.
+        ValueError: For a model whose `call` has operations that ONNX lacks.
     """
     for module in ("tf2onnx", "onnx"):
         optional_module(module, what="`export(format='onnx')`")
@@ -38,7 +38,7 @@ def export_onnx(
     with replacing_file(filepath) as temporary:
         write(temporary)
         try:
-            # tf2onnx only logs what it could not translate, and writes it all the same.
+            # tf2onnx writes an operation that it could not translate too, and only logs it.
             checker.check_model(os.fspath(temporary), full_check=True)
         except Exception as error:
             reason = str(error).strip().splitlines()[0]
@@ -48,7 +48,7 @@ def export_onnx(
 
 
 def _translate_mul_no_nan(handler: Any) -> None:
-    """Teaches tf2onnx the product that is 0 where its second factor is, as in Bernoulli log-densities."""
+    """Teaches tf2onnx the operation `MulNoNan`: x y, and 0 where y is 0. Bernoulli log-densities have it."""
 
     class MulNoNan:
         @classmethod

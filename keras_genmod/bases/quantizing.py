@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import keras
 
@@ -15,28 +16,52 @@ __all__ = ["Quantizable"]
 _MODES = ("int8", "int4", "float8")
 
 
-class Quantizable:
-    """The part of `GenerativeModel` that has its networks' weights in fewer bits."""
+if TYPE_CHECKING:
+
+    class _KerasQuantizing:
+        """What `Quantizable` extends of `keras.Model`."""
+
+        def quantize(self, mode: Any, **kwargs: Any) -> None: ...
+
+else:
+    _KerasQuantizing = object
+
+
+class Quantizable(_KerasQuantizing):
+    """The part of `GenerativeModel` that stores its networks' weights in fewer bits."""
+
+    compiled: bool
+    _graphs: GraphCache
+    _optimizer_arguments: dict[str, str]
+
+    if TYPE_CHECKING:
+
+        @classmethod
+        def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None) -> Any: ...
+        def get_config(self) -> dict: ...
+        def _flatten_layers(
+            self, recursive: bool = True, include_self: bool = True
+        ) -> Iterator[keras.layers.Layer]: ...
 
     def quantize(
         self, mode: str | None = None, config: Any = None, filters: Any = None, **kwargs: Any
     ) -> None:
         """Quantises the weights of Keras' own layers (`Dense`, `EinsumDense`, `Embedding`), for inference.
 
-        All other layers, among them convolutions, masked layers and heads, stay as they are. The
-        configuration and files say what was quantised. The model is not compiled afterwards: the weights that
-        its optimizers were built for are gone.
+        All other layers, such as convolutions, masked layers and heads, stay as they are. The configuration
+        and files say what was quantised. The model must be compiled anew: its optimizers were built for
+        weights that are gone.
 
         Args:
             mode: "int8", "int4" or "float8".
-            config: instead of `mode`, a `keras.quantizers.QuantizationConfig`.
-            filters, **kwargs: as in `keras.Model.quantize`.
+            config: Instead of `mode`, a `keras.quantizers.QuantizationConfig`.
+            filters, **kwargs: As in `keras.Model.quantize`.
 
         Raises:
-            ValueError: for another mode; and, before anything is changed, if nothing in the model can be
-                quantised, or the model builds these layers itself, so that a file would not bring them back.
+            ValueError: For another mode, for a model in which nothing can be quantised, and for one that
+                builds these layers itself, so that files of it could not be loaded. Nothing is changed.
 
-        Cost: a second model of the same size while it is tried out.
+        Cost: the memory of a second model, which is quantised first as a trial.
         """
         check_choice("mode", config.mode if mode is None and config is not None else mode, _MODES)
         trial = type(self).from_config(self.get_config())
@@ -49,7 +74,7 @@ class Quantizable:
             )
         check_quantization(trial)
         self._quantize(mode, config, filters, **kwargs)
-        # The graphs hold the weights that were.
+        # The old graphs hold the old weights.
         self._graphs = GraphCache()
         for attribute in getattr(self, "_optimizer_arguments", {}).values():
             setattr(self, attribute, None)
@@ -58,24 +83,24 @@ class Quantizable:
 
     def _quantize(self, mode: Any, config: Any, filters: Any, **kwargs: Any) -> None:
         if len(list(self._flatten_layers())) == 1:
-            return  # Keras takes a model without layers for a layer, and asks it for ever.
+            return  # Keras would take a model without layers for a layer, and call itself without end.
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*does not have a `quantize` method")
             super().quantize(mode, config=config, filters=filters, **kwargs)
 
 
 def quantized_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """The layers below a model whose weights are quantised."""
+    """The layers of a model whose weights are quantised."""
     return [layer for layer in model._flatten_layers() if getattr(layer, "quantization_mode", None)]
 
 
 def check_quantization(model: keras.Model) -> None:
-    """Refuses a model with quantised weights that its configuration does not bring back.
+    """Refuses a model whose quantised weights could not be loaded, since its configuration lacks them.
 
     Raises:
-        ValueError: naming the layers.
+        ValueError: Naming the layers.
 
-    Cost: of a model with quantised layers, a second one of the same size.
+    Cost: if the model has quantised layers, the memory of a second one.
     """
     layers = quantized_layers(model)
     if not layers:
@@ -87,22 +112,22 @@ def check_quantization(model: keras.Model) -> None:
         raise ValueError(
             f"The configuration of this {type(model).__name__} would not bring back the quantised weights of "
             f"{len(layers)} layers ({names}{', ...' if len(layers) > 3 else ''}), so that its files could "
-            "not be loaded. Quantise the whole model by its `quantize`, which says whether that can be done, "
-            "and no part of it alone."
+            "not be loaded. Quantise the whole model by its own `quantize`, and no part of it alone."
         )
 
 
 def check_slots(model: keras.Model) -> None:
-    """Refuses optimizers that were built for weights that quantisation has taken away since.
+    """Refuses optimizers that were built before the model was quantised.
 
-    Their slots would not fit the model of a file, and Keras would leave them out.
+    Their slots belong to weights that are gone. Keras would leave them out of a file without a word.
 
     Raises:
-        ValueError: for such an optimizer.
+        ValueError: For such an optimizer.
     """
     if not model.compiled or not quantized_layers(model):
         return
-    present = {id(weight) for player in model.players() for weight in player.weights}
+    players = (player for players in model._players_by_stage() for player in players)
+    present = {id(weight) for player in players for weight in player.weights}
     for name in model._optimizer_arguments.values():
         optimizer = getattr(model, name)
         optimizer = getattr(optimizer, "inner_optimizer", optimizer)

@@ -1,18 +1,20 @@
-"""Row-wise capabilities: many rows in bounded memory, sampling from one seed a row, their endpoints."""
+"""Answers about rows: many rows in bounded memory, and samples that are drawn from one seed a row."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_genmod.core.checks import ValueRange, as_array, check_integer, check_rows
+from keras_genmod.core.checks import ValueRange, as_array, check_integer
+from keras_genmod.core.conditions import ConditionSpec
 from keras_genmod.core.noise import row_seeds
 from keras_genmod.core.precision import real_dtype
-from keras_genmod.core.rows import map_rows
+from keras_genmod.core.rows import GraphCache, map_rows
+from keras_genmod.core.spaces import EXAMPLE_ROWS, ROW_SEEDS, SEED, Space
 from keras_genmod.networks.conditions import network_condition, network_inputs
 from keras_genmod.serving.endpoints import Endpoint
 
@@ -21,30 +23,54 @@ __all__ = ["ROWS_PER_PASS", "RowWise", "SamplesByRow"]
 # Rows per pass through a network when many are asked for at once.
 ROWS_PER_PASS = 1024
 
+if TYPE_CHECKING:
 
-class RowWise:
+    class _Callable:
+        """What `RowWise` extends of `keras.Model`."""
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+else:
+    _Callable = object
+
+
+class RowWise(_Callable):
     """The part of `GenerativeModel` that answers questions about rows of data or of latent vectors."""
+
+    event_shape: tuple[int, ...]
+    dtype_policy: Any
+    _condition_spec: ConditionSpec
+    _graphs: GraphCache
 
     # A family whose pass takes much memory a row lowers it.
     _rows_per_pass = ROWS_PER_PASS
+    # Name of a space -> attribute of the network that takes it, for the advice of an error.
+    _network_names: Mapping[str, str] = {}
+
+    if TYPE_CHECKING:
+
+        def value_range(self) -> ValueRange: ...
 
     @property
     def real_dtype(self) -> tf.DType:
-        """Of data, latent variables, densities and logs: float64 under that policy, else float32."""
+        """Dtype of data, latent variables, densities and logs: float64 under that policy, else float32."""
         return real_dtype(self.dtype_policy)
 
-    @property
-    def _latent_dtype(self) -> tf.DType:
-        """That of latent vectors, but for families whose codes are whole numbers."""
-        return self.real_dtype
+    # ---- spaces ---------------------------------------------------------------------------------
 
-    def _latent_shape(self) -> tuple[int, ...]:
-        """Shape of the latent variables of one example."""
-        return (self.latent_dim,)
+    def event_space(self) -> Space:
+        """The space of one example `x`. A model of several kinds of data has a space for each."""
+        return Space("x", self.event_shape, self.real_dtype, self.value_range())
 
-    def _latent_range(self) -> ValueRange:
-        """The values of latent variables."""
-        return ValueRange()
+    def input_space(self) -> Space:
+        """The space of what `call`, and so `predict`, takes beside the condition."""
+        return self.event_space()
+
+    def _inputs(self, *spaces: Space) -> tuple[Space, ...]:
+        """The inputs of an endpoint: these spaces, and the condition last if the model has one."""
+        return (*spaces, *self._condition_spec.spaces())
+
+    # ---- calls ----------------------------------------------------------------------------------
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What `call` gives; `model([x, condition])` is `model(x, condition)`, as for any Keras network."""
@@ -57,7 +83,12 @@ class RowWise:
         return super().__call__(*args, **kwargs)
 
     def _taken_apart(self, inputs: Any, has_condition: bool) -> list:
-        """`x`, or `x` and the condition, of a list."""
+        """The list `[x]` or `[x, condition]` of the one list that a call was given.
+
+        Args:
+            inputs: `[x, condition]`, or the numbers of one array.
+            has_condition: Whether the call was given a condition beside the list.
+        """
         if not any(hasattr(part, "shape") for part in inputs):
             return [np.asarray(inputs)]
         most = 2 if self._condition_spec and not has_condition else 1
@@ -75,16 +106,28 @@ class RowWise:
             )
         return list(inputs)
 
-    def _with_condition(self, network: Any, x: tf.Tensor, condition: Any) -> Any:
-        """The argument of a network: `x`, or `[x, condition]` with one condition a row as it takes them."""
-        condition = self._condition_spec.rows(condition, x.shape[0] or tf.shape(x)[0])
-        if condition is None:
-            return x
-        return [x, network_condition(network, condition, self._condition_spec)]
+    def _with_condition(self, network: Any, x: Any, condition: Any) -> Any:
+        """The argument that a network is called on, with one condition a row in the form that it takes.
 
-    def _inputs_of(self, name: str, network: Any, shape: Sequence[int]) -> list[keras.KerasTensor]:
-        """What a network of the model is called on, symbolically: rows of a shape, and the condition."""
-        return network_inputs(name, network, keras.Input(shape), self._condition_spec)
+        Args:
+            network: The network.
+            x: Its input, or a list of all its inputs but the condition.
+            condition: One for all or one per row.
+
+        Returns:
+            `x`, `[x, condition]` or `[*x, condition]`.
+        """
+        inputs = list(x) if isinstance(x, (list, tuple)) else [x]
+        condition = self._condition_spec.rows(condition, inputs[0].shape[0] or tf.shape(inputs[0])[0])
+        if condition is not None:
+            inputs.append(network_condition(network, condition, self._condition_spec))
+        return inputs if len(inputs) > 1 else inputs[0]
+
+    def _inputs_of(self, name: str, network: Any, *spaces: Space) -> list[keras.KerasTensor]:
+        """The symbolic inputs of a network of the model: one of each space, and the condition."""
+        return network_inputs(name, network, spaces, self._condition_spec)
+
+    # ---- rows -----------------------------------------------------------------------------------
 
     def _map_rows(
         self,
@@ -93,12 +136,21 @@ class RowWise:
         x: Any,
         condition: Any,
         *,
-        latent: bool = False,
+        space: Space | None = None,
         batch_size: int | None = None,
     ) -> tf.Tensor:
-        """A row-wise function of data and conditions over many rows in bounded memory."""
+        """Applies a row-wise function to many rows in bounded memory.
+
+        Args:
+            key: Under which the function's graph is kept.
+            function: Of `x` and the condition, one row each.
+            x: Rows of the space.
+            condition: One for all or one per row.
+            space: The space of `x`; None takes the event space.
+            batch_size: Rows in one pass; None takes the model's own number.
+        """
         rows_per_pass = self._batch_size(batch_size)
-        x = self._as_rows(x, latent)
+        x = self._as_rows(x, space)
         condition = self._condition_spec.rows(condition, x.shape[0] or tf.shape(x)[0])
         graph = self._graphs.get(key, lambda rows: function(*rows))
         return map_rows(graph, (x, condition), batch_size=rows_per_pass)
@@ -109,15 +161,20 @@ class RowWise:
             return self._rows_per_pass
         return check_integer("batch_size", batch_size)
 
-    def _network_for(self, latent: bool) -> str | None:
-        """Name of the network that takes latent vectors or data, where the model has one."""
-        return None
+    def _as_rows(self, x: Any, space: Space | None = None) -> tf.Tensor:
+        """The checked tensor of rows of a space, in its dtype; None takes the event space."""
+        if space is None:
+            space = self.event_space()
+        self._refuse_symbolic(space.name, x)
+        x = x if tf.is_tensor(x) else as_array(space.name, x)
+        space.check(x)
+        return tf.cast(x, space.dtype)
 
-    def _refuse_symbolic(self, name: str, value: Any, latent: bool = False) -> None:
+    def _refuse_symbolic(self, name: str, value: Any) -> None:
         """Refuses the symbolic input of another Keras model, and says what to call in its place."""
         if not isinstance(value, keras.KerasTensor):
             return
-        network = self._network_for(latent)
+        network = self._network_names.get(name)
         inputs = f"[{name}, condition]" if self._condition_spec else name
         part = f"model({inputs})"
         advice = f"Inside another Keras model call the model itself, `{part}`"
@@ -131,29 +188,21 @@ class RowWise:
             f"    h = {part}\n    keras.Model({inputs}, h)"
         )
 
-    def _as_rows(self, x: Any, latent: bool = False) -> tf.Tensor:
-        """Data or latent variables as a checked tensor."""
-        self._refuse_symbolic("z" if latent else "x", x, latent)
-        symbolic = tf.is_tensor(x) and not hasattr(x, "numpy")
-        name, shape = ("z", self._latent_shape()) if latent else ("x", self.event_shape)
-        x = x if tf.is_tensor(x) else as_array(name, x)
-        check_rows(name, x, shape)
-        if not symbolic:
-            accepted = self._latent_range() if latent else self.value_range()
-            accepted.check(name, np.asarray(x))
-        return tf.cast(x, self._latent_dtype if latent else self.real_dtype)
-
-    def _latent_specs(self) -> dict[str, tf.TensorSpec]:
-        """Latent variables as inputs of an endpoint, with the condition if the model has one."""
-        z = tf.TensorSpec([None, *self._latent_shape()], self._latent_dtype, name="z")
-        return {"z": z, **self._condition_specs()}
-
 
 class SamplesByRow:
-    """Sampling for models that draw each row from its own seed, so that batches may be cut anywhere."""
+    """Sampling for models that draw each row from a seed of its own, so that batches may be cut anywhere."""
 
-    def _sample_rows(self, seeds: tf.Tensor, condition: Any = None, **options: Any) -> tf.Tensor:
-        """One sample a row, from its own seed `[2]`: what a family writes."""
+    _condition_spec: ConditionSpec
+    _graphs: GraphCache
+
+    if TYPE_CHECKING:
+
+        def _batch_size(self, batch_size: int | None) -> int: ...
+        def _inputs(self, *spaces: Space) -> tuple[Space, ...]: ...
+        def _sampling_seed(self, seed: Any) -> tf.Tensor: ...
+
+    def _sample_rows(self, *seeds_and_condition: Any, **options: Any) -> tf.Tensor:
+        """One sample for each seed `[B, 2]` and condition; a family writes it, with options of its own."""
         raise TypeError(f"{type(self).__name__} must define `_sample_rows`.")
 
     def _sample(
@@ -170,12 +219,10 @@ class SamplesByRow:
 
     def _sample_endpoints(self, max_samples: int) -> dict[str, Endpoint]:
         """`sample`, of a number of samples and one seed, and `sample_rows`, of one seed a row."""
-        condition = self._condition_specs()
-        count = {
-            "num_samples": tf.TensorSpec([], tf.int32, name="num_samples"),
-            "seed": tf.TensorSpec([2], tf.int32, name="seed"),
-        }
-        seeds = {"seed": tf.TensorSpec([None, 2], tf.int32, name="seed")}
+        count = Space("num_samples", (), tf.int32, ValueRange(1, max_samples), batched=False)
+        # A few samples, and as many conditions.
+        rows = min(EXAMPLE_ROWS, max_samples)
+        example = {"num_samples": rows, **{c.name: c.example(rows) for c in self._condition_spec.spaces()}}
 
         def sample(num: tf.Tensor, seed: tf.Tensor, condition: Any = None) -> dict[str, tf.Tensor]:
             limit = tf.debugging.Assert(
@@ -183,13 +230,13 @@ class SamplesByRow:
                 [f"num_samples must be from 1 to {max_samples}; received", num],
             )
             with tf.control_dependencies([limit] if limit is not None else []):
-                rows = row_seeds(seed, 0, tf.identity(num))
-            return {"x": self._sample_rows(rows, condition)}
+                seeds = row_seeds(seed, 0, tf.identity(num))
+            return {"x": self._sample_rows(seeds, condition)}
 
         def sample_rows(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
             return {"x": self._sample_rows(*inputs)}
 
         return {
-            "sample": Endpoint(sample, {**count, **condition}, batched=False),
-            "sample_rows": Endpoint(sample_rows, {**seeds, **condition}),
+            "sample": Endpoint(sample, self._inputs(count, SEED), batched=False, example=example),
+            "sample_rows": Endpoint(sample_rows, self._inputs(ROW_SEEDS)),
         }

@@ -1,22 +1,28 @@
-"""Saving and loading: files appear whole or not at all; one that does not fit or is damaged says so."""
+"""Saving and loading: files appear whole or not at all; one that does not fit or is damaged is refused."""
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import json
 import os
-import shutil
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_genmod.bases.quantizing import Quantizable, check_quantization, check_slots
+from keras_genmod.bases.saved_files import (
+    check_overwrite,
+    check_weights,
+    is_weights_of_folder,
+    local_weights,
+    write_folder,
+    write_parts,
+)
 from keras_genmod.core.checksums import (
     DamagedFileError,
     add_checksum,
@@ -24,16 +30,7 @@ from keras_genmod.core.checksums import (
     check_checksum,
     unreadable,
 )
-from keras_genmod.core.files import (
-    UnwritablePathError,
-    check_path,
-    exists,
-    is_remote,
-    reading,
-    replacing_directory,
-    replacing_file,
-    working_directory,
-)
+from keras_genmod.core.files import check_path, exists, replacing_file, working_directory
 from keras_genmod.core.keras_noise import seed_generators
 from keras_genmod.core.replicas import is_chief
 from keras_genmod.core.version import __version__
@@ -42,17 +39,35 @@ from keras_genmod.training.progress import RunPosition
 __all__ = ["Saveable"]
 
 # Raised when versions before cannot read the files.
-_FORMAT = 1
+_FORMAT = 2
 
-# Of the states of Keras' generators and of the run's position, among a model's own variables in a file.
+# Names, in a file's store of the model's own variables, of the states of Keras' generators and of the run's
+# position.
 _GENERATORS, _RUN = "seed_generators", "run_position"
 
-# The files of a model that is saved as a folder.
-_FOLDER_CONFIG, _FOLDER_WEIGHTS = "config.json", "model.weights.h5"
+if TYPE_CHECKING:
+
+    class _KerasSaving:
+        """What `Saveable` extends of `keras.Model`."""
+
+        def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None: ...
+        def save_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None: ...
+        def load_weights(self, filepath: Any, *args: Any, **kwargs: Any) -> None: ...
+        def save_own_variables(self, store: Any) -> None: ...
+        def load_own_variables(self, store: Any) -> None: ...
+        def get_config(self) -> dict: ...
+
+else:
+    _KerasSaving = object
 
 
-class Saveable(Quantizable):
-    """The part of `GenerativeModel` that deals with files."""
+class Saveable(Quantizable, _KerasSaving):
+    """The part of `GenerativeModel` that writes and reads files."""
+
+    event_shape: tuple[int, ...]
+    distribute_strategy: tf.distribute.Strategy
+    variables: list[keras.Variable]
+    _run_position: RunPosition | None
 
     def save(
         self,
@@ -63,21 +78,21 @@ class Saveable(Quantizable):
     ) -> None:
         """Writes one `.keras` file: networks, weights, optimizers with their slots, state of the noise.
 
-        The file is written under a temporary name and renamed. In a multi-worker run only the chief
+        The file is written under a temporary name and then renamed. In a multi-worker run only the chief
         writes.
 
         Args:
-            filepath: ends in `.keras`; local, or with a scheme that TensorFlow knows, such as
+            filepath: Ends in `.keras`; local, or with a scheme that TensorFlow knows, such as
                 "gs://bucket/vae.keras".
-            overwrite: whether an existing file is replaced.
-            zipped: False writes a local folder instead, whose name has another ending; as in
+            overwrite: Whether an existing file is replaced.
+            zipped: False writes a local folder instead, whose name has another ending; see
                 `keras.Model.save`.
-            **kwargs: as in `keras.Model.save`.
+            **kwargs: As in `keras.Model.save`.
 
         Raises:
-            ValueError: for another ending, a file that exists and is not to be replaced, or quantised parts
-                that the file would not bring back.
-            OSError: for a place that cannot be written to.
+            ValueError: For another ending, an existing file without `overwrite`, or quantised parts that
+                could not be loaded from the file.
+            OSError: For a place that cannot be written to.
         """
         if not is_chief(self.distribute_strategy):
             return
@@ -93,59 +108,44 @@ class Saveable(Quantizable):
                 f"`filepath` must end in '.keras'; received {path!r}. HDF5 files cannot hold these models. "
                 "For the weights alone use `save_weights('name.weights.h5')`, for a server `export`."
             )
-        _check_overwrite(path, overwrite)
+        check_overwrite(path, overwrite)
         if zipped is False:
-            self._save_folder(path, **kwargs)
+            keras_save = super().save
+            write_folder(path, lambda folder: keras_save(folder, overwrite=True, zipped=False, **kwargs))
             return
         name = os.path.basename(path)
-        # Where memory is scarce, Keras puts a file of its own beside the one that it writes.
+        # Where memory is scarce, Keras writes a temporary file beside the file: both get a folder.
         with replacing_file(path) as temporary, working_directory(temporary.with_name(name)) as folder:
             super().save(folder / name, overwrite=True, zipped=zipped, **kwargs)
             os.replace(folder / name, temporary)
 
-    def _save_folder(self, path: str, **kwargs: Any) -> None:
-        if is_remote(path):
-            raise UnwritablePathError(
-                f"With `zipped=False`, `filepath` must be a local folder, the only kind that Keras loads; "
-                f"received {path!r}. Save a `.keras` file there, or copy a local folder."
-            )
-        # A mistyped path must not cost anybody a home folder.
-        folder = Path(path)
-        if folder.is_dir() and any(folder.iterdir()) and not (folder / _FOLDER_CONFIG).is_file():
-            raise UnwritablePathError(
-                f"`filepath` must be a new folder or hold a saved model; received {path!r}, which holds "
-                "other files. Choose another folder, or empty it yourself."
-            )
-        with replacing_directory(path, overwrite=True) as temporary:
-            super().save(temporary, overwrite=True, zipped=False, **kwargs)
-            add_checksum(temporary / _FOLDER_WEIGHTS)
-
     def save_weights(
         self, filepath: str | os.PathLike, overwrite: bool = True, max_shard_size: float | None = None
     ) -> None:
-        """Writes the weights, optimizers and state of the noise; as `save`, whole or not at all.
+        """Writes the weights, optimizers and state of the noise, whole or not at all.
 
         HDF5 files get a checksum, which `load_weights` compares.
 
         Args:
-            filepath: ends in `.weights.h5` (or `.weights.json` with `max_shard_size`); local, or with a
+            filepath: Ends in `.weights.h5` (or `.weights.json` with `max_shard_size`); local, or with a
                 scheme that TensorFlow knows.
-            overwrite: whether an existing file is replaced.
-            max_shard_size: as in `keras.Model.save_weights`.
+            overwrite: Whether an existing file is replaced.
+            max_shard_size: As in `keras.Model.save_weights`.
 
         Raises:
-            ValueError: for another ending, a file that exists and is not to be replaced, or quantised parts
-                that the file would not bring back.
-            OSError: for a place that cannot be written to.
+            ValueError: For another ending, an existing file without `overwrite`, or quantised parts that
+                could not be loaded from the file.
+            OSError: For a place that cannot be written to.
         """
         if not is_chief(self.distribute_strategy):
             return
         path = check_path(filepath)
         check_quantization(self)
         check_slots(self)
-        _check_overwrite(path, overwrite)
+        check_overwrite(path, overwrite)
         if max_shard_size is not None and path.endswith((".weights.h5", ".weights.json")):
-            self._save_parts(path, max_shard_size)
+            keras_save = super().save_weights
+            write_parts(path, lambda index: keras_save(index, overwrite=True, max_shard_size=max_shard_size))
             return
         if not path.endswith(".weights.h5"):
             # Keras' error says which endings there are.
@@ -155,46 +155,27 @@ class Saveable(Quantizable):
             super().save_weights(temporary, overwrite=True)
             add_checksum(temporary)
 
-    def _save_parts(self, path: str, max_shard_size: float) -> None:
-        """Writes weights in parts, without whose index nobody reads them: it goes first and comes last."""
-        name = os.path.basename(path)
-        folder = path.removesuffix(name)
-        name = name.removesuffix(".h5").removesuffix(".json") + ".json"
-        index = os.path.join(folder, name)
-        with contextlib.ExitStack() as stack:
-            # Written first, so that a place that cannot be written to says so before the work.
-            new_index = stack.enter_context(replacing_file(index))
-            parts = stack.enter_context(working_directory(new_index))
-            super().save_weights(parts / name, overwrite=True, max_shard_size=max_shard_size)
-            if exists(index):
-                tf.io.gfile.remove(index)
-            for part in _hdf5_files(parts / name):
-                add_checksum(part)
-                with replacing_file(os.path.join(folder, part.name)) as new_part:
-                    shutil.move(part, new_part)
-            os.replace(parts / name, new_index)
-
     def load_weights(self, filepath: str | os.PathLike, skip_mismatch: bool = False, **kwargs: Any) -> None:
-        """Reads weights; if the file is another model's, everything stays as it was.
+        """Reads weights. A file that does not fit this model changes nothing.
 
         Args:
-            filepath: a `.weights.h5` or `.keras` file of the same architecture, or the `.weights.json` of
+            filepath: A `.weights.h5` or `.keras` file of the same architecture, or the `.weights.json` of
                 weights in parts; local, or with a scheme that TensorFlow knows.
-            skip_mismatch, **kwargs: as in `keras.Model.load_weights`.
+            skip_mismatch, **kwargs: As in `keras.Model.load_weights`.
 
         Raises:
-            ValueError: if the file does not fit.
-            DamagedFileError: a `ValueError` and an `OSError`, if the file cannot be read or is damaged; files
-                of Keras have no checksum and are taken as they are.
-            FileNotFoundError: if there is no such file.
+            ValueError: If the file does not fit.
+            DamagedFileError: If the file is damaged or cannot be read; it is a `ValueError` and an `OSError`.
+                Files that Keras alone has written have no checksum to compare.
+            FileNotFoundError: If there is no such file.
         """
         path = check_path(filepath)
         if not exists(path):
             raise FileNotFoundError(f"There is no file {path!r}.")
         before = [(variable, variable.numpy()) for variable in self._saved_variables()]
         try:
-            with _local_weights(path) as local:
-                _check_files(local)
+            with local_weights(path) as local:
+                check_weights(local)
                 super().load_weights(local, skip_mismatch=skip_mismatch, **kwargs)
         except DamagedFileError:
             raise
@@ -211,16 +192,16 @@ class Saveable(Quantizable):
             ) from error
 
     def _saved_variables(self) -> list[Any]:
-        """All variables whose values files hold: weights, optimizers' slots, states of noise."""
+        """All variables that files hold: weights, optimizers' slots, states of noise."""
         optimizers = (getattr(self, name) for name in getattr(self, "_optimizer_arguments", {}).values())
         return [*self.variables, *(variable for one in optimizers for variable in one.variables)]
 
     def save_own_variables(self, store: Any) -> None:
-        """Writes the weights that belong to no layer, and the noise of Keras' layers; called by Keras.
+        """Writes the weights that belong to no layer, and the noise of Keras' layers; Keras calls it.
 
         Args:
-            store: takes weights by number, and the states of all `keras.random.SeedGenerator`s below the
-                model, which Keras writes nowhere.
+            store: A mapping. The weights are written under their numbers, and besides the states of all
+                `keras.random.SeedGenerator`s below the model, which Keras does not save.
         """
         super().save_own_variables(store)
         states = [one.state.numpy() for one in seed_generators(self)]
@@ -230,16 +211,16 @@ class Saveable(Quantizable):
             store[_RUN] = np.array(self._run_position)
 
     def load_own_variables(self, store: Any) -> None:
-        """Reads the weights that belong to no layer, and the noise of Keras' layers; called by Keras.
+        """Reads the weights that belong to no layer, and the noise of Keras' layers; Keras calls it.
 
         Args:
-            store: what `save_own_variables` wrote.
+            store: What `save_own_variables` wrote.
         """
-        # Set by Keras while it reads a `.keras` file, and a folder.
+        # Keras sets one of these while it reads a `.keras` file or a folder.
         if getattr(store, "archive", None) is not None:
             check_archive(store.archive)
         file = getattr(store, "path_or_io", None)
-        if isinstance(file, Path) and file.name == _FOLDER_WEIGHTS and file.is_file():
+        if isinstance(file, Path) and is_weights_of_folder(file):
             check_checksum(file)
         values = {name: store[name] for name in store.keys()}
         run = values.pop(_RUN, None)
@@ -247,15 +228,16 @@ class Saveable(Quantizable):
         states, generators = values.pop(_GENERATORS, ()), seed_generators(self)
         if len(states) != len(generators):
             raise ValueError(
-                f"The file must hold the states of {len(generators)} generators of noise, those of Keras' "
-                f"layers below the model; received {len(states)}."
+                f"The file must hold the states of {len(generators)} generators of noise, one for each of "
+                f"Keras' layers with noise in this model; received {len(states)}. Build the model with the "
+                "networks of the saved one."
             )
         super().load_own_variables(values)
         for generator, state in zip(generators, states, strict=True):
             generator.state.assign(state)
 
     def get_config(self) -> dict:
-        """What every file says of its writer."""
+        """The constructor arguments, and the format that the configuration is written in."""
         return {
             **super().get_config(),
             "format": {"class": type(self).__name__, "number": _FORMAT, "version": __version__},
@@ -265,8 +247,12 @@ class Saveable(Quantizable):
     def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None) -> Any:
         """The model of a configuration.
 
+        Args:
+            config: What `get_config` gave.
+            custom_objects: Classes by name that Keras does not know, as in `keras.saving`.
+
         Raises:
-            ValueError: for a configuration of another class or of a newer format.
+            ValueError: For a configuration of another class or of a newer format.
         """
         config = dict(config)
         written = config.pop("format", None)
@@ -294,46 +280,6 @@ class Saveable(Quantizable):
                 f"The configuration does not fit {cls.__name__} of keras_genmod {__version__} (it was "
                 f"written by {written['version']}): {error}"
             ) from error
-
-
-def _check_overwrite(path: str, overwrite: bool) -> None:
-    if not overwrite and exists(path):
-        raise UnwritablePathError(
-            f"`filepath` must not exist; received the existing {path!r}. "
-            "Choose another name, or pass `overwrite=True`."
-        )
-
-
-@contextlib.contextmanager
-def _local_weights(path: str) -> Iterator[Path]:
-    """The local file of saved weights, the parts of an index beside it."""
-    with contextlib.ExitStack() as stack:
-        local = stack.enter_context(reading(path))
-        if is_remote(path):
-            for part in _hdf5_files(local):
-                if part != local:
-                    remote = path.removesuffix(os.path.basename(path)) + part.name
-                    shutil.move(stack.enter_context(reading(remote)), part)
-        yield local
-
-
-def _hdf5_files(path: Path) -> list[Path]:
-    """The HDF5 files of saved weights: the file itself, or the parts that an index lists."""
-    if path.name.endswith(".weights.h5"):
-        return [path]
-    if not path.name.endswith(".weights.json"):
-        return []
-    parts = keras.tree.flatten(json.loads(path.read_text())["weight_map"])
-    return [path.with_name(name) for name in sorted(set(parts))]
-
-
-def _check_files(path: Path) -> None:
-    """Compares the files of saved weights with their checksums."""
-    if path.suffix == ".keras":
-        with zipfile.ZipFile(path) as archive:
-            check_archive(archive)
-    for part in _hdf5_files(path):
-        check_checksum(part)
 
 
 def _deserialize(value: Any, custom_objects: Any) -> Any:

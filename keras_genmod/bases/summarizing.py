@@ -1,4 +1,4 @@
-"""`summary` of a generative model: every number of it in a row, with a shape where there is one."""
+"""`summary` of a generative model: a row for everything that has weights, with a shape where there is one."""
 
 from __future__ import annotations
 
@@ -15,17 +15,25 @@ __all__ = ["Summarizable"]
 
 
 class Summarizable:
-    """The part of `GenerativeModel` that shows what it consists of."""
+    """The part of `GenerativeModel` that prints what it consists of."""
+
+    name: str
+    layers: list[keras.layers.Layer]
+    compiled: bool
+    trainable_weights: list[keras.Variable]
+    non_trainable_weights: list[keras.Variable]
+    _trainable_variables: list[keras.Variable]
+    _non_trainable_variables: list[keras.Variable]
 
     def summary(self, *args: Any, **kwargs: Any) -> None:
         """Prints a table of networks, heads, bijections and weights, whose parameters add up to the total.
 
-        The shape of a head is that of an event, of a prior that of a latent vector, of a bijection that on
-        the side of the noise. Weights that belong to no layer have a row each: a mixture consists of them,
-        and every model counts its steps and the places in its data.
+        The table gives the shape of an event for a head, that of a latent vector for a prior, and that of the
+        noise for a bijection. Weights that belong to no layer have a row each: the parameters of a mixture,
+        and in every model the counts of its steps and of its position in the data.
 
         Args:
-            *args, **kwargs: as in `keras.Model.summary`.
+            *args, **kwargs: As in `keras.Model.summary`.
         """
         rows = [_row(layer) for layer in self.layers]
         rows += [_weight_row(one) for one in (*self._trainable_variables, *self._non_trainable_variables)]
@@ -36,17 +44,17 @@ class Summarizable:
             trainable_weights=self.trainable_weights,
             non_trainable_weights=self.non_trainable_weights,
             compiled=self.compiled,
-            # Keras counts one optimizer; these are all of them.
+            # Keras counts the variables of one optimizer: here it gets those of all.
             optimizer=SimpleNamespace(
                 built=bool(slots), variables=[one for optimizer in slots for one in optimizer.variables]
             ),
         )
-        # Keras prints whatever has these attributes.
+        # Keras reads nothing but these attributes.
         keras.Model.summary(view, *args, **kwargs)
 
 
 class _Row:
-    """What Keras reads of a layer to print its row, with a shape that Keras does not find by itself."""
+    """What Keras reads of a layer to print its row, with a shape that Keras would not find."""
 
     _inbound_nodes = ()
     built = True
@@ -75,18 +83,18 @@ def _weight_row(weight: keras.Variable) -> _Row:
 
 
 def _named(name: str) -> type[_Row]:
-    """A kind of row under the class name that Keras prints."""
+    """The class of a row, with the name that Keras prints."""
     return type(name, (_Row,), {})
 
 
 def _shape(layer: keras.layers.Layer) -> tuple | None:
-    """The shape of what a layer gives, with the batch in front; None where Keras is to find it."""
-    if isinstance(layer, Head):
+    """The shape of a layer's output, with the batch in front; None where Keras finds it itself."""
+    if isinstance(layer, Head) and layer.event_shape is not None:
         return (None, *layer.event_shape)
     if isinstance(layer, Prior):
         return (None, layer.latent_dim)
     if isinstance(layer, AutoregressiveNetwork):
         return (None, *layer.event_shape[:-1], layer.params_per_dim * layer.event_shape[-1])
-    # A bijection states it without a batch.
-    shape = getattr(layer, "output_shape", None)
+    # A bijection states its shape without a batch.
+    shape: Any = getattr(layer, "output_shape", None)
     return (None, *shape) if isinstance(shape, tuple) and None not in shape[:1] else None

@@ -23,6 +23,7 @@ from keras_genmod.bijectors.own_bijector import Memory, OwnBijector, sum_over_ev
 from keras_genmod.bijectors.transforms import Transform, get_transform
 from keras_genmod.core.checks import describe
 from keras_genmod.core.registration import register
+from keras_genmod.core.spaces import Space
 from keras_genmod.networks.conditions import network_condition, network_inputs
 from keras_genmod.networks.coupling import coupling_network
 from keras_genmod.networks.defaults import check_network
@@ -114,7 +115,8 @@ class Coupling(Bijection):
                 condition_shape=spec.shape,
                 **options,
             )
-        inputs = network_inputs("network", self.network, keras.Input(input_shape), spec)
+        kept_space = Space("x", input_shape, self.real_dtype)
+        inputs = network_inputs("network", self.network, [kept_space], spec)
         why = f"{self.transform.params_per_dim} parameters of {outputs} channels"
         check_network("network", self.network, inputs, output_shape, why, dtype=self.real_dtype)
 

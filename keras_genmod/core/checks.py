@@ -219,9 +219,9 @@ class ValueRange:
     """The values that a model accepts, with the advice for data that lies outside.
 
     Args:
-        low, high: the closed interval of accepted values.
-        integer: whether only whole numbers are accepted.
-        advice: what to do with other data.
+        low, high: The ends of the closed interval of accepted values.
+        integer: Whether only integers are accepted, of whatever dtype.
+        advice: What to do with other data.
     """
 
     low: float = -np.inf
@@ -230,9 +230,13 @@ class ValueRange:
     advice: str = ""
 
     def __str__(self) -> str:
+        kind = "integers" if self.integer else "values"
         if self.low == -np.inf and self.high == np.inf:
-            return "whole numbers" if self.integer else "finite values"
-        kind = "whole numbers" if self.integer else "values"
+            return kind if self.integer else "finite values"
+        if self.high == np.inf:
+            return f"{kind} of at least {self.low:g}"
+        if self.low == -np.inf:
+            return f"{kind} of at most {self.high:g}"
         return f"{kind} in [{self.low:g}, {self.high:g}]"
 
     def check(self, name: str, value: np.ndarray) -> None:

@@ -1,7 +1,7 @@
 """What a conditional model is conditioned on: a class, or an array of floats.
 
-Classes may come as numbers `[B]`, as a column `[B, 1]` or as one-hot vectors `[B, num_classes]`. Inside the
-model they are numbers, int32 `[B]`.
+A user may pass classes as integers `[B]`, as a column of integers `[B, 1]` or as one-hot vectors
+`[B, num_classes]`. Inside the model they are always integers, int32 `[B]`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from keras_genmod.core.checks import (
     check_shape_tuple,
     describe,
 )
+from keras_genmod.core.spaces import Space
 
 __all__ = ["ConditionSpec"]
 
@@ -29,9 +30,9 @@ class ConditionSpec:
     """The condition that a model takes: none, classes (int `[B]`) or arrays (float `[B, *shape]`).
 
     Args:
-        num_classes: number of classes, or None.
-        shape: shape of one array, or None.
-        real_dtype: dtype of arrays.
+        num_classes: Number of classes; None where conditions are no classes.
+        shape: Shape of one array; None where conditions are no arrays.
+        real_dtype: Dtype of arrays.
     """
 
     num_classes: int | None = None
@@ -40,12 +41,12 @@ class ConditionSpec:
 
     @classmethod
     def of(cls, num_classes: Any, condition_shape: Any, real_dtype: tf.DType = tf.float32) -> ConditionSpec:
-        """Checks the two constructor arguments that every family shares."""
+        """The condition of the constructor arguments `num_classes` and `condition_shape`, which it checks."""
         if num_classes is not None and condition_shape is not None:
             raise ValueError(
                 "`num_classes` and `condition_shape` exclude each other; received "
                 f"num_classes={num_classes!r} and condition_shape={condition_shape!r}. "
-                "For both, pass arrays that hold a one-hot class beside the rest."
+                "For both, use `condition_shape` and arrays that hold a one-hot class beside the rest."
             )
         if num_classes is not None:
             return cls(num_classes=check_integer("num_classes", num_classes, minimum=2))
@@ -66,24 +67,29 @@ class ConditionSpec:
         """`"int32"` for classes, `"float32"` or `"float64"` for arrays."""
         return "int32" if self.num_classes is not None else self.real_dtype.name
 
-    def tensor_spec(self, num_rows: int | None = None) -> tf.TensorSpec:
-        """The signature entry named `condition`."""
-        return tf.TensorSpec((num_rows, *self.row_shape), self.dtype, name="condition")
+    def spaces(self) -> tuple[Space, ...]:
+        """The condition as inputs of an endpoint or a network: its one space, or none if there is none."""
+        if not self:
+            return ()
+        return (Space("condition", self.row_shape, self.dtype, self.value_range()),)
 
-    def keras_input(self) -> keras.KerasTensor:
-        """The second input of a conditional network."""
-        return keras.Input(self.row_shape, dtype=self.dtype, name="condition")
+    def value_range(self) -> ValueRange:
+        """The values of conditions: numbers of classes, or any finite values."""
+        if self.num_classes is None:
+            return ValueRange()
+        advice = "Raise `num_classes`, or relabel."
+        return ValueRange(0, self.num_classes - 1, integer=True, advice=advice)
 
     def __str__(self) -> str:
         if self.num_classes is not None:
             return (
-                f"whole numbers [batch] from 0 to {self.num_classes - 1} or one-hot vectors "
+                f"integers [batch] from 0 to {self.num_classes - 1} or one-hot vectors "
                 f"[batch, {self.num_classes}]"
             )
         return f"floats [{', '.join(['batch', *map(str, self.row_shape)])}]"
 
     def check_presence(self, condition: Any) -> None:
-        """Refuses a condition too many or too few."""
+        """Refuses a missing condition, and one that is given to an unconditional model."""
         if self and condition is None:
             raise ValueError(
                 f"This model is conditional: it needs a `condition`, {self}; received none. "
@@ -98,30 +104,27 @@ class ConditionSpec:
             )
 
     def check_values(self, condition: Any) -> None:
-        """Refuses conditions (arrays) of another shape, type or range."""
+        """Refuses conditions of another shape, type or range; `condition` is an array, one row an example."""
         condition = np.asarray(condition)
-        if self.num_classes is None:
-            check_rows("condition", condition, self.row_shape)
-            ValueRange().check("condition", condition)
-        elif self._is_one_hot(condition):
+        if self.num_classes is not None and self._is_one_hot(condition):
             self._check_one_hot(condition)
-        elif _rank(condition) == 2 and condition.shape[1] > 1 and _rows_are_one_hot(condition).all():
+            return
+        if self.num_classes is not None and _is_one_hot_of_others(condition):
             raise ValueError(
                 f"`condition` must hold {self}; received one-hot vectors of {condition.shape[1]} classes, "
                 f"shape {condition.shape}. Build the model with `num_classes={condition.shape[1]}`, or "
                 "relabel."
             )
-        else:
-            check_rows("condition", condition[:, 0] if self._is_column(condition) else condition, ())
-            ValueRange(
-                0, self.num_classes - 1, integer=True, advice="Raise `num_classes`, or relabel."
-            ).check("condition", condition)
+        if self.num_classes is not None and self._is_column(condition):
+            condition = condition[:, 0]
+        check_rows("condition", condition, self.row_shape)
+        self.value_range().check("condition", condition)
 
     def standardize(self, condition: Any) -> tf.Tensor | None:
-        """Conditions in the form that the model works with: classes int32 `[B]`, arrays in its real dtype.
+        """Conditions in the model's form: classes as int32 `[B]`, arrays in the real dtype.
 
         Args:
-            condition: conditions, one a row (one-hot classes too), as an array or as a tensor of any graph.
+            condition: An array or tensor with one condition a row; classes may be one-hot vectors.
         """
         if not self or condition is None:
             return condition
@@ -129,7 +132,7 @@ class ConditionSpec:
         if self.num_classes is None or rank not in (2, None):
             return tf.cast(condition, self.dtype)
         if rank is None:
-            # Batches now of numbers and now of vectors: one graph serves both.
+            # One graph serves batches of integers and batches of one-hot vectors.
             condition = tf.reshape(condition, [tf.shape(condition)[0], -1])
         if condition.shape[1] not in (None, 1, self.num_classes):
             return condition
@@ -140,7 +143,12 @@ class ConditionSpec:
         return numbers if condition.shape[1] else tf.where(tf.shape(condition)[1] == 1, column, numbers)
 
     def rows(self, condition: Any, num_rows: Any) -> tf.Tensor | None:
-        """The condition as one row per example: a single one is repeated, its rank decides."""
+        """The condition in the model's form, one row an example.
+
+        Args:
+            condition: One a row, or a single one for all rows, which its rank tells; None without one.
+            num_rows: Number of rows, an integer or a scalar tensor.
+        """
         if isinstance(condition, keras.KerasTensor):
             raise TypeError(
                 "`condition` must be an array or tensor; received a KerasTensor, which has no values. "
@@ -170,7 +178,7 @@ class ConditionSpec:
             )
         return condition
 
-    # ---- classes that are not numbers [B] ---------------------------------------------------------
+    # ---- classes that are not integers [B] --------------------------------------------------------
 
     def _is_one_hot(self, condition: np.ndarray) -> bool:
         return _rank(condition) == 2 and condition.shape[1] == self.num_classes
@@ -180,7 +188,7 @@ class ConditionSpec:
 
     def _check_one_hot(self, condition: np.ndarray) -> None:
         """Refuses rows `[B, num_classes]` that do not hold one 1 among zeros."""
-        check_rows("condition", condition, (self.num_classes,))
+        check_rows("condition", condition, condition.shape[1:])
         ValueRange().check("condition", condition)
         wrong = np.flatnonzero(~_rows_are_one_hot(condition))
         if wrong.size:
@@ -193,7 +201,7 @@ class ConditionSpec:
             )
 
     def _check_not_one_vector(self, condition: Any, num_rows: Any) -> None:
-        """Refuses one one-hot vector of floats where it would pass for `num_classes` class numbers."""
+        """Refuses a single one-hot vector, which would otherwise be read as `num_classes` class numbers."""
         condition = np.asarray(condition)
         if self.num_classes is None or condition.shape != (self.num_classes,):
             return
@@ -214,5 +222,10 @@ def _rank(condition: Any) -> int | None:
 
 
 def _rows_are_one_hot(condition: np.ndarray) -> np.ndarray:
-    """Of each row `[B, K]` whether it holds one 1 among zeros."""
+    """Tells for each row `[B, K]` whether it holds one 1 among zeros."""
     return (np.sum(condition == 1, axis=1) == 1) & (np.sum(condition != 0, axis=1) == 1)
+
+
+def _is_one_hot_of_others(condition: np.ndarray) -> bool:
+    """Whether an array holds one-hot vectors of another number of classes than the model's."""
+    return condition.ndim == 2 and condition.shape[1] > 1 and bool(_rows_are_one_hot(condition).all())

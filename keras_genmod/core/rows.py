@@ -14,15 +14,17 @@ __all__ = ["GraphCache", "as_graph", "log_mean_exp", "map_rows"]
 
 
 def as_graph(function: Callable, *, jit_compile: bool | None = None, one_size: bool = False) -> Callable:
-    """`function` as a TensorFlow graph, traced anew for other dtypes and ranks but not for other sizes.
+    """`function` as a TensorFlow graph.
+
+    It is traced again for tensors of other dtypes and ranks, but not for tensors of other sizes.
 
     Args:
-        function: of tensors; AutoGraph stays out of it.
-        jit_compile: whether XLA compiles it.
-        one_size: whether other sizes are traced anew too, for what must know its sizes.
+        function: Takes tensors; AutoGraph does not rewrite it.
+        jit_compile: Whether XLA compiles it.
+        one_size: Whether it is traced again for other sizes too. XLA needs to know sizes.
     """
-    # TensorFlow counts tracings by the function's source line and warns when they are many, as they are
-    # in a program of many models. A partial has no source line: each is counted for itself.
+    # TensorFlow counts how often the functions of one source line are traced, and warns of many. A program of
+    # many models would get that warning. A partial has no source line, so each one is counted by itself.
     return tf.function(
         functools.partial(function),
         reduce_retracing=not one_size,
@@ -32,20 +34,32 @@ def as_graph(function: Callable, *, jit_compile: bool | None = None, one_size: b
 
 
 class GraphCache:
-    """Compiled functions of a model by key.
+    """Keeps the graphs of a model's functions, each under a key.
 
-    A plain object on purpose: Keras and TensorFlow track dictionaries and functions that are attributes
-    of a model, and would save them with it.
+    It is a plain object on purpose. Keras and TensorFlow would track a dictionary that is an attribute of a
+    model, and save its functions.
+
+    Args:
+        version: Says what the functions depend on besides their arguments, such as a stage of training. A
+            graph that was traced under another answer is not used.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, version: Callable[[], Hashable] = lambda: None) -> None:
         self._functions: dict[Hashable, Callable] = {}
+        self._version = version
 
     def get(self, key: Hashable, function: Callable, *, jit_compile: bool = False) -> Callable:
-        """The compiled form of `function`, traced at the first use of `key`; by XLA for each size anew."""
+        """The graph that is kept under a key; at the first use of the key that of `function`.
+
+        Args:
+            key: Says which function it is, with all that its graph depends on.
+            function: Takes tensors.
+            jit_compile: Whether XLA compiles the graph, once for each size.
+        """
+        key = (self._version(), key)
         if key not in self._functions:
             graph = as_graph(function, jit_compile=jit_compile or None, one_size=jit_compile)
-            # Of threads that come at once the first one's is kept, so that it is traced once.
+            # Where several threads get here at once, all use the first one's graph: it is traced once.
             self._functions.setdefault(key, graph)
         return self._functions[key]
 
@@ -54,12 +68,12 @@ def map_rows(function: Callable, rows: Any, *, batch_size: int) -> Any:
     """Applies a row-wise function to all rows, `batch_size` of them at a time.
 
     Args:
-        function: takes one slice of the nest `rows` and returns a nest of tensors `[b, ...]`.
-        rows: nest of arrays or tensors `[N, ...]`; None entries are passed on.
-        batch_size: rows per call.
+        function: Takes a nest like `rows` with `b` rows, and returns a nest of tensors `[b, ...]`.
+        rows: Nest of arrays or tensors `[N, ...]`. The function gets None entries as they are.
+        batch_size: Number of rows in one call.
 
     Returns:
-        The nest of results `[N, ...]`; inside a graph, that of one single call.
+        The nest of results `[N, ...]`. In a graph where N is unknown they come from a single call.
     """
     leaves = [leaf for leaf in keras.tree.flatten(rows) if leaf is not None]
     num_rows = leaves[0].shape[0]
@@ -79,13 +93,19 @@ def map_rows(function: Callable, rows: Any, *, batch_size: int) -> Any:
 def log_mean_exp(
     function: Callable[[Any], tf.Tensor], count: int, num_rows: Any, dtype: tf.DType = tf.float32
 ) -> tf.Tensor:
-    r"""$\log \frac1n \sum_{i < n} e^{f(i)}$ for each row, one i after the other: the memory is that of one.
+    r"""The logarithm of a mean of exponentials, $\log \frac1n \sum_{i < n} e^{f(i)}$, for each row.
+
+    The terms are computed one after the other, so that they need no more memory than one term.
 
     Args:
-        function: from i, an int32 scalar, to `[num_rows]`; called once if `count` is 1, with 0.
-        count: n.
-        num_rows: rows of each result.
-        dtype: of the results.
+        function: The function f, from an int32 scalar i to `[num_rows]`. If n is 1, it is called with the
+            integer 0.
+        count: The number n of terms.
+        num_rows: Number of rows of each term.
+        dtype: Dtype of the terms.
+
+    Returns:
+        `[num_rows]`.
     """
     if count == 1:
         return function(0)
@@ -93,7 +113,7 @@ def log_mean_exp(
     def body(number: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return number + 1, tf.reduce_logsumexp(tf.stack([total, function(number)]), axis=0)
 
-    # The start of no terms at all.
+    # The logarithm of an empty sum.
     nothing = tf.fill([num_rows], tf.constant(-math.inf, dtype))
     _, total = tf.while_loop(lambda number, _: number < count, body, (0, nothing), maximum_iterations=count)
     return total - math.log(count)

@@ -1,4 +1,4 @@
-"""The activation that a network ends in, and what its bounds mean for whoever takes the output."""
+"""The activation that a network ends in, and whether its bounds fit what the output is used for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from keras_genmod.networks.tracing import last_operation
 
 __all__ = ["Bounds", "check_reach", "output_bounds", "output_range"]
 
-# Activation, without underscores -> the values that it can give.
+# Name of an activation, without underscores -> the lowest and highest value that it can give.
 _BOUNDS = {
     **dict.fromkeys(("sigmoid", "hardsigmoid", "sparsesigmoid", "softmax", "sparsemax"), (0.0, 1.0)),
     **dict.fromkeys(("tanh", "hardtanh", "softsign"), (-1.0, 1.0)),
@@ -32,7 +32,7 @@ _OVER_ONE_AXIS = ("softmax", "sparsemax", "logsoftmax")
 
 
 class Bounds(NamedTuple):
-    """An activation by name, and the ends of the values that it can give."""
+    """The name of an activation, and the lowest and highest value that it can give."""
 
     name: str
     low: float
@@ -45,7 +45,7 @@ class Bounds(NamedTuple):
 
 
 def output_bounds(network: keras.layers.Layer) -> Bounds | None:
-    """The bounds of a network's output, read off its last activation; None if it says nothing."""
+    """The bounds that a network's last activation sets to its output; None if it sets none."""
     operation = last_operation(network)
     activation = getattr(operation, "activation", None)
     while isinstance(activation, keras.layers.Layer):
@@ -58,12 +58,15 @@ def output_bounds(network: keras.layers.Layer) -> Bounds | None:
 
 
 def check_reach(name: str, network: keras.layers.Layer, problem: Callable[[float, float], str]) -> None:
-    """Refuses a network whose last activation keeps its output from values that it must be able to give.
+    """Refuses a network whose last activation cannot give values that the model needs.
 
     Args:
-        name: the argument's name.
-        network: the network.
-        problem: from the lowest and the highest output to what goes wrong, empty if nothing does.
+        name: The argument's name.
+        network: The network.
+        problem: Takes the lowest and the highest output, and returns what goes wrong, or "" if nothing does.
+
+    Raises:
+        ValueError: For such a network.
     """
     bounds = output_bounds(network)
     if bounds is None:
@@ -81,7 +84,7 @@ def check_reach(name: str, network: keras.layers.Layer, problem: Callable[[float
 
 
 def output_range(network: keras.layers.Layer) -> ValueRange:
-    """The values that a network can give, read off its last activation; any, if it has no two bounds."""
+    """The range of a network's output: that of a last activation with two bounds, else all finite values."""
     bounds = output_bounds(network)
     if bounds is None or not (math.isfinite(bounds.low) and math.isfinite(bounds.high)):
         return ValueRange()

@@ -30,10 +30,9 @@ __all__ = [
 
 
 def under_its_policy(builder: Callable[..., keras.Model]) -> Callable[..., keras.Model]:
-    """Decorator of a builder: all its layers and inputs follow its `dtype`, whatever the global policy.
+    """Decorates a builder, so that all its layers and inputs have its `dtype`, not the global policy's.
 
-    A layer without a dtype of its own, such as a `Reshape`, would cast what passes through it to the global
-    one.
+    A layer that is built without a dtype, such as a `Reshape`, casts its input to the global policy's.
     """
 
     @functools.wraps(builder)
@@ -49,8 +48,8 @@ def under_its_policy(builder: Callable[..., keras.Model]) -> Callable[..., keras
 
 
 def initializers(name: str, seed: int | None, **config: Any) -> Iterator[keras.initializers.Initializer]:
-    """An endless supply of initialisers of one kind, each with a seed of its own drawn from `seed`."""
-    # The name too, or the first of each kind in a network would start from the same numbers.
+    """Yields initialisers of one kind without end, each with its own seed, drawn from `seed`."""
+    # The name is part of the seed: else the first initialisers of all kinds would draw the same numbers.
     generator = random.Random(f"{name} {seed}") if seed is not None else random
     while True:
         yield keras.initializers.get(
@@ -59,7 +58,10 @@ def initializers(name: str, seed: int | None, **config: Any) -> Iterator[keras.i
 
 
 def hidden_and_last(seed: int | None, initial_stddev: float | None) -> tuple[Iterator, Iterator]:
-    """Initialisers of hidden layers and of the last: He normal and Glorot uniform, or one normal for all."""
+    """Initialisers of the hidden layers and of the last layer.
+
+    They are He normal and Glorot uniform, or N(0, `initial_stddev`^2) for all where that is given.
+    """
     if initial_stddev is None:
         return initializers("he_normal", seed), initializers("glorot_uniform", seed)
     stddev = check_number("initial_stddev", initial_stddev, above=0.0)
@@ -75,12 +77,21 @@ def start(
     name: str = "x",
     concatenate: bool = True,
 ) -> tuple[list, Any]:
-    """The inputs of a network and the tensor to go on with, the condition already appended if wanted."""
+    """The inputs of a network, and the tensor that its first layer takes.
+
+    Args:
+        shape: Shape of the first input.
+        condition: Of the model; if there is one, it is the second input.
+        flatten: Whether the first input is flattened.
+        name: Name of the first input.
+        concatenate: Whether the condition is appended to the first input.
+    """
     x = keras.Input(shape, dtype=real_dtype().name, name=name)
     h = keras.layers.Flatten(name="flatten")(x) if flatten and len(shape) > 1 else x
     if not condition:
         return [x], h
-    c = dataclasses.replace(condition, real_dtype=real_dtype()).keras_input()
+    (space,) = dataclasses.replace(condition, real_dtype=real_dtype()).spaces()
+    c = space.keras_input()
     if concatenate:
         h = ConcatenateCondition(condition.num_classes, name="with_condition")([h, c])
     return [x, c], h
@@ -97,9 +108,17 @@ def finish(
     activation: Any = None,
     kernel_initializer: Any = None,
 ) -> keras.Model:
-    """The network that ends in a dense layer of `output_shape`, linear unless it has an activation.
+    """The network that ends in a dense layer of outputs of `output_shape`.
 
-    Its kernel starts Glorot uniform, drawn from the seed, unless another initialiser is given.
+    Args:
+        inputs: The network's inputs.
+        h: Input of the last layer, `[B, D]`.
+        output_shape: Shape of one output.
+        seed: Seeds the last layer's kernel, which starts Glorot uniform.
+        dtype: Dtype policy of the last layer.
+        name: Name of the network.
+        activation: Of the last layer; None leaves it linear.
+        kernel_initializer: Of the last layer, in place of Glorot's.
     """
     if kernel_initializer is None:
         kernel_initializer = next(initializers("glorot_uniform", seed))
@@ -121,7 +140,7 @@ def network(inputs: list, output: Any, name: str) -> keras.Model:
 
 
 def halved_sides(sides: Sequence[int], times: int) -> list[tuple[int, ...]]:
-    """The sides of an image and after each halving, rounded up as a strided convolution rounds them."""
+    """The sides of an image, and its sides after each halving, rounded up as strided convolutions do."""
     path = [tuple(sides)]
     for _ in range(times):
         path.append(tuple(-(-side // 2) for side in path[-1]))
@@ -129,15 +148,15 @@ def halved_sides(sides: Sequence[int], times: int) -> list[tuple[int, ...]]:
 
 
 def cropped(h: Any, sides: Sequence[int], name: str) -> Any:
-    """An image without what its sides have too much after a doubling."""
+    """An image `[B, H, W, C]`, cut at the end of its axes to the sides `(height, width)`."""
     surplus = [(0, have - want) for have, want in zip(h.shape[1:3], sides, strict=True)]
     return h if surplus == [(0, 0), (0, 0)] else keras.layers.Cropping2D(surplus, name=name)(h)
 
 
 def image_filters(sides: Sequence[int], first: int = 64) -> tuple[int, ...]:
-    """Channels after each halving of an image, `first` and then twice as many each time.
+    """Number of channels after each halving of an image: `first`, then twice as many each time.
 
-    There are as many halvings as bring the longer side to 7 or less, and one at least.
+    The image is halved until its longer side is 7 or less, at least once.
     """
     halvings = max(1, math.ceil(math.log2(max(sides) / 7)))
     return tuple(first * 2**index for index in range(halvings))

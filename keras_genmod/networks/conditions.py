@@ -1,59 +1,65 @@
-"""The condition as a user's network takes it: class numbers `[B]` or `[B, 1]`, or one-hot vectors."""
+"""The condition in the form that a user's network takes: class numbers or one-hot vectors."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from keras_genmod.core.conditions import ConditionSpec
+from keras_genmod.core.spaces import Space
 from keras_genmod.networks.tracing import consumers, functional_of
 
 __all__ = ["network_condition", "network_inputs"]
 
-# What these layers and operations do with a class number is arithmetic.
+# These layers and operations would compute with a class number.
 _COMPUTES = {
     *("Dense", "EinsumDense", "Conv1D", "Conv2D", "Conv3D", "BatchNormalization", "LayerNormalization"),
     *("Rescaling", "Normalization", "Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply"),
     *("Subtract", "Divide", "TrueDivide", "Matmul", "Stack"),
 }
-# They pass a class number on as it is.
+# These pass a class number on unchanged.
 _PASSES_ON = {
     *("Reshape", "Flatten", "Identity", "RepeatVector", "Squeeze", "ExpandDims", "BroadcastTo", "Cast"),
 }
 
 
 def network_inputs(
-    name: str, network: Any, x: keras.KerasTensor, condition: ConditionSpec
+    name: str, network: Any, spaces: Sequence[Space], condition: ConditionSpec
 ) -> list[keras.KerasTensor]:
-    """What a network is called on, to try it with: `[x]`, or `[x, condition]` in the form that it takes.
+    """The symbolic inputs to try a network with: one of each space, then the condition if there is one.
+
+    A network of classes gets integers `[B]`, a column of numbers or one-hot vectors, as it declares them.
 
     Args:
-        name: the network's argument, for the error.
-        network: the network.
-        x: the first input.
-        condition: the model's.
+        name: The network's argument, for the error.
+        network: The network.
+        spaces: What it takes beside the condition, in the order of its inputs.
+        condition: The model's condition.
 
     Raises:
-        ValueError: for a network whose input for the condition has another shape, or that computes with the
+        ValueError: For a network whose input for the condition has another shape, or that computes with the
             numbers of classes.
     """
+    inputs = [space.keras_input() for space in spaces]
     if not condition:
-        return [x]
-    declared = _declared_input(network)
+        return inputs
+    (space,) = condition.spaces()
+    declared = _declared_condition(network, len(inputs) + 1)
     if declared is None:
-        return [x, condition.keras_input()]
+        return [*inputs, space.keras_input()]
     shape = tuple(declared.shape[1:])
-    first, second = (tuple(each.shape) for each in network.inputs)
-    takes = f"`{name}` takes inputs of shape {first} and {second}, the second for the condition"
+    *others, last = (str(tuple(each.shape)) for each in network.inputs)
+    takes = f"`{name}` takes inputs of shape {', '.join(others)} and {last}, the last for the condition"
     if condition.num_classes is None:
         if not _fits(shape, condition.row_shape):
             raise ValueError(
                 f"{takes}; the model's `condition_shape` is {condition.row_shape}. Declare it with "
                 f"`keras.Input({condition.row_shape})`, or build the model with another `condition_shape`."
             )
-        return [x, condition.keras_input()]
+        return [*inputs, space.keras_input()]
     num_classes = condition.num_classes
     if not (shape in ((), (1,)) or _fits(shape, (num_classes,))):
         raise ValueError(
@@ -65,18 +71,18 @@ def network_inputs(
             f"{takes}, and computes with the number of the class itself, as if class 2 were twice class 1. "
             f"{_how_to_take_classes(num_classes)}"
         )
-    return [x, keras.Input(shape, dtype=declared.dtype, name="condition")]
+    return [*inputs, keras.Input(shape, dtype=declared.dtype, name=space.name)]
 
 
 def network_condition(network: Any, condition: tf.Tensor, spec: ConditionSpec) -> tf.Tensor:
     """The rows of a condition in the form that a network takes.
 
     Args:
-        network: the network, as `network_inputs` has seen it.
-        condition: rows in the model's form, see `ConditionSpec.standardize`.
-        spec: the model's.
+        network: A network that `network_inputs` has accepted.
+        condition: Rows in the model's form, see `ConditionSpec.standardize`.
+        spec: The model's condition.
     """
-    declared = _declared_input(network)
+    declared = _declared_condition(network)
     if spec.num_classes is None or declared is None:
         return condition
     rank = len(declared.shape)
@@ -85,10 +91,15 @@ def network_condition(network: Any, condition: tf.Tensor, spec: ConditionSpec) -
     return tf.cast(condition if rank == 1 else condition[:, None], declared.dtype)
 
 
-def _declared_input(network: Any) -> keras.KerasTensor | None:
-    """The input for the condition of a functional network; None of one that declares no two inputs."""
+def _declared_condition(network: Any, num_inputs: int | None = None) -> keras.KerasTensor | None:
+    """The last input of a functional network, which is for the condition.
+
+    None for a network that declares no inputs, a single one, or another number than `num_inputs`.
+    """
     declared = getattr(network, "inputs", None)
-    return declared[1] if isinstance(declared, (list, tuple)) and len(declared) == 2 else None
+    if not isinstance(declared, (list, tuple)) or len(declared) < 2:
+        return None
+    return declared[-1] if num_inputs in (None, len(declared)) else None
 
 
 def _fits(declared: tuple, wanted: tuple) -> bool:

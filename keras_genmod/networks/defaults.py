@@ -12,6 +12,7 @@ from keras_genmod.core.checks import check_shape_tuple
 from keras_genmod.core.user_warnings import warn_user
 from keras_genmod.networks.convolutional import conv_decoder, conv_encoder
 from keras_genmod.networks.dense import dense_network
+from keras_genmod.networks.tracing import unused_inputs
 
 __all__ = ["check_network", "check_rank", "default_decoder", "default_encoder"]
 
@@ -52,7 +53,7 @@ def default_decoder(input_shape: Sequence[int], event_shape: Sequence[int], **kw
 
 
 def check_rank(event_shape: Sequence[int]) -> tuple[int, ...]:
-    """Refuses an event shape that has no default networks."""
+    """Returns an event shape that has default networks; refuses any other."""
     event_shape = check_shape_tuple("event_shape", event_shape)
     if len(event_shape) not in (1, 3):
         raise ValueError(
@@ -66,23 +67,30 @@ def check_rank(event_shape: Sequence[int]) -> tuple[int, ...]:
 def check_network(
     name: str,
     network: keras.Model,
-    inputs: Sequence,
+    inputs: Sequence[keras.KerasTensor],
     output_shape: Sequence[int],
     why: str,
     *,
     raw: bool = True,
     dtype: tf.DType = tf.float32,
 ) -> None:
-    """Refuses a network whose output does not fit its head, and says how many numbers the head needs.
+    """Refuses a network that does not take its inputs by name, or whose outputs do not fit its head.
+
+    A network takes its inputs in this order: `x` or `z`, what else its family gives it, such as the time `t`,
+    and the condition. It warns of an input that the output does not depend on.
 
     Args:
-        name: the argument's name.
-        network: the network.
-        inputs: `keras.KerasTensor`s that it will be called on: `[x]` or `[x, condition]`.
-        output_shape: shape of one output that is needed.
-        why: what the numbers are for, such as "the means of 784 values".
-        raw: whether they must be raw, the last layer linear.
-        dtype: the real dtype of the model; warns of a network whose inputs would round it.
+        name: The argument's name.
+        network: The network.
+        inputs: What it will be called on, by their names: `x`, `[x, condition]`, `[x, t, condition]`.
+        output_shape: Shape of one output that is needed.
+        why: What the numbers are for, such as "the means of 784 values".
+        raw: Whether they must be raw, the last layer linear.
+        dtype: The real dtype of the model; warns of a network whose inputs would round it.
+
+    Raises:
+        TypeError: For what is no Keras layer.
+        ValueError: For a network that takes other inputs or gives outputs of another shape.
     """
     if not isinstance(network, keras.layers.Layer):
         raise TypeError(
@@ -97,10 +105,11 @@ def check_network(
         outputs = network(arguments)
     except Exception as error:
         hint = ""
-        if len(inputs) > 1 and not hasattr(network, "inputs") and "int" in inputs[1].dtype:
+        of_classes = inputs[-1].name == "condition" and "int" in inputs[-1].dtype
+        if of_classes and not hasattr(network, "inputs"):
             hint = (
                 "\nA network that declares no inputs gets the numbers of classes; for one-hot vectors make "
-                "it functional, `keras.Model([x, condition], output)`."
+                f"it functional, `keras.Model({_names(inputs)}, output)`."
             )
         raise ValueError(f"{_not_callable(name, inputs)}: {error}{hint}") from error
     if not hasattr(outputs, "shape"):
@@ -117,6 +126,11 @@ def check_network(
             f"{(None, *output_shape)}, {why}; received {received}. Change its last layer"
             f"{', and leave it linear' if raw else ''}."
         )
+    for position in unused_inputs(network, inputs):
+        warn_user(
+            f"`{name}` ignores its input `{inputs[position].name}`: its output is the same whatever that is. "
+            "Connect the input to the output. If the network is meant to do without it, nothing is wrong."
+        )
     dtypes = [tensor.dtype for tensor in getattr(network, "inputs", ())]
     narrow = [each for each in dtypes if "float" in each and each != "float64"]
     if dtype == tf.float64 and narrow:
@@ -126,13 +140,21 @@ def check_network(
         )
 
 
-def _not_callable(name: str, inputs: Sequence) -> str:
+def _names(inputs: Sequence[keras.KerasTensor]) -> str:
+    """The inputs as they stand in a call: `x`, or `[x, condition]`."""
+    names = ", ".join(tensor.name for tensor in inputs)
+    return f"[{names}]" if len(inputs) > 1 else names
+
+
+def _not_callable(name: str, inputs: Sequence[keras.KerasTensor]) -> str:
     """That a network could not be called, and on what."""
     shapes = ", ".join(str(tuple(tensor.shape)) for tensor in inputs)
-    return f"`{name}` could not be called on {'[x, condition]' if len(inputs) > 1 else 'x'} of shape {shapes}"
+    return f"`{name}` could not be called on {_names(inputs)} of shape {shapes}"
 
 
-def _check_declared_inputs(name: str, network: keras.layers.Layer, inputs: Sequence) -> None:
+def _check_declared_inputs(
+    name: str, network: keras.layers.Layer, inputs: Sequence[keras.KerasTensor]
+) -> None:
     """Refuses a network that declares other inputs, which a symbolic call would not notice."""
     declared = getattr(network, "inputs", None)
     if not isinstance(declared, (list, tuple)):
@@ -140,15 +162,22 @@ def _check_declared_inputs(name: str, network: keras.layers.Layer, inputs: Seque
     shapes = ", ".join(str(tuple(tensor.shape)) for tensor in declared)
     if len(declared) != len(inputs):
         advice = (
-            "Build the model with `num_classes=` or `condition_shape=` for a network of `[x, condition]`."
+            "Build the model with `num_classes=` or `condition_shape=` for a network of "
+            f"`[{inputs[0].name}, condition]`."
         )
         if len(inputs) > 1:
             advice = (
-                "The networks of a conditional model take both; one that does without the condition is "
-                "`keras.Model([x, condition], network(x))`."
+                f"It must take all of {_names(inputs)}; one that does without some of them can be wrapped: "
+                f"`keras.Model({_names(inputs)}, network({inputs[0].name}))`."
             )
         raise ValueError(
             f"{_not_callable(name, inputs)}: it takes {len(declared)}, of shape {shapes}. {advice}"
+        )
+    names, wanted_names = [tensor.name for tensor in declared], [tensor.name for tensor in inputs]
+    if names != wanted_names and sorted(names) == sorted(wanted_names):
+        raise ValueError(
+            f"`{name}` is called on {_names(inputs)}; it takes {_names(declared)}. Declare its inputs in the "
+            f"order of the call, `keras.Model({_names(inputs)}, output)`."
         )
     for tensor, wanted in zip(inputs, declared, strict=True):
         if not _takes(tuple(wanted.shape[1:]), tuple(tensor.shape[1:])):

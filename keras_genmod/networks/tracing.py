@@ -1,15 +1,16 @@
-"""Reading a functional network: what an output came from, and what an input goes into."""
+"""Reading a network: the layer that computes its output, the layers that take an input, unused inputs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 
-__all__ = ["consumers", "functional_of", "last_operation"]
+__all__ = ["consumers", "functional_of", "last_operation", "unused_inputs"]
 
-# They move values about, or leave them as they are outside training: every value that comes out went in.
+# Outside training these only rearrange values: every value that comes out went in.
 _MOVES_VALUES = (
     *("Reshape", "Flatten", "Permute", "Transpose", "Identity", "Cropping1D", "Cropping2D", "Cropping3D"),
     *("Squeeze", "ExpandDims", "Cast", "Dropout", "SpatialDropout2D", "GaussianNoise", "UpSampling1D"),
@@ -18,15 +19,15 @@ _MOVES_VALUES = (
 
 
 def functional_of(network: Any) -> Any:
-    """The functional network behind a Keras model, None where there is none (a layer, a subclass)."""
+    """The functional network behind a Keras model; None for a layer, or a model of another kind."""
     if isinstance(network, keras.Sequential):
-        # None until it knows its inputs.
+        # Keras sets it when the inputs are known; until then it is None.
         return network._functional
     return network if isinstance(network, keras.src.models.Functional) else None
 
 
 def consumers(network: Any, tensor: keras.KerasTensor) -> Iterator[tuple[Any, Any]]:
-    """The operations of a network that take a tensor, each with its node of the graph."""
+    """Yields the operations of a network that take a tensor, each with its node in the network's graph."""
     functional = functional_of(network)
     for operation in [] if functional is None else functional.operations:
         for node in operation._inbound_nodes:
@@ -35,9 +36,9 @@ def consumers(network: Any, tensor: keras.KerasTensor) -> Iterator[tuple[Any, An
 
 
 def last_operation(network: Any) -> Any:
-    """The layer or operation that computes a network's output, behind those that only move values about.
+    """The last layer or operation of a network that computes something, not only rearranges values.
 
-    That is the network itself for a layer, and for a model that is neither functional nor sequential.
+    A layer, and a model that is neither functional nor sequential, is its own last operation.
     """
     functional = functional_of(network)
     if functional is None:
@@ -60,6 +61,55 @@ def last_operation(network: Any) -> Any:
 
 
 def _is_linear(operation: Any) -> bool:
-    """Whether it is an `Activation` without effect, such as ends a network of mixed precision."""
+    """Whether an operation is a linear `Activation`, with which networks of mixed precision often end."""
     activation = getattr(operation, "activation", None)
     return isinstance(operation, keras.layers.Activation) and activation is keras.activations.linear
+
+
+def unused_inputs(network: Any, inputs: Sequence[keras.KerasTensor]) -> list[int]:
+    """Positions of the inputs that a network's outputs do not depend on.
+
+    A functional network is read layer by layer, and a layer counts as using all that it is given. Any other
+    network is traced once.
+
+    Args:
+        network: A built network.
+        inputs: What it is called on.
+    """
+    if len(inputs) < 2:
+        return []
+    functional = functional_of(network)
+    used = _used_in_trace(network, inputs) if functional is None else _used_inputs(functional)
+    return [position for position in range(len(inputs)) if position not in used]
+
+
+def _used_inputs(functional: Any) -> set[int]:
+    """Positions of a functional network's inputs that its outputs are computed from."""
+    pending, seen = list(functional.outputs), set()
+    while pending:
+        tensor = pending.pop()
+        if id(tensor) in seen:
+            continue
+        seen.add(id(tensor))
+        operation, node_index, _ = tensor._keras_history
+        given = operation._inbound_nodes[node_index].input_tensors
+        inner = functional_of(operation)
+        if inner is not None and len(inner.inputs) == len(given):
+            given = [given[position] for position in _used_inputs(inner)]
+        pending += given
+    return {position for position, tensor in enumerate(functional.inputs) if id(tensor) in seen}
+
+
+def _used_in_trace(network: Any, inputs: Sequence[keras.KerasTensor]) -> set[int]:
+    """Positions of the inputs that a network's outputs are computed from, in a graph of TensorFlow."""
+    specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in inputs]
+    traced = tf.function(lambda *tensors: network(list(tensors)), autograph=False)
+    graph = traced.get_concrete_function(*specs).graph
+    pending, seen = [tensor.op for tensor in graph.outputs], set()
+    while pending:
+        operation = pending.pop()
+        if operation.name not in seen:
+            seen.add(operation.name)
+            pending += [tensor.op for tensor in operation.inputs]
+            pending += operation.control_inputs
+    return {position for position in range(len(specs)) if graph.inputs[position].op.name in seen}

@@ -6,11 +6,13 @@ a set of them as the signatures of one SavedModel.
 
 import dataclasses
 import keyword
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from keras_genmod.core.spaces import EXAMPLE_ROWS, ROW_SEEDS, Space
 
 __all__ = ["SERVED_DTYPES", "Endpoint", "fit_request", "is_name"]
 
@@ -39,74 +41,103 @@ class Endpoint:
     An input named `seed` then holds one seed a row. (`serving.verify` tries whether rows mix.)
 
     Args:
-        function: Takes one tensor per entry of `inputs`, positionally and in that order, and returns a
+        function: Takes one tensor for each space of `inputs`, positionally and in that order, and returns a
             flat dict of tensors. It must be pure: the same tensors give the same answer, on a machine
             without Python and without XLA.
-        inputs: Ordered dict, argument name -> `tf.TensorSpec`. Batched: the first dimension of each is
-            `None`, and `seed` is int32 of shape `[None, 2]`.
-        batched: False for a signature whose arguments are not rows, such as
+        inputs: The spaces of the inputs (see `core.spaces.Space`), each named like its argument. In a batched
+            endpoint every space is batched, and `seed` is int32 of shape `(2,)`.
+        batched: False for a signature with an argument that a request has only once, such as
             `sample(num_samples: int32 [], seed: int32 [2])`.
+        example: Input name -> array, for inputs that shall not have their space's own example in the
+            request that an export records.
 
     Raises:
-        ValueError: An argument is not as described.
+        ValueError: An argument is not as described, or a value of `example` does not lie in its space.
 
     Example:
-        >>> double = Endpoint(lambda x: {"y": 2.0 * x}, {"x": tf.TensorSpec([None, 3], tf.float32)})
+        >>> double = Endpoint(lambda x: {"y": 2.0 * x}, [Space("x", (3,))])
         >>> double.specs
         (TensorSpec(shape=(None, 3), dtype=tf.float32, name='x'),)
+        >>> double.request()["x"].shape
+        (3, 3)
     """
 
     function: Callable[..., dict[str, tf.Tensor]]
-    inputs: Mapping[str, tf.TensorSpec]
+    inputs: Sequence[Space]
     batched: bool = True
+    example: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not callable(self.function):
             raise ValueError(
                 f"`function` must be callable; received {self.function!r}. Pass the function, not its result."
             )
-        if not isinstance(self.inputs, Mapping) or not self.inputs:
+        spaces = isinstance(self.inputs, Sequence) and all(isinstance(one, Space) for one in self.inputs)
+        if not spaces or not self.inputs:
             raise ValueError(
-                "`inputs` must be a non-empty dict, argument name -> `tf.TensorSpec`; "
-                f"received {self.inputs!r}. Name each argument of `function`, in order."
+                f"`inputs` must be a non-empty list of `Space`s; received {self.inputs!r}. Describe each "
+                "argument of `function`, in order, such as `Space('x', (3,))`."
             )
-        for name, spec in self.inputs.items():
-            self._check_input(name, spec)
-
-    def _check_input(self, name: str, spec: tf.TensorSpec) -> None:
-        if not is_name(name):
+        object.__setattr__(self, "inputs", tuple(self.inputs))
+        if len(set(self.names)) < len(self.names):
             raise ValueError(
-                f"Names in `inputs` must be Python identifiers; received {name!r}. "
+                f"The names of `inputs` must differ; received {list(self.names)}. Rename a space."
+            )
+        unknown = sorted(set(self.example) - set(self.names))
+        if unknown:
+            raise ValueError(
+                f"`example` must hold values of the inputs {list(self.names)}; received {unknown} too. "
+                "Leave them out."
+            )
+        for space in self.inputs:
+            self._check_input(space)
+            if space.name in self.example:
+                space.check(np.asarray(self.example[space.name]))
+
+    def _check_input(self, space: Space) -> None:
+        if not is_name(space.name):
+            raise ValueError(
+                f"Names in `inputs` must be Python identifiers; received {space.name!r}. "
                 "They become names of arguments: choose another."
             )
-        if not isinstance(spec, tf.TensorSpec) or spec.shape.rank is None:
+        if space.dtype not in SERVED_DTYPES:
             raise ValueError(
-                f"Input `{name}` must be a `tf.TensorSpec` of known rank; received {spec!r}. "
-                "Use `None` for the dimensions that vary."
-            )
-        if spec.dtype not in SERVED_DTYPES:
-            raise ValueError(
-                f"Input `{name}` must have one of the types "
-                f"{', '.join(dtype.name for dtype in SERVED_DTYPES)}; received {spec.dtype.name}. "
+                f"Input `{space.name}` must have one of the types "
+                f"{', '.join(dtype.name for dtype in SERVED_DTYPES)}; received {space.dtype.name}. "
                 "Take a wider type and cast inside `function`."
             )
         if not self.batched:
             return
-        if spec.shape.rank == 0 or spec.shape[0] is not None:
+        if not space.batched:
             raise ValueError(
-                f"Input `{name}` of a batched endpoint must have shape [None, ...]; received {spec.shape}. "
-                "Put the batch in front, or pass `batched=False`."
+                f"Input `{space.name}` of a batched endpoint must have the batch in front; received a space "
+                "without one. Give one value a row, or pass `batched=False` to the endpoint."
             )
-        if name == "seed" and (spec.dtype != tf.int32 or spec.shape.as_list() != [None, 2]):
+        if space.name == "seed" and (space.dtype, space.shape) != (ROW_SEEDS.dtype, ROW_SEEDS.shape):
             raise ValueError(
                 "Input `seed` of a batched endpoint must be int32 of shape [None, 2], one seed a row; "
-                f"received {spec.dtype.name} of shape {spec.shape}. Draw each row from its own seed."
+                f"received {space.dtype.name} of shape {space.spec().shape}. Draw each row from its own seed."
             )
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the inputs, in order."""
+        return tuple(space.name for space in self.inputs)
+
+    @property
     def specs(self) -> tuple[tf.TensorSpec, ...]:
-        """The specs in order, each under its argument's name."""
-        return tuple(tf.TensorSpec(spec.shape, spec.dtype, name) for name, spec in self.inputs.items())
+        """The entries of the signature, in order, each under its argument's name."""
+        return tuple(space.spec() for space in self.inputs)
+
+    def request(self, num_rows: int = EXAMPLE_ROWS) -> dict[str, np.ndarray]:
+        """The example request, the same at every call: input name -> array.
+
+        Args:
+            num_rows: number of rows of inputs that have a batch.
+        """
+        examples = {space.name: space.example(num_rows) for space in self.inputs}
+        specs = {spec.name: spec for spec in self.specs}
+        return fit_request("The example request", specs, {**examples, **self.example})
 
 
 def is_name(name: object) -> bool:
@@ -117,7 +148,16 @@ def is_name(name: object) -> bool:
 def fit_request(
     what: str, specs: Mapping[str, tf.TensorSpec], request: Mapping[str, Any]
 ) -> dict[str, np.ndarray]:
-    """The inputs of a request as arrays of the types in `specs`; `what` names the request in errors."""
+    """The inputs of a request as arrays of the types of a signature.
+
+    Args:
+        what: Names the request in errors, such as "The example of `encode`".
+        specs: Input name -> entry of the signature.
+        request: Input name -> array, or what NumPy makes one of.
+
+    Raises:
+        ValueError: Other inputs, or arrays that do not fit.
+    """
     if set(request) != set(specs):
         raise ValueError(
             f"{what} must have the inputs {sorted(specs)}; received {sorted(request)}. "
@@ -137,7 +177,7 @@ def fit_request(
 
 
 def _cast(what: str, array: np.ndarray, dtype: type[np.generic]) -> np.ndarray:
-    """The array in a type of its kind; an error where numbers would wrap around or become infinite."""
+    """The array in a type of its kind; refuses numbers that would wrap around or become infinite."""
     with np.errstate(over="ignore"):
         cast = array.astype(dtype)
     wrong = cast != array if np.issubdtype(dtype, np.integer) else np.isinf(cast) & ~np.isinf(array)

@@ -1,13 +1,14 @@
 """Examples that travel with an export: requests, and what the model in memory answered.
 
-They lie in `assets.extra/`, the place in a SavedModel for files that belong to nobody; servers
-ignore it. `serving.verify` asks the export the same questions again.
+They lie in `assets.extra/`, the folder of a SavedModel for files of other tools, which servers ignore.
+`serving.verify` asks the export the same questions again.
 """
 
 import dataclasses
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ class Example:
         batched: Whether the signature is row-wise.
         inputs: Input name -> array.
         outputs: Output name -> array, computed by the model in memory.
-        default: Whether the signature is also the one named `serving_default`.
+        default: Whether the signature is also named `serving_default`.
     """
 
     signature: str
@@ -40,7 +41,7 @@ class Example:
 
 def write_examples(path: str | os.PathLike, examples: Iterable[Example]) -> None:
     """Write `examples`, one per signature, into the SavedModel at `path`."""
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for example in examples:
         for flag in _FLAGS:
             arrays[f"{example.signature}/{flag}"] = np.asarray(getattr(example, flag))
@@ -64,7 +65,7 @@ def read_examples(path: str | os.PathLike) -> list[Example]:
             f"`path` must be an export with recorded examples; received {os.fspath(path)!r}, which has no "
             f"`{_FILE}`. Give the version folder, such as 'serving/vae/1', of an export made with `examples`."
         )
-    examples = {}
+    examples: dict[str, dict[str, Any]] = {}
     with reading(file) as local, np.load(local, allow_pickle=False) as arrays:
         for key, value in arrays.items():
             signature, role, *name = key.split("/")

@@ -1,8 +1,8 @@
 """Writing endpoints as one SavedModel that TensorFlow Serving loads.
 
-Each endpoint becomes a named signature, traced once; the graph that was looked through is the graph that is
-signed. The model's own answers to example requests travel along (see `examples`), and the folder appears
-under its name only when all of it is there.
+Each endpoint becomes a named signature. It is traced once, and the graph that was checked is the graph that
+is written. The model's own answers to example requests travel along (see `examples`). The folder gets its
+name only when everything in it is written.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from keras_genmod.serving.warmup import import_prediction_log, write_warmup
 
 __all__ = ["export_saved_model"]
 
-# Attributes of the archive and of a loaded SavedModel; `serving_default` is the default's second name.
+# Names of attributes of the archive and of a loaded SavedModel, and the second name of the default endpoint.
 _TAKEN = {"serving_default", "signatures", "variables", "trainable_variables", "non_trainable_variables"}
 
 # The file that makes a folder a SavedModel.
@@ -57,9 +57,9 @@ def export_saved_model(
         resource: A Keras layer or model that is tracked as a whole. The variables that the endpoints use are
             saved without it; needed for lookup tables.
         overwrite: Whether an existing SavedModel at `filepath` is replaced.
-        examples: Signature name -> input name -> array, a request for every endpoint, of two different
-            rows or more where the endpoint is batched. The endpoints answer them here, eagerly, and
-            `serving.verify` compares.
+        examples: Signature name -> input name -> array, a request for every endpoint, such as
+            `endpoint.request()`; of two different rows or more where the endpoint is batched. The endpoints
+            answer them here, and `serving.verify` compares.
         warmup: Whether the examples also become warm-up records for TensorFlow Serving (see
             `serving.write_warmup`), which then appear together with the SavedModel.
         verbose: Whether to print what was written, and let TensorFlow log it.
@@ -75,7 +75,8 @@ def export_saved_model(
 
     Example:
         >>> import tempfile
-        >>> endpoint = Endpoint(lambda x: {"y": 2.0 * x}, {"x": tf.TensorSpec([None, 3], tf.float32)})
+        >>> from keras_genmod.core.spaces import Space
+        >>> endpoint = Endpoint(lambda x: {"y": 2.0 * x}, [Space("x", (3,))])
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     export_saved_model(f"{folder}/double/1", {"double": endpoint}, default="double")
         ...     sorted(tf.saved_model.load(f"{folder}/double/1").signatures)
@@ -130,7 +131,7 @@ def _check_endpoints(endpoints: Mapping[str, Endpoint], default: str) -> None:
 def _check_examples(
     endpoints: Mapping[str, Endpoint], examples: Mapping[str, Mapping[str, Any]] | None
 ) -> dict[str, dict[str, np.ndarray]]:
-    """The example requests as arrays of the right types."""
+    """The example requests as arrays of the types of the signatures."""
     if examples is None:
         return {}
     if set(examples) != set(endpoints):
@@ -141,7 +142,7 @@ def _check_examples(
     requests = {}
     for signature, endpoint in endpoints.items():
         what = f"The example of `{signature}`"
-        arrays = fit_request(what, endpoint.inputs, examples[signature])
+        arrays = fit_request(what, {spec.name: spec for spec in endpoint.specs}, examples[signature])
         rows = {len(array) for array in arrays.values()} if endpoint.batched else {2}
         if len(rows) > 1 or min(rows) < 2:
             raise ValueError(
@@ -171,15 +172,14 @@ def _check_filepath(filepath: str | os.PathLike) -> None:
 
 
 def _trace(signature: str, endpoint: Endpoint) -> tf.types.experimental.GenericFunction:
-    """The endpoint as a function with its one trace, looked through."""
+    """The endpoint as a function with a single trace, which is checked."""
 
-    def function(*tensors):
+    def function(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
         return _call(signature, endpoint, tensors)
 
     # So that the functions of a loaded SavedModel can be called by keyword, like the model's own.
-    function.__signature__ = inspect.Signature(
-        [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in endpoint.inputs]
-    )
+    parameters = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in endpoint.names]
+    vars(function)["__signature__"] = inspect.Signature(parameters)
     traced = tf.function(function, input_signature=endpoint.specs, autograph=False)
     check_pure(signature, traced.get_concrete_function().graph)
     return traced
@@ -197,17 +197,18 @@ def _calling(traced: tf.types.experimental.GenericFunction) -> tf.types.experime
 
 
 def _answer(signature: str, endpoint: Endpoint, request: dict[str, np.ndarray], default: bool) -> Example:
-    """The endpoint's own answer, by a trace of its own: what depends on Python's state gives another one.
+    """The answer of the model in memory.
 
-    Not eagerly: a sampling loop over pixels would take a minute.
+    It comes from a second trace, so that an endpoint that depends on Python's state answers otherwise than
+    its export. It is traced because a sampling loop over pixels would take a minute eagerly.
     """
-    answer = _trace(signature, endpoint)(*[tf.constant(request[name]) for name in endpoint.inputs])
+    answer = _trace(signature, endpoint)(*[tf.constant(request[name]) for name in endpoint.names])
     outputs = {name: tensor.numpy() for name, tensor in answer.items()}
     return Example(signature, endpoint.batched, request, outputs, default)
 
 
 def _call(signature: str, endpoint: Endpoint, tensors: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
-    """The endpoint's answer, checked and in types that can be served."""
+    """The endpoint's answer, checked, in types that can be served."""
     answer = endpoint.function(*tensors)
     if not isinstance(answer, Mapping) or not answer or not all(map(is_name, answer)):
         raise ValueError(

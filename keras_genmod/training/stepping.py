@@ -12,6 +12,7 @@ from keras_genmod.core.batches import Batch, batch_size
 from keras_genmod.metrics.means import TermMeans
 from keras_genmod.training.objective import SharedForward, Sums, objective
 from keras_genmod.training.players import Player
+from keras_genmod.training.stages import for_its_stage
 from keras_genmod.training.step import play
 
 __all__ = ["Stepping"]
@@ -66,6 +67,7 @@ class Stepping:
     def _shared_forward(self) -> SharedForward | None:
         return None if self.shared_forward is None else SharedForward(self.shared_forward)
 
+    @for_its_stage
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
         """Updates every player in order, then moves the state that moves once a step.
 

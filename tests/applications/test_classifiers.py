@@ -151,7 +151,7 @@ def test_errors_say_what_to_do(bars_extractor):
         ((x[..., 0], y), {}, r"`x` must be images \[N, height, width, channels\]"),
         ((x, y[:5]), {}, r"one class per example, shape \(20,\); received \(5,\)"),
         ((x, np.eye(3)[y]), {}, "one-hot"),
-        ((x, y), {"num_classes": 2}, "`y` must hold whole numbers in .0, 1.; received values from 0 to 2"),
+        ((x, y), {"num_classes": 2}, "`y` must hold integers in .0, 1.; received values from 0 to 2"),
         ((x, y - 1), {}, "Count the classes from 0"),
         ((x, y + 0.5), {"num_classes": 4}, "fractions"),
         ((np.full_like(x, np.nan), y), {}, "`x` must hold finite values"),

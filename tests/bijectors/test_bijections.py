@@ -135,6 +135,13 @@ def test_inverse_and_log_determinant(name, dtype, conditional):
     ndims = len(shape)
     log_det = jacobian_log_det(lambda x: layer.bijector(condition).inverse(x), x)
     np.testing.assert_allclose(there.inverse_log_det_jacobian(x, event_ndims=ndims), log_det, atol=of_log_det)
+    if dtype == "float64":
+        # The short way that training goes.
+        short, short_log_det = layer.to_noise(
+            tf.constant(x), None if condition is None else tf.constant(condition)
+        )
+        np.testing.assert_allclose(short, z, atol=1e-11)
+        np.testing.assert_allclose(np.broadcast_to(short_log_det, [4]), log_det, atol=of_log_det)
     noise_ndims = len(layer.output_shape)
     forward = jacobian_log_det(lambda z: layer.bijector(condition).forward(z), z)
     np.testing.assert_allclose(forward, -log_det, atol=of_forward + of_log_det)

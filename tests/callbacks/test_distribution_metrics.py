@@ -224,7 +224,7 @@ def test_what_cannot_work_ends_the_run_before_the_first_step(gan, conditional_ga
             TypeError,
             "Of a data set pass .* as one array",
         ),
-        (conditional_gan, X, {"condition": [0, 2]}, ValueError, "`condition` must hold whole numbers"),
+        (conditional_gan, X, {"condition": [0, 2]}, ValueError, "`condition` must hold integers"),
     ]
     for model, x, options, error, message in cases:
         before = int(model.training_steps)

@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from tests.contract.cases import CASES, largest_difference
+from tests.contract.cases import CASES, largest_difference, unlike
 
 EPOCHS = 4
 
@@ -39,7 +39,7 @@ def train(case, callbacks=(), initial_epoch=0, model=None):
     return model
 
 
-def differences(case, folder: Path) -> dict[str, float]:
+def differences(case, folder: Path) -> dict[str, float | bool]:
     """The largest difference from the uninterrupted run's weights, by way of resuming."""
     whole = train(case, [keras.callbacks.ModelCheckpoint(folder / "epoch{epoch}.keras")])
     backup = lambda: keras.callbacks.BackupAndRestore(folder / "backup")  # noqa: E731
@@ -49,13 +49,13 @@ def differences(case, folder: Path) -> dict[str, float]:
         pass
     by_backup = train(case, [backup()])
     half = keras.saving.load_model(folder / "epoch2.keras")
-    unlike = largest_difference(whole, half)
+    halves_differ = unlike(whole, half)
     by_file = train(case, initial_epoch=2, model=half)
     return {
         "backup": largest_difference(whole, by_backup),
         "file": largest_difference(whole, by_file),
         "steps": int(whole.training_steps) - int(by_backup.training_steps),
-        "unlike": unlike,
+        "unlike": halves_differ,
     }
 
 

@@ -122,7 +122,7 @@ def test_inputs_of_another_keras_model_are_refused_with_the_part_to_call(model):
     for name in ("decode", "likelihood"):
         if hasattr(model, name):
             with pytest.raises(TypeError, match=r"`z` must be an array.*KerasTensor"):
-                getattr(model, name)(keras.Input(model._latent_shape()), condition)
+                getattr(model, name)(keras.Input(model.latent_space().shape), condition)
     if hasattr(model, "inpaint"):
         with pytest.raises(TypeError, match="`x` must be an array.*KerasTensor"):
             model.inpaint(x, np.ones(4), condition)

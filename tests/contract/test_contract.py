@@ -8,7 +8,14 @@ import pytest
 
 from keras_genmod.training import MEASURE
 from tests.arithmetic import UNIT, term_sizes, terms_of
-from tests.contract.cases import check_export, every_case, every_mechanism, largest_difference, weights
+from tests.contract.cases import (
+    check_export,
+    every_case,
+    every_mechanism,
+    largest_difference,
+    unlike,
+    weights,
+)
 
 BATCH = 8
 ROWS = 20  # the last batch of an epoch is ragged
@@ -24,12 +31,6 @@ def test_the_same_seed_trains_to_the_same_weights(case, full, twin):
         other.compile()
         other.fit(*case.data(ROWS), batch_size=BATCH, verbose=0)
         assert unlike(first, other)
-
-
-def unlike(first, second):
-    """Whether two models differ in trainable weights: the state of the noise holds the seed itself."""
-    pairs = zip(first.trainable_weights, second.trainable_weights, strict=True)
-    return max(np.max(np.abs(a.numpy() - b.numpy())) for a, b in pairs) > 1e-4
 
 
 @every_case

@@ -208,13 +208,13 @@ def test_booleans_outside_are_refused_too():
         ValueRange(1, 2).check("x", np.array([False, True]))
 
 
-def test_fractions_are_refused_where_whole_numbers_are_wanted():
+def test_fractions_are_refused_where_integers_are_wanted():
     pixels = ValueRange(0, 255, integer=True)
     pixels.check("x", np.array([0.0, 3.0, 255.0]))
     for dtype in (np.float32, ml_dtypes.bfloat16):
-        with pytest.raises(ValueError, match=r"whole numbers in \[0, 255\]; received fractions"):
+        with pytest.raises(ValueError, match=r"integers in \[0, 255\]; received fractions"):
             pixels.check("x", np.array([0.0, 0.5], np.float32).astype(dtype))
-    with pytest.raises(ValueError, match="must hold whole numbers; received fractions"):
+    with pytest.raises(ValueError, match="must hold integers; received fractions"):
         ValueRange(integer=True).check("x", np.array([0.5]))
 
 

@@ -30,18 +30,26 @@ def test_shape_of_a_condition_is_a_shape():
 
 def test_truth_and_description():
     assert CLASSES and ARRAYS and not NONE
-    assert str(CLASSES) == "whole numbers [batch] from 0 to 9 or one-hot vectors [batch, 10]"
+    assert str(CLASSES) == "integers [batch] from 0 to 9 or one-hot vectors [batch, 10]"
     assert str(ARRAYS) == "floats [batch, 2, 3]"
     assert str(ConditionSpec.of(None, ())) == "floats [batch]"
 
 
 def test_signature_and_input_fit_each_other():
     for spec, shape, dtype in ((CLASSES, (None,), "int32"), (ARRAYS, (None, 2, 3), "float32")):
-        entry, symbolic = spec.tensor_spec(), spec.keras_input()
+        (space,) = spec.spaces()
+        entry, symbolic = space.spec(), space.keras_input()
         assert tuple(entry.shape) == tuple(symbolic.shape) == shape
         assert entry.dtype.name == keras.backend.standardize_dtype(symbolic.dtype) == dtype
         assert entry.name == symbolic.name == "condition"
-    assert tuple(CLASSES.tensor_spec(4).shape) == (4,)
+    assert NONE.spaces() == ()
+
+
+def test_examples_are_conditions_that_the_model_takes():
+    for spec in (CLASSES, ARRAYS, ConditionSpec.of(2, None), ConditionSpec.of(None, (), tf.float64)):
+        (space,) = spec.spaces()
+        example = space.example(7)
+        np.testing.assert_array_equal(spec.rows(example, 7), example, strict=True)
 
 
 @pytest.mark.parametrize("value", [3, np.int64(3), np.array(3), tf.constant(3), 3.0])
@@ -92,7 +100,7 @@ def test_conditional_model_needs_one(spec):
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        (10, r"whole numbers in \[0, 9\]; received values from 10 to 10. Raise `num_classes`, or relabel"),
+        (10, r"integers in \[0, 9\]; received values from 10 to 10. Raise `num_classes`, or relabel"),
         (-1, "received values from -1"),
         ([0, 1, 10, 2], "from 0 to 10"),
         ([0, 1, 1.5, 2], "received fractions"),
@@ -127,7 +135,7 @@ def test_symbolic_conditions_follow_the_same_rule(spec, one):
     np.testing.assert_array_equal(rows(given, tf.zeros([4, 1])), expected)
     np.testing.assert_array_equal(rows(tf.stack([given] * 4), tf.zeros([4, 1])), expected)
     # Rows may also be unknown until the graph runs.
-    concrete = rows.get_concrete_function(spec.tensor_spec(), tf.TensorSpec([None, 1]))
+    concrete = rows.get_concrete_function(spec.spaces()[0].spec(), tf.TensorSpec([None, 1]))
     np.testing.assert_array_equal(concrete(tf.stack([given] * 4), tf.zeros([4, 1])), expected)
 
 

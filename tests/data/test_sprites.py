@@ -175,7 +175,7 @@ def test_parts_share_no_picture():
         (lambda s: Sprites(turn=0.0), "`turn` must be a finite number above 0 and at most 1; received 0.0"),
         (lambda s: s.draw([[0, 0, 0, 0]]), r"`factors` must have shape \[batch, 5\]; received \(1, 4\)"),
         (lambda s: s.draw([[0, 6, 0, 0, 0]]), r"in \[0, 5\]; received values from 6 to 6. .* of `scale`"),
-        (lambda s: s.draw([[0, 0, -1, 0, 0]]), r"`factors\[:, 2\]` must hold whole numbers in \[0, 9\]"),
+        (lambda s: s.draw([[0, 0, -1, 0, 0]]), r"`factors\[:, 2\]` must hold integers in \[0, 9\]"),
         (lambda s: s.draw([[0.5, 0, 0, 0, 0]]), "received fractions. This column numbers the 3 values"),
         (lambda s: s.sample(0), "`num_samples` must be an integer of at least 1; received 0"),
         (lambda s: s.sample(1, seed=-1), "`seed` must be an integer of at least 0; received -1"),

@@ -223,7 +223,7 @@ def test_without_scikit_learn_the_error_names_it(monkeypatch):
         (PAIRS[:, :1], PAIRS, r"at least 2 dimensions to compare; received shape \(360, 1\)"),
         (np.where(PAIRS == 0, np.inf, PAIRS), PAIRS, "`codes` must hold finite values; received 240 NaN"),
         (PAIRS, PAIRS[:359], "for each of the 360 rows of `codes`; received 359 rows"),
-        (PAIRS, PAIRS + 0.5, "`factors` must hold whole numbers; received fractions. Number the values"),
+        (PAIRS, PAIRS + 0.5, "`factors` must hold integers; received fractions. Number the values"),
         (PAIRS, PAIRS * [1, 0], "received 0 in all rows of column 1. Leave out"),
         (PAIRS[:1], PAIRS[:1], "at least 2 examples; received 1. Encode more"),
     ],

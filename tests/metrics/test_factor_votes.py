@@ -104,7 +104,7 @@ def test_seeds():
     ("call", "message"),
     [
         (lambda: factor_vae_score(GRID, GRID[:, :1]), r"at least 2 columns; received shape \(60, 1\)"),
-        (lambda: factor_vae_score(GRID, GRID + 0.5), "`factors` must hold whole numbers; received fractions"),
+        (lambda: factor_vae_score(GRID, GRID + 0.5), "`factors` must hold integers; received fractions"),
         (lambda: factor_vae_score(GRID[:59], GRID), "for each of the 59 rows of `codes`; received 60 rows"),
         (lambda: factor_vae_score(np.full((60, 3), np.inf), GRID), "`codes` must hold finite values"),
         (lambda: factor_vae_score(GRID[:21], GRID[:21]), "received one row with the value 1 in column 0"),

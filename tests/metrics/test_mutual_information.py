@@ -173,7 +173,7 @@ def test_total_correlation_of_independent_draws_has_the_documented_excess():
         (np.where(GRID == 0, np.nan, GRID), GRID, "`codes` must hold finite values"),
         (GRID, GRID[:, 0], r"`factors` must have shape \[num_examples, num_factors\]; .*\(60,\)"),
         (GRID, GRID[:59], "for each of the 60 rows of `codes`; received 59 rows"),
-        (GRID, GRID / 2, "`factors` must hold whole numbers; received fractions. Number the values"),
+        (GRID, GRID / 2, "`factors` must hold integers; received fractions. Number the values"),
         (GRID, GRID * [1, 0, 1] + 2, "received 2 in all rows of column 1. Leave out"),
         (GRID[:19], GRID[:19], "at least as many examples as there are bins, 20; received 19"),
     ],

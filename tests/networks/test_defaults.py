@@ -39,7 +39,12 @@ def test_other_ranks_need_a_network_of_the_user_s(shape):
             build()
 
 
-X, CONDITION = keras.Input((28, 28, 1)), keras.Input((), dtype="int32")
+X = keras.Input((28, 28, 1), name="x")
+CONDITION = keras.Input((), dtype="int32", name="condition")
+
+
+def vector(size, name="x"):
+    return keras.Input((size,), name=name)
 
 
 def check(network, inputs=(X,), shape=(28, 28, 2)):
@@ -92,15 +97,15 @@ def test_a_subclassed_network_is_told_what_classes_look_like():
     with pytest.raises(
         ValueError, match=r"(?s)`decoder` could not be called.*gets the numbers of classes.*functional"
     ):
-        check(Subclassed(), (keras.Input((2,)), CONDITION), (5,))
+        check(Subclassed(), (vector(2), CONDITION), (5,))
 
 
 @pytest.mark.parametrize(
     ("inputs", "words"),
     [
-        ((keras.Input((5,)),), r"called on x of shape \(None, 5\): it takes \(None, 4\)"),
+        ((vector(5),), r"called on x of shape \(None, 5\): it takes \(None, 4\)"),
         (
-            (keras.Input((4,)), CONDITION),
+            (vector(4), CONDITION),
             r"it takes 1, of shape \(None, 4\).*`keras.Model\(\[x, condition\], network\(x\)\)`",
         ),
     ],

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_genmod.core.spaces import ROW_SEEDS, SEED, Space
 from keras_genmod.serving import Endpoint, export_saved_model
 
 
@@ -29,14 +30,14 @@ def exported(tmp_path_factory):
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(5, "tanh"), keras.layers.Dense(2)])
     endpoints = {
-        "sample_rows": Endpoint(sample_rows, {"seed": tf.TensorSpec([None, 2], tf.int32)}),
+        "sample_rows": Endpoint(sample_rows, [ROW_SEEDS]),
         "encode": Endpoint(
             lambda x, scale: {"z": model(x) * scale, "code": tf.argmax(model(x), axis=-1)},
-            {"x": tf.TensorSpec([None, 3]), "scale": tf.TensorSpec([None, 1])},
+            [Space("x", (3,)), Space("scale", (1,))],
         ),
         "sample": Endpoint(
             sample,
-            {"num_samples": tf.TensorSpec([], tf.int32), "seed": tf.TensorSpec([2], tf.int32)},
+            [Space("num_samples", (), tf.int32, batched=False), SEED],
             batched=False,
         ),
     }

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_genmod.core.spaces import ROW_SEEDS, SEED, Space
 from keras_genmod.serving import Endpoint, export_saved_model
 from tests.serving.stand_in import Models, grpc_server, rest_server
 
@@ -27,10 +28,10 @@ def serve():
 def models(exported, tmp_path_factory):
     """The model of the other tests, and one whose answers JSON has no numbers for."""
     path = tmp_path_factory.mktemp("odd") / "7"
-    rows = {"x": tf.TensorSpec([None])}
+    rows = [Space("x", ())]
     endpoints = {
         "log": Endpoint(lambda x: {"y": tf.math.log(x)}, rows),
-        "flip": Endpoint(lambda flag: {"flipped": ~flag}, {"flag": tf.TensorSpec([None], tf.bool)}),
+        "flip": Endpoint(lambda flag: {"flipped": ~flag}, [Space("flag", (), tf.bool)]),
         "spread": Endpoint(lambda x: {"y": tf.tile(x[:, None], [1, 2**21])}, rows),
     }
     export_saved_model(path, endpoints, "log")
@@ -167,7 +168,7 @@ def test_grpc_errors_of_the_server_are_told(model, inputs, arguments, message, s
 
 def export_toy_digits(path):
     """The signatures of a VAE of digits that the example asks, quickly made."""
-    x, seed = tf.TensorSpec([None, 8, 8, 1]), tf.TensorSpec([None, 2], tf.int32)
+    x = Space("x", (8, 8, 1))
 
     def noise(seed):
         return tf.map_fn(
@@ -175,15 +176,15 @@ def export_toy_digits(path):
         )
 
     endpoints = {
-        "encode": Endpoint(lambda x: {"z": tf.reduce_sum(x, axis=[2, 3]) / 3.0}, {"x": x}),
-        "sample_rows": Endpoint(lambda seed: {"x": noise(seed)}, {"seed": seed}),
+        "encode": Endpoint(lambda x: {"z": tf.reduce_sum(x, axis=[2, 3]) / 3.0}, [x]),
+        "sample_rows": Endpoint(lambda seed: {"x": noise(seed)}, [ROW_SEEDS]),
         "log_prob": Endpoint(
             lambda x, seed: {"log_prob": tf.reduce_sum(x * noise(seed), axis=[1, 2, 3])},
-            {"x": x, "seed": seed},
+            [x, ROW_SEEDS],
         ),
         "sample": Endpoint(
             lambda num_samples, seed: {"x": tf.random.stateless_normal([num_samples, 8, 8, 1], seed)},
-            {"num_samples": tf.TensorSpec([], tf.int32), "seed": tf.TensorSpec([2], tf.int32)},
+            [Space("num_samples", (), tf.int32, batched=False), SEED],
             batched=False,
         ),
     }

@@ -12,16 +12,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_genmod.core.spaces import Space
 from keras_genmod.serving import Endpoint, call, export_saved_model, verify, write_models_config
 from keras_genmod.serving.examples import read_examples
 
 ROOT = Path(__file__).resolve().parents[2]
-X = {"x": tf.TensorSpec([None, 3])}
+X = (Space("x", (3,)),)
 
 # The recording of examples comes after the SavedModel is written: it stops there.
 KILLED = """
 import sys, time
-import tensorflow as tf
+from keras_genmod.core.spaces import Space
 from keras_genmod.serving import Endpoint, export_saved_model
 traced = []
 def double(x):
@@ -31,7 +32,7 @@ def double(x):
         print("recording", flush=True)
         time.sleep(600)
     return {"y": 2.0 * x}
-endpoint = Endpoint(double, {"x": tf.TensorSpec([None, 3])})
+endpoint = Endpoint(double, [Space("x", (3,))])
 examples = {"double": {"x": [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]}}
 export_saved_model(sys.argv[1], {"double": endpoint}, "double", examples=examples)
 """
@@ -57,7 +58,7 @@ def test_signatures_keep_names_types_and_a_free_batch(exported):
 
 
 def test_arguments_keep_their_order_whatever_the_alphabet(tmp_path):
-    endpoint = Endpoint(lambda x, a: {"y": x - 2.0 * a}, X | {"a": tf.TensorSpec([None, 3])})
+    endpoint = Endpoint(lambda x, a: {"y": x - 2.0 * a}, (*X, Space("a", (3,))))
     export_saved_model(tmp_path / "1", {"minus": endpoint}, "minus")
     loaded = tf.saved_model.load(tmp_path / "1")
     x, a = tf.fill([2, 3], 5.0), tf.fill([2, 3], 1.0)
@@ -95,7 +96,7 @@ def test_half_precision_is_answered_in_float32(tmp_path):
 def test_lookup_tables_travel_with_a_tracked_layer(tmp_path):
     lookup = keras.layers.IntegerLookup(vocabulary=[10, 20, 30])
     lookup.build([None])
-    endpoint = Endpoint(lambda label: {"y": lookup(label)}, {"label": tf.TensorSpec([None], tf.int64)})
+    endpoint = Endpoint(lambda label: {"y": lookup(label)}, [Space("label", (), tf.int64)])
     export_saved_model(tmp_path / "1", {"look_up": endpoint}, "look_up", lookup)
     answer = call(tmp_path / "1", "look_up", {"label": [20, 7, 10]})
     np.testing.assert_array_equal(answer["y"], [2, 0, 1])
@@ -179,7 +180,7 @@ def test_bad_arguments_are_refused_and_leave_nothing_behind(arguments, message, 
 
 
 def test_a_failing_example_leaves_nothing_behind(tmp_path):
-    endpoint = Endpoint(lambda x: {"y": tf.linalg.inv(x)}, {"x": tf.TensorSpec([None, 2, 2])})
+    endpoint = Endpoint(lambda x: {"y": tf.linalg.inv(x)}, [Space("x", (2, 2))])
     with pytest.raises(tf.errors.InvalidArgumentError, match="not invertible"):
         export_saved_model(
             tmp_path / "1", {"inverse": endpoint}, "inverse", examples={"inverse": {"x": np.zeros([2, 2, 2])}}

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_genmod.core.spaces import Space
 from keras_genmod.serving import Endpoint, export_saved_model
 from keras_genmod.serving.purity import check_pure
 
@@ -61,7 +62,7 @@ PURE = {
 
 @pytest.mark.parametrize(("function", "op"), IMPURE.values(), ids=IMPURE)
 def test_impure_signature_is_refused_by_name(function, op, tmp_path):
-    endpoint = Endpoint(lambda x: {"y": tf.squeeze(function(x))}, {"x": tf.TensorSpec([None, 3])})
+    endpoint = Endpoint(lambda x: {"y": tf.squeeze(function(x))}, [Space("x", (3,))])
     with pytest.raises(ValueError, match=f"Signature `wrong` must .*{op}"):
         export_saved_model(tmp_path / "model" / "1", {"wrong": endpoint}, "wrong")
     assert list(tmp_path.iterdir()) == []

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from keras_genmod import serving
+from keras_genmod.core.spaces import Space
 from keras_genmod.serving import Endpoint, export_saved_model, runner
 
 VALUES = {
@@ -52,10 +53,10 @@ def test_all_types_scalars_and_empty_batches_pass_through(tmp_path):
     names = {dtype.name: values for dtype, values in VALUES.items()}
     rows = Endpoint(
         lambda *tensors: dict(zip(names, map(tf.identity, tensors), strict=True)),
-        {dtype.name: tf.TensorSpec([None], dtype) for dtype in VALUES},
+        [Space(dtype.name, (), dtype) for dtype in VALUES],
         batched=False,
     )
-    scalar = Endpoint(lambda n: {"n": n + 1}, {"n": tf.TensorSpec([], tf.int64)}, batched=False)
+    scalar = Endpoint(lambda n: {"n": n + 1}, [Space("n", (), tf.int64, batched=False)], batched=False)
     export_saved_model(tmp_path / "1", {"rows": rows, "scalar": scalar}, "rows")
     given = {name: np.array(values, name) for name, values in names.items()}
     empty = {name: np.zeros([0], name) for name in names}
@@ -96,7 +97,7 @@ def test_a_function_that_must_be_compiled_fails_here_though_python_runs_it(tmp_p
 
 
 def test_errors_of_tensorflow_come_back_as_text(exported, tmp_path):
-    endpoint = Endpoint(lambda x: {"y": tf.linalg.inv(x)}, {"x": tf.TensorSpec([None, 2, 2])})
+    endpoint = Endpoint(lambda x: {"y": tf.linalg.inv(x)}, [Space("x", (2, 2))])
     export_saved_model(tmp_path / "1", {"inverse": endpoint}, "inverse")
     requests = [("inverse", {"x": np.eye(2)[None]}), ("inverse", {"x": np.zeros([1, 2, 2])})]
     with pytest.raises(RuntimeError, match="(?s)`inverse` .request 1. failed: .*not invertible"):

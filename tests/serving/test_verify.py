@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_genmod.core.spaces import Space
 from keras_genmod.serving import Endpoint, export_saved_model, verify
 from keras_genmod.serving.examples import read_examples, write_examples
 from keras_genmod.serving.verify import _difference
 
 
 def export(path, function, example, **options):
-    inputs = {name: tf.TensorSpec([None, *np.shape(value)[1:]]) for name, value in example.items()}
+    inputs = [Space(name, np.shape(value)[1:]) for name, value in example.items()]
     endpoint = Endpoint(function, inputs, **options)
     export_saved_model(path, {"wrong": endpoint}, "wrong", examples={"wrong": example})
 

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from keras_genmod import serving
+from keras_genmod.core.spaces import Space
 from keras_genmod.serving import Endpoint, export_saved_model, runner, warmup, write_warmup
 from keras_genmod.serving.examples import read_examples
 from tests.serving.test_runner import VALUES
@@ -92,12 +93,12 @@ def test_all_types_scalars_and_empty_batches_are_recorded(prediction_log, tmp_pa
     names = {dtype.name: values for dtype, values in VALUES.items()}
     rows = Endpoint(
         lambda *tensors: dict(zip(names, map(tf.identity, tensors), strict=True)),
-        {dtype.name: tf.TensorSpec([None], dtype) for dtype in VALUES},
+        [Space(dtype.name, (), dtype) for dtype in VALUES],
         batched=False,
     )
     scalars = Endpoint(
         lambda *tensors: dict(zip(names, map(tf.identity, tensors), strict=True)),
-        {dtype.name: tf.TensorSpec([], dtype) for dtype in VALUES},
+        [Space(dtype.name, (), dtype, batched=False) for dtype in VALUES],
         batched=False,
     )
     export_saved_model(tmp_path / "1", {"rows": rows, "scalars": scalars}, "rows")
@@ -162,7 +163,7 @@ def test_a_request_that_the_export_does_not_answer_is_refused(prediction_log, tm
         with tf.control_dependencies([tf.debugging.Assert(num_samples <= 8, ["At most 8:", num_samples])]):
             return {"x": tf.random.stateless_normal([num_samples, 2], [1, 2])}
 
-    endpoint = Endpoint(draw, {"num_samples": tf.TensorSpec([], tf.int32)}, batched=False)
+    endpoint = Endpoint(draw, [Space("num_samples", (), tf.int32, batched=False)], batched=False)
     export_saved_model(tmp_path / "1", {"draw": endpoint}, "draw")
     before = contents(tmp_path)
     requests = [("draw", {"num_samples": 8}), ("draw", {"num_samples": 9})]
@@ -204,8 +205,8 @@ def test_an_interrupted_write_leaves_nothing(earlier, prediction_log, path, monk
 def test_an_export_appears_together_with_its_records(prediction_log, tmp_path):
     def export(path, **options):
         endpoints = {
-            "double": Endpoint(lambda x: {"y": 2.0 * x}, {"x": tf.TensorSpec([None, 3])}),
-            "inverse": Endpoint(lambda a: {"b": tf.linalg.inv(a)}, {"a": tf.TensorSpec([None, 2, 2])}),
+            "double": Endpoint(lambda x: {"y": 2.0 * x}, [Space("x", (3,))]),
+            "inverse": Endpoint(lambda a: {"b": tf.linalg.inv(a)}, [Space("a", (2, 2))]),
         }
         export_saved_model(path, endpoints, "inverse", warmup=True, **options)
 
@@ -221,7 +222,7 @@ def test_an_export_appears_together_with_its_records(prediction_log, tmp_path):
 
 
 def test_an_export_whose_records_fail_does_not_appear(prediction_log, tmp_path):
-    endpoint = Endpoint(lambda n: {"n": n + 1}, {"n": tf.TensorSpec([], tf.int64)}, batched=False)
+    endpoint = Endpoint(lambda n: {"n": n + 1}, [Space("n", (), tf.int64, batched=False)], batched=False)
     with pytest.raises(ValueError, match="row-wise signature.*Give `requests`"):
         export_saved_model(
             tmp_path / "1", {"count": endpoint}, "count", examples={"count": {"n": 1}}, warmup=True

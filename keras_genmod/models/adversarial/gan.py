@@ -27,9 +27,10 @@ import tensorflow_probability as tfp
 from keras_genmod.bases.adversarial_model import AdversarialModel
 from keras_genmod.bases.row_wise import SamplesByRow
 from keras_genmod.core.batches import Batch
-from keras_genmod.core.checks import ValueRange, check_integer, check_number, check_rows
+from keras_genmod.core.checks import ValueRange, check_integer, check_number
 from keras_genmod.core.noise import sample_rows
 from keras_genmod.core.registration import register
+from keras_genmod.core.spaces import Space
 from keras_genmod.core.user_warnings import warn_user
 from keras_genmod.distributions.priors import standard_normal
 from keras_genmod.models.adversarial.objective import TwoPlayerObjective
@@ -107,6 +108,7 @@ class GAN(SamplesByRow, AdversarialModel):
     """
 
     _default_endpoint = "generate"
+    _network_names = {"x": "discriminator", "z": "generator"}
 
     def __init__(
         self,
@@ -152,8 +154,8 @@ class GAN(SamplesByRow, AdversarialModel):
             spectral_norm=spectral_norm,
             minibatch_stddev=minibatch_stddev,
         )
-        z = self._inputs_of("generator", generator, (self.latent_dim,))
-        x = self._inputs_of("discriminator", discriminator, self.event_shape)
+        z = self._inputs_of("generator", generator, self.latent_space())
+        x = self._inputs_of("discriminator", discriminator, Space("x", self.event_shape, self.real_dtype))
         dtype = self.real_dtype
         example = "one example"
         check_network("generator", generator, z, self.event_shape, example, raw=False, dtype=dtype)
@@ -339,9 +341,9 @@ class GAN(SamplesByRow, AdversarialModel):
         """
         return self._sample(num_samples, condition, seed, batch_size, use_ema=use_ema)
 
-    def _sample_rows(self, seeds: tf.Tensor, condition: Any = None, **options: Any) -> tf.Tensor:
+    def _sample_rows(self, seeds: tf.Tensor, condition: Any = None, use_ema: bool = True) -> tf.Tensor:
         z = sample_rows(self.prior(), 1, seeds)[:, 0]
-        return self._generate(z, condition, **options)
+        return self._generate(z, condition, use_ema=use_ema)
 
     def features(self, x: Any, condition: Any = None, *, batch_size: int | None = None) -> tf.Tensor:
         """The discriminator's last features, `[B, F]`, of which its logit is a linear function.
@@ -378,23 +380,19 @@ class GAN(SamplesByRow, AdversarialModel):
 
         return features
 
-    def _network_for(self, latent: bool) -> str:
-        return "generator" if latent else "discriminator"
-
     # ---- data, endpoints, configuration ---------------------------------------------------------
 
     def value_range(self) -> ValueRange:
         """The values that the generator can give."""
         return self._value_range
 
-    def _input_shape(self) -> tuple[int, ...]:
-        return (self.latent_dim,)
+    def latent_space(self) -> Space:
+        """The space of one latent vector `z`."""
+        return Space("z", (self.latent_dim,), self.real_dtype)
 
-    def _check_inputs(self, x: Any, condition: Any) -> None:
-        check_rows("z", x, (self.latent_dim,))
-        self._condition_spec.check_presence(condition)
-        if condition is not None:
-            self._condition_spec.check_values(condition)
+    def input_space(self) -> Space:
+        """The latent space: `call` takes latent vectors."""
+        return self.latent_space()
 
     def endpoints(self, *, max_samples: int = 1024, num_samples: int = 16) -> dict[str, Endpoint]:
         """Name -> endpoint: `generate`, `sample`, `sample_rows`, `features`.
@@ -404,10 +402,11 @@ class GAN(SamplesByRow, AdversarialModel):
             num_samples: not used by this family.
         """
         features = self._feature_function()
+        z, x = self._inputs(self.latent_space()), self._inputs(self.event_space())
         return {
-            "generate": Endpoint(lambda *inputs: {"x": self._generate(*inputs)}, self._latent_specs()),
+            "generate": Endpoint(lambda *inputs: {"x": self._generate(*inputs)}, z),
             **self._sample_endpoints(max_samples),
-            "features": Endpoint(lambda *inputs: {"features": features(*inputs)}, self._input_specs()),
+            "features": Endpoint(lambda *inputs: {"features": features(*inputs)}, x),
         }
 
     def get_config(self) -> dict:

@@ -17,6 +17,7 @@ from keras_genmod.bases.exact_density import ExactDensity
 from keras_genmod.bases.generative_model import GenerativeModel
 from keras_genmod.core.checks import ValueRange
 from keras_genmod.core.rows import log_mean_exp
+from keras_genmod.core.spaces import ROW_SEEDS, Space
 from keras_genmod.distributions.head import Head
 from keras_genmod.distributions.heads import BernoulliHead
 from keras_genmod.models.autoregressive.ancestral import AncestralSampling
@@ -110,14 +111,9 @@ class AutoregressiveModel(AncestralSampling, ExactDensity, GenerativeModel):
             given = mask > 0.5
             return {"x": self._generate(self._uniforms(seed), c, tf.where(given, x, 0.0), given)}
 
-        specs = {
-            "x": self._input_specs()["x"],
-            "mask": tf.TensorSpec([None, *self.event_shape], self.real_dtype, name="mask"),
-            "seed": tf.TensorSpec([None, 2], tf.int32, name="seed"),
-            **self._condition_specs(),
-        }
+        mask = Space("mask", self.event_shape, self.real_dtype, ValueRange(0, 1, integer=True))
         return {
             **self._density_endpoints(),
             **self._sample_endpoints(max_samples),
-            "inpaint": Endpoint(inpaint, specs),
+            "inpaint": Endpoint(inpaint, self._inputs(self.event_space(), mask, ROW_SEEDS)),
         }

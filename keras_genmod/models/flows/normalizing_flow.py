@@ -27,6 +27,7 @@ from keras_genmod.core.checks import ValueRange, check_integer, check_number
 from keras_genmod.core.noise import row_seeds, sample_rows
 from keras_genmod.core.registration import register
 from keras_genmod.core.rows import log_mean_exp, map_rows
+from keras_genmod.core.spaces import Space
 from keras_genmod.core.user_warnings import warn_user
 from keras_genmod.distributions.priors import StandardNormalPrior, get_prior
 from keras_genmod.models.flows.discrete_data import warn_of_discrete_data
@@ -251,7 +252,9 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
             condition: One condition for all rows, or one per row.
             batch_size: Rows processed in one pass, which bounds memory; None uses the model's default.
         """
-        return self._map_rows("decode", self._decode, z, condition, latent=True, batch_size=batch_size)
+        return self._map_rows(
+            "decode", self._decode, z, condition, space=self.latent_space(), batch_size=batch_size
+        )
 
     def _decode(self, z: tf.Tensor, condition: Any = None) -> tf.Tensor:
         x = self._bijector(condition).forward(z)
@@ -291,9 +294,7 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
             )
         return self._sample(num_samples, condition, seed, batch_size, temperature=temperature)
 
-    def _sample_rows(
-        self, seeds: tf.Tensor, condition: Any = None, *, temperature: float = 1.0, **options: Any
-    ) -> tf.Tensor:
+    def _sample_rows(self, seeds: tf.Tensor, condition: Any = None, temperature: float = 1.0) -> tf.Tensor:
         z = sample_rows(self._base_distribution(), 1, seeds)[:, 0]
         return self._decode(temperature * z, condition)
 
@@ -309,6 +310,10 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
     def value_range(self) -> ValueRange:
         """The values that the first bijection accepts."""
         return self.bijections[0].value_range() if self.bijections else ValueRange()
+
+    def latent_space(self) -> Space:
+        """The space of the noise `z` of one example."""
+        return Space("z", (self.latent_dim,), self.real_dtype)
 
     def initialize(self, x: Any, condition: Any = None) -> None:
         """Data-dependent initialisation of weights, such as those of `ActNorm`. `fit` does it if needed.
@@ -326,12 +331,12 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
             for bijection in self.bijections:
                 h = bijection.initialize(h, condition)
 
-    def _start_from(self, first_rows: Callable[[int], Batch] | None) -> None:
+    def _initialize_from_data(self, initial_rows: Callable[[int], Batch] | None) -> None:
         waits = any(bijection.needs_data() for bijection in self.bijections)
         # With a dequantisation, discrete data are right. A flow that was trained before has warned already.
         unseen = self._dequantization is None and not int(self.training_steps)
-        if first_rows is not None and (waits or unseen):
-            batch = first_rows(_INITIAL_ROWS)
+        if initial_rows is not None and (waits or unseen):
+            batch = initial_rows(_INITIAL_ROWS)
             if unseen:
                 warn_of_discrete_data(batch.x)
             if waits:
@@ -363,8 +368,8 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
 
         return {
             **self._density_endpoints(),
-            "encode": Endpoint(encode, self._input_specs()),
-            "decode": Endpoint(decode, self._latent_specs()),
+            "encode": Endpoint(encode, self._inputs(self.event_space())),
+            "decode": Endpoint(decode, self._inputs(self.latent_space())),
             **self._sample_endpoints(max_samples),
         }
 

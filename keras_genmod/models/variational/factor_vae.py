@@ -76,7 +76,7 @@ class FactorVAE(LatentVariableModel, AdversarialModel):
             discriminator = dense_network(
                 (self.latent_dim,), (1,), hidden_dims=(256,) * 5, name="discriminator", **options
             )
-        z = keras.Input((self.latent_dim,))
+        z = self.latent_space().keras_input()
         check_network(
             "discriminator", discriminator, [z], (1,), "the logit of 'joint'", dtype=self.real_dtype
         )

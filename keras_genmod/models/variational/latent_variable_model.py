@@ -21,6 +21,8 @@ from keras_genmod.bases.row_wise import ROWS_PER_PASS
 from keras_genmod.core.checks import check_integer
 from keras_genmod.core.noise import sample_rows
 from keras_genmod.core.precision import real_dtype
+from keras_genmod.core.row_noise import fold_in_rows
+from keras_genmod.core.spaces import ROW_SEEDS
 from keras_genmod.distributions.kl import kl_divergence, kl_per_dimension
 from keras_genmod.distributions.posteriors import centre, get_posterior_head
 from keras_genmod.distributions.priors import get_prior
@@ -197,7 +199,9 @@ class LatentVariableModel(ImportanceBound):
         """One sample per row, drawn from the row's own seed `[2]`."""
         z = sample_rows(self.prior(), 1, seeds)[:, 0]
         likelihood = self.likelihood(z, condition=condition)
-        return sample_rows(likelihood, 1, seeds + 1)[:, 0] if from_likelihood else likelihood.mean()
+        return (
+            sample_rows(likelihood, 1, fold_in_rows(seeds, 1))[:, 0] if from_likelihood else likelihood.mean()
+        )
 
     # ---- endpoints and configuration ------------------------------------------------------------
 
@@ -210,8 +214,7 @@ class LatentVariableModel(ImportanceBound):
             max_samples: Largest number of samples that one request to `sample` may draw.
             num_samples: Number of importance samples of `log_prob` and `anomaly_score`.
         """
-        x = self._input_specs()
-        seeds = {"seed": tf.TensorSpec([None, 2], tf.int32, name="seed")}
+        x = self._inputs(self.event_space())
 
         def log_prob(x, *rest):
             *c, seed = rest
@@ -224,7 +227,7 @@ class LatentVariableModel(ImportanceBound):
         return {
             **super().endpoints(),
             **self._sample_endpoints(max_samples),
-            "log_prob": Endpoint(log_prob, {**x, **seeds}),
+            "log_prob": Endpoint(log_prob, (*x, ROW_SEEDS)),
             "anomaly_score": Endpoint(score, x),
         }
 

@@ -24,6 +24,7 @@ from keras_genmod.bases.encoder_decoder import EncoderDecoder
 from keras_genmod.core.batches import Batch
 from keras_genmod.core.checks import ValueRange, check_integer, check_number
 from keras_genmod.core.registration import register
+from keras_genmod.core.spaces import Space
 from keras_genmod.layers.vector_quantizer import VectorQuantizer
 from keras_genmod.metrics.code_usage import CodeUsage
 from keras_genmod.networks.defaults import default_decoder, default_encoder
@@ -68,8 +69,6 @@ class VQVAE(EncoderDecoder):
         >>> codes.shape, model.decode(codes).shape
         (TensorShape([4, 3]), TensorShape([4, 4]))
     """
-
-    _latent_dtype = tf.int32  # codes
 
     def __init__(
         self,
@@ -118,7 +117,7 @@ class VQVAE(EncoderDecoder):
 
     def _expected_code(self, encoder: keras.layers.Layer) -> tuple[tuple[int, ...], str]:
         """The shape of the vectors that the encoder gives, each of width `code_dim`."""
-        inputs = self._inputs_of("encoder", encoder, self.event_shape)
+        inputs = self._inputs_of("encoder", encoder, self._network_space("x", self.event_shape))
         shape = tuple(encoder(inputs if len(inputs) > 1 else inputs[0]).shape[1:])
         leading = shape[:-1] if len(shape) > 1 else (self.num_latents,)
         return (*leading, self.code_dim), f"vectors of code_dim={self.code_dim}"
@@ -127,11 +126,10 @@ class VQVAE(EncoderDecoder):
         self._code_shape = code_shape
         return code_shape
 
-    def _latent_shape(self) -> tuple[int, ...]:
-        return self._code_shape[:-1]
-
-    def _latent_range(self) -> ValueRange:
-        return ValueRange(0.0, self.num_codes - 1.0, integer=True, advice="Codes are what `encode` gives.")
+    def latent_space(self) -> Space:
+        """The space of the codes `z` of one example: integers from 0 to `num_codes` - 1."""
+        codes = ValueRange(0, self.num_codes - 1, integer=True, advice="Codes are what `encode` gives.")
+        return Space("z", self._code_shape[:-1], tf.int32, codes)
 
     # ---- codes ----------------------------------------------------------------------------------
 
@@ -155,7 +153,7 @@ class VQVAE(EncoderDecoder):
             condition: one for all or one per row.
             training: whether layers act as in training.
         """
-        self._refuse_symbolic("z", z, latent=True)
+        self._refuse_symbolic("z", z)
         return super().likelihood(
             self._quantizer.lookup(tf.cast(z, tf.int32)), condition=condition, training=training
         )

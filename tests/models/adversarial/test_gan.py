@@ -133,16 +133,15 @@ def test_spectral_norms_are_one_at_the_start_and_stay_near_it():
     np.testing.assert_allclose(norms_of(model.discriminator), 1.0, rtol=0.02)
 
 
-@pytest.mark.parametrize("discriminator_steps", [1, 3])
-def test_the_estimate_moves_once_an_update(discriminator_steps):
+def test_the_estimate_moves_once_an_update():
     """One power step of the kernel as it is after the update; without a rate it is the same kernel."""
     model = small(discriminator=normalised((8,)), r1=0.5, gradient_penalty=0.5)
     layer = model.discriminator.get_layer("hidden_0_norm")
     kernel = layer.layer.kernel.numpy()
     u = np.random.default_rng(0).normal(size=8)
     layer.direction.assign(u)
-    one_step(model, X, rates=(0.1, 0.0), discriminator_steps=discriminator_steps, micro_batches=2)
-    for _ in range(discriminator_steps):
+    one_step(model, X, rates=(0.1, 0.0), discriminator_steps=2, micro_batches=2)
+    for _ in range(2):
         u = kernel.T @ kernel @ u
         u /= np.linalg.norm(u)
     np.testing.assert_allclose(layer.direction, u, rtol=1e-4, atol=1e-5)

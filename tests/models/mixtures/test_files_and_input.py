@@ -229,7 +229,7 @@ def test_arguments(build, words):
         (gaussian, blobs(2), "3 components.*received 2.*num_components"),
         (gaussian, tf.data.Dataset.from_tensor_slices(blobs(2)).batch(1), "3 components.*received 2"),
         (bernoulli, bits() * 0.5, "fractions.*[Bb]inarise"),
-        (bernoulli, bits() * 2.0, r"whole numbers in \[0, 1\].*[Bb]inarise"),
+        (bernoulli, bits() * 2.0, r"integers in \[0, 1\].*[Bb]inarise"),
         (kernel, blobs(size=3), r"\[batch, 2\]"),
         (kernel, blobs(1), "two examples"),
         (kernel, tf.data.Dataset.from_tensors(blobs(4)).repeat(), "endless"),
@@ -260,7 +260,7 @@ def test_generators_cannot_start_a_mixture():
 def test_weights_and_conditions():
     with pytest.raises(ValueError, match="above 0.*received 2"):
         gaussian().fit(blobs(), sample_weight=(np.arange(60) < 2).astype("float32"), verbose=0)
-    with pytest.raises(ValueError, match="not negative"):
+    with pytest.raises(ValueError, match="must not be negative"):
         gaussian().initialize(blobs(), sample_weight=np.full(60, -1.0))
     with pytest.raises(ValueError, match="above 0"):
         kernel().fit(blobs(), sample_weight=np.zeros(60, "float32"), verbose=0)

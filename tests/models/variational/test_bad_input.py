@@ -117,8 +117,8 @@ def test_constructors(model, arguments, words):
         ("bernoulli", np.zeros((2, 4)), ValueError, ["3 examples", "one a component", "received 2"]),
         ("bernoulli", np.full((3, 4), 2.0), ValueError, ["[0, 1]", "2.0"]),
         ("gaussian", np.full((3, 4), np.nan), ValueError, ["finite", "NaN"]),
-        ("categorical", np.full((3, 4), 0.5), ValueError, ["whole numbers in [0, 255]", "fractions"]),
-        ("categorical", np.full((3, 4), 256), ValueError, ["whole numbers in [0, 255]", "256"]),
+        ("categorical", np.full((3, 4), 0.5), ValueError, ["integers in [0, 255]", "fractions"]),
+        ("categorical", np.full((3, 4), 256), ValueError, ["integers in [0, 255]", "256"]),
         ("gaussian", np.full((3, 4), "a"), TypeError, ["numbers", "astype"]),
     ],
 )

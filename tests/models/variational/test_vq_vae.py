@@ -48,7 +48,7 @@ def test_codes_are_the_nearest_and_decode_to_the_reconstruction():
     np.testing.assert_allclose(model.decode(codes), mean, atol=1e-4)
     np.testing.assert_allclose(model.reconstruct(X), mean, atol=1e-4)
     np.testing.assert_allclose(model.predict(X, verbose=0), mean, atol=1e-4)
-    # Whole numbers of another type are codes as well.
+    # Integers in a real dtype are codes as well.
     np.testing.assert_array_equal(model.decode(numbers.astype("float64")), model.decode(codes))
 
 
@@ -218,7 +218,7 @@ def test_images_become_small_images_of_codes(event_shape, sides):
 @pytest.mark.parametrize(
     "codes,words",
     [
-        (np.full((2, LATENTS), NUM_CODES), ["`z`", r"whole numbers in [0, 4]", "from 5 to 5", "`encode`"]),
+        (np.full((2, LATENTS), NUM_CODES), ["`z`", r"integers in [0, 4]", "from 5 to 5", "`encode`"]),
         (np.full((2, LATENTS), -1), ["`z`", "[0, 4]", "-1"]),
         (np.full((2, LATENTS), 0.5), ["`z`", "[0, 4]", "fractions"]),
         (np.zeros((2, LATENTS + 1), int), ["`z`", "[batch, 3]", "(2, 4)"]),

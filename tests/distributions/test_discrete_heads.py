@@ -1,4 +1,4 @@
-"""Heads of whole numbers: probabilities that sum to one, layout of the parameters, means, arguments."""
+"""Heads of discrete values: probabilities that sum to one, layout of the parameters, means, arguments."""
 
 import keras
 import numpy as np
@@ -139,7 +139,7 @@ def test_values_that_heads_accept(name):
     accepted = HEADS[name](16).value_range
     assert (accepted.low, accepted.high, accepted.integer) == (0, 15, True)
     accepted.check("x", np.arange(16))
-    with pytest.raises(ValueError, match=r"whole numbers in \[0, 15\]; received values from 0 to 255. Give"):
+    with pytest.raises(ValueError, match=r"integers in \[0, 15\]; received values from 0 to 255. Give"):
         accepted.check("x", np.array([0, 255]))
     with pytest.raises(ValueError, match="received fractions"):
         accepted.check("x", np.array([0.0, 0.5]))
