@@ -30,9 +30,10 @@ test-arithmetic: $(READY)  ## The default tests under other arithmetic, once for
 test-faults: $(READY)  ## Deliberate faults in a copy of the package, each of which the tests must notice
 	$(BIN)/python tests/deliberate_faults.py --workers $(WORKERS)
 
-lint: $(READY)  ## Style and format, nothing is changed
+lint: $(READY)  ## Style, format and types; nothing is changed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: $(READY)  ## Put style and format right where ruff can
 	$(BIN)/ruff check --fix .

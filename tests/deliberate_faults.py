@@ -95,6 +95,39 @@ FAULTS = [
         "if False:",
         ["tests/models/adversarial/test_gan.py::test_the_estimate_moves_once_an_update"],
     ),
+    # ---- players, and state that moves once a step -----------------------------------------------
+    Fault(
+        "a weight of two players gets the gradient of the last",
+        "total[place] = _add(total[place], grad)",
+        "total[place] = grad",
+        [f"{STEP}::test_two_players_differentiate_through_one_shared_pass"],
+    ),
+    Fault(
+        "each player of an optimizer makes an update of its own",
+        "            apply_gradients(team, optimizer, team_grads)\n",
+        "            for player, grads in zip(team, team_grads, strict=True):\n"
+        "                apply_gradients([player], optimizer, [grads])\n",
+        [f"{STEP}::test_players_of_one_optimizer_are_one_player_with_all_their_weights"],
+    ),
+    Fault(
+        "only the last player differentiates through the shared pass",
+        "shared is None or team is teams[-1]",
+        "shared is None or player is players[-1]",
+        [f"{STEP}::test_two_players_differentiate_through_one_shared_pass"],
+    ),
+    Fault(
+        "state moves by the last micro-batch",
+        "parts = self._parts[:micro_batches]",
+        "parts = self._parts[-1:]",
+        [f"{STEP}::test_chains_move_after_all_rounds_of_updates_with_the_last_shared_pass"],
+    ),
+    Fault(
+        "state moves twice a step",
+        "            self.advance_state(batch, seed=self._state_seed(), shared=shared)\n",
+        "            for _ in range(2):\n"
+        "                self.advance_state(batch, seed=self._state_seed(), shared=shared)\n",
+        [f"{STEP}::test_chains_move_once_a_step"],
+    ),
     # ---- noise -----------------------------------------------------------------------------------
     Fault(
         "a training step leaves the noise where it is",

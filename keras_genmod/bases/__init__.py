@@ -4,5 +4,6 @@ from keras_genmod.bases.adversarial_model import AdversarialModel
 from keras_genmod.bases.encoder_decoder import EncoderDecoder
 from keras_genmod.bases.exact_density import ExactDensity
 from keras_genmod.bases.generative_model import GenerativeModel
+from keras_genmod.bases.unnormalized_density import UnnormalizedDensity
 
-__all__ = ["AdversarialModel", "EncoderDecoder", "ExactDensity", "GenerativeModel"]
+__all__ = ["AdversarialModel", "EncoderDecoder", "ExactDensity", "GenerativeModel", "UnnormalizedDensity"]

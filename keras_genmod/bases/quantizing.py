@@ -126,7 +126,8 @@ def check_slots(model: keras.Model) -> None:
     """
     if not model.compiled or not quantized_layers(model):
         return
-    present = {id(weight) for player in model.players() for weight in player.weights}
+    players = (player for players in model._players_by_stage() for player in players)
+    present = {id(weight) for player in players for weight in player.weights}
     for name in model._optimizer_arguments.values():
         optimizer = getattr(model, name)
         optimizer = getattr(optimizer, "inner_optimizer", optimizer)

@@ -39,7 +39,7 @@ from keras_genmod.training.progress import RunPosition
 __all__ = ["Saveable"]
 
 # Raised when versions before cannot read the files.
-_FORMAT = 1
+_FORMAT = 2
 
 # Names, in a file's store of the model's own variables, of the states of Keras' generators and of the run's
 # position.

@@ -1,11 +1,11 @@
-r"""Squared distances between all pairs of two sets of vectors: as fast as a product of matrices, and right.
+r"""Squared distances between all pairs of two sets of vectors, accurate and as fast as matrix products.
 
 $$ \sum_d p_d (x_d - y_d)^2 = \sum_d p_d x_d^2 + \sum_d p_d y_d^2 - 2 \sum_d p_d x_d y_d $$
 
-The right side needs no array `[N, K, D]`, but it loses the distance of two vectors that lie close to each
-other and far from the origin. Vectors are therefore measured from the middle of the second set. The rounding
-of each pair is bounded by the sizes of its own two vectors, so a far vector spoils no other pair; pairs whose
-bound is too large are computed anew, as sums of squared differences.
+The right side needs no array `[N, K, D]`, but it loses the digits of the distance of two vectors that lie
+close to each other and far from the origin. Vectors are therefore measured from the middle of the second set.
+The rounding error of each pair is bounded by the sizes of its own two vectors, so a far vector spoils no
+other pair. Pairs whose bound is too large are computed again, as sums of squared differences.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import tensorflow as tf
 
 __all__ = ["nearest_rows", "squared_distances"]
 
-# Rows whose median is the middle of a set. It stays within the set as long as most of these rows do.
+# Number of rows whose median is the middle of a set.
 _ROWS_OF_MIDDLE = 33
-# A distance is right if its rounding is below this part of it.
+# A distance is right if its rounding error is below this fraction of it.
 _RELATIVE_ERROR = 2.0**-24
-# The same for the choice of the nearest row: a row this little farther away may be taken.
+# The same for the nearest row: a row that is farther by no more than this fraction may be taken.
 _RELATIVE_ERROR_OF_NEAREST = 2.0**-12
 
 
@@ -29,19 +29,19 @@ def squared_distances(
     r"""$\sum_d p_{kd} (x_{nd} - y_{kd})^2$ for all pairs of rows, in float64.
 
     Args:
-        x: vectors `[N, D]`.
-        y: vectors `[K, D]`, K at least 1.
-        precision: weights $p \ge 0$ of the squares, `[K, D]`; None for 1.
-        tolerance: absolute error that does not matter.
+        x: Vectors `[N, D]`.
+        y: Vectors `[K, D]`, K at least 1.
+        precision: Weights $p \ge 0$ of the squares, `[K, D]`; None for 1.
+        tolerance: Absolute error that does not matter.
 
     Returns:
-        Float64 `[N, K]`, each with an error below `tolerance` or below $2^{-24}$ of it. Gradients are always
-        those of the products of matrices, so their errors are about $2^{-50}$ of what is multiplied: of the
-        distance from the middle for the vectors, of its square for the precisions.
+        Float64 `[N, K]`, each with an error below `tolerance` or below $2^{-24}$ of the distance. Gradients
+        are always those of the matrix products. Their errors are about $2^{-50}$ of the distance from the
+        middle for the vectors, and of its square for the precisions.
 
-    Cost: two products of N K D, or one without `precision`, in float64; then D operations for each pair that
-    is computed anew: those nearer to each other than about $2^{-12}$ of their distance from the middle of
-    `y`, and only if the squares of that distance exceed about $10^{15}$ times the tolerance.
+    Cost: two products of N K D in float64, or one without `precision`. Then D operations for each pair that
+    is computed again. These are the pairs nearer to each other than about $2^{-12}$ of their distance from
+    the middle of `y`, and only if the square of that distance exceeds about $10^{15}$ times the tolerance.
 
     >>> x = tf.constant([[1e6, 3.0]])
     >>> squared_distances(x, x + [[0.0, 4.0]], tolerance=0.0).numpy()
@@ -75,29 +75,29 @@ def squared_distances(
         else:
             sizes = tf.matmul(squares, precision, transpose_b=True) + column_sizes
         error = rounding * sizes
-        # Written such that a difference of infinities, which is no number, counts as wrong.
+        # Written so that NaN, as from a difference of infinities, counts as wrong.
         right = (error <= tolerance) | (error <= _RELATIVE_ERROR * distances)
         return _recompute(distances, tf.where(~right), x, y, precision)
 
-    # In ordinary data this bound of all pairs is enough, and no other pass over them is needed.
+    # For ordinary data this bound for all pairs is enough, and no other pass over them is needed.
     largest = largest_row + tf.reduce_max(column_sizes)
     return tf.cond(rounding * largest <= tolerance, lambda: distances, careful)
 
 
 def nearest_rows(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-    r"""The number of the row of `y` that is nearest to each row of `x`.
+    r"""Finds the row of `y` that is nearest to each row of `x`.
 
     Args:
-        x: vectors `[N, D]`, float32 or float64.
-        y: vectors `[K, D]` of the same dtype, K at least 1.
+        x: Vectors `[N, D]`, float32 or float64.
+        y: Vectors `[K, D]` of the same dtype, K at least 1.
 
     Returns:
-        Int32 `[N]`. Rows of `y` are taken for equally near if their squared distances differ by less than
-        $2^{-11}$ of the least one, or by less than about $2^{-48}$ of their squared distances from the
-        middle of `y`, which is what the rounding of float32 vectors there amounts to.
+        Numbers of rows of `y`, int32 `[N]`. Rows count as equally near if their squared distances differ by
+        less than $2^{-11}$ of the least one, or by less than about $2^{-48}$ of their squared distances from
+        the middle of `y`, which is the rounding of float32 vectors there.
 
-    Cost: a product of N K D in their dtype, and one in float64 over the rows for which that is too coarse:
-    those whose nearest row is closer than about 0.05 of their distance from the middle of `y`.
+    Cost: a product of N K D in their dtype, and one in float64 over the rows for which that is too coarse.
+    These are the rows whose nearest row is closer than about 0.05 of their distance from the middle of `y`.
 
     >>> nearest_rows(tf.constant([[1000.04], [1000.08]]), tf.constant([[1000.0], [1000.1]])).numpy()
     array([0, 1], dtype=int32)
@@ -123,24 +123,24 @@ def nearest_rows(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
 
 
 def _nearest(rows: tf.Tensor, columns: tf.Tensor, column_sizes: tf.Tensor) -> tf.Tensor:
-    # A row's own square is the same for all columns.
+    # The row's own square is left out, as it is the same for all columns.
     products = tf.matmul(2.0 * rows, columns, transpose_b=True)
     return tf.argmin(column_sizes - products, axis=1, output_type=tf.int32)
 
 
 def _middle(rows: tf.Tensor) -> tf.Tensor:
-    """The median of some rows `[K, D]`, evenly spaced: `[D]`. Far rows do not move it as they do a mean."""
+    """The median `[D]` of some evenly spaced rows of `[K, D]`, which few far rows do not move."""
     count = tf.shape(rows)[0]
     number = tf.minimum(count, _ROWS_OF_MIDDLE)
     some = tf.gather(rows, tf.range(number) * count // number)
-    # Distances are the same whatever it is, so no gradient has to pass through it.
+    # Distances do not depend on the middle, so no gradient has to pass through it.
     return tf.stop_gradient(tf.sort(tf.transpose(some), axis=1)[:, number // 2])
 
 
 def _rounding(dtype: tf.DType, dim: int) -> float:
-    """Bound of the error of a distance by the expansion, in units of the sum of both squares.
+    """Bound on the error of a distance from the expansion, in units of the sum of both squares.
 
-    Roundings of a sum of D terms are independent of each other, so their sum grows with the root of D.
+    The rounding errors of D terms are independent of each other, so their sum grows with the root of D.
     """
     return (8.0 + dim**0.5) * 0.5 * float(np.finfo(tf.as_dtype(dtype).as_numpy_dtype).eps)
 

@@ -1,7 +1,8 @@
 """The noise of Keras' own layers, such as its `Dropout` and `GaussianNoise`.
 
-It comes from `keras.random.SeedGenerator`s, whose state Keras writes into no file, and which give every
-replica the same numbers. Here they are found, so that files hold their state, and told apart.
+It comes from `keras.random.SeedGenerator`s. Keras writes their state into no file, and they give every
+replica the same numbers. The functions here find them, so that files can hold their state, and give each
+replica numbers of its own.
 """
 
 from __future__ import annotations
@@ -16,21 +17,21 @@ from keras_genmod.core.replicas import replica_id
 
 __all__ = ["seed_generators", "separate_replicas"]
 
-# An odd number spreads the replicas' streams over the seed space; any odd number serves.
+# It spreads the replicas' streams over the seed space; any odd number will do.
 _REPLICA_STRIDE = 0x1B873593
 
 
 def seed_generators(layer: keras.layers.Layer) -> list[keras.random.SeedGenerator]:
-    """The generators of a layer and of all layers below it, each once, always in the same order."""
+    """Returns the generators of a layer and of all layers below it, each once, always in the same order."""
     found = [one for part in layer._flatten_layers() for one in part._seed_generators]
     return list({id(one): one for one in found}.values())
 
 
 def separate_replicas(generators: Iterable[keras.random.SeedGenerator]) -> None:
-    """Gives each replica of a step numbers of its own; on one device the numbers stay what they are.
+    """Gives each replica of a step numbers of its own; on one device the numbers stay the same.
 
     Args:
-        generators: are changed in place. Their states move as before, equally on all replicas.
+        generators: Generators to change in place. Their states move as before, equally on all replicas.
     """
     for generator in generators:
         generator.next = MethodType(_next, generator)

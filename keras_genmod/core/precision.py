@@ -1,7 +1,7 @@
-"""The dtype in which a model computes what is not a network's: data, latents, densities and logs.
+"""The dtype in which a model computes outside of its networks: data, latents, densities and logs.
 
-Networks follow the dtype policy. Everything else is float32 under every policy of half precision, whose 8 or
-11 significant bits hold no log-density, and float64 under a policy of float64.
+Networks follow the dtype policy. Everything else is float64 under a policy of float64, and float32 under
+every other one: the 8 or 11 significant bits of half precision are too few for a log-density.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def real_dtype(dtype: Any = None) -> tf.DType:
 
 
 def as_real(x: Any) -> tf.Tensor:
-    """A float64 tensor as it is, any other as float32."""
+    """Returns a float64 tensor as it is, and any other as float32."""
     x = tf.convert_to_tensor(x)
     return x if x.dtype == tf.float64 else tf.cast(x, tf.float32)
 

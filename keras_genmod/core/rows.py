@@ -38,10 +38,15 @@ class GraphCache:
 
     It is a plain object on purpose. Keras and TensorFlow would track a dictionary that is an attribute of a
     model, and save its functions.
+
+    Args:
+        version: Says what the functions depend on besides their arguments, such as a stage of training. A
+            graph that was traced under another answer is not used.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, version: Callable[[], Hashable] = lambda: None) -> None:
         self._functions: dict[Hashable, Callable] = {}
+        self._version = version
 
     def get(self, key: Hashable, function: Callable, *, jit_compile: bool = False) -> Callable:
         """The graph that is kept under a key; at the first use of the key that of `function`.
@@ -51,6 +56,7 @@ class GraphCache:
             function: Takes tensors.
             jit_compile: Whether XLA compiles the graph, once for each size.
         """
+        key = (self._version(), key)
         if key not in self._functions:
             graph = as_graph(function, jit_compile=jit_compile or None, one_size=jit_compile)
             # Where several threads get here at once, all use the first one's graph: it is traced once.

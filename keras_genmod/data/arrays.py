@@ -1,4 +1,4 @@
-"""Arrays as users hold them: lists, frames, tensors, arrays in memory and arrays on a disk."""
+"""The forms in which users hold arrays: lists, frames, tensors, arrays in memory and arrays on a disk."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ __all__ = ["as_array", "is_on_disk", "take_rows"]
 
 
 def as_array(name: str, value: Any) -> Any:
-    """The value as an array: one that is in memory as a NumPy array, one on a disk as it is.
+    """Returns a value in memory as a NumPy array, and an array on a disk as it is.
 
     Lists, frames and tensors are copied. Nothing is read from a disk here.
 
     Args:
-        name: name of the argument, for errors.
-        value: array, tensor, list of rows, pandas frame or series, `np.memmap`, or what has `shape`, `dtype`
-            and rows by index, such as an HDF5 data set or a zarr array. None stays None.
+        name: Name of the argument, for errors.
+        value: Array, tensor, list of rows, pandas frame or series, `np.memmap`, or an object with `shape`,
+            `dtype` and rows by index, such as an HDF5 data set or a zarr array. None stays None.
 
     Raises:
-        TypeError: for sparse matrices.
-        ValueError: for rows of different shapes, or masked entries.
+        TypeError: For sparse matrices.
+        ValueError: For rows of different shapes, or masked entries.
     """
     if isinstance(value, np.ma.MaskedArray):
         if np.ma.is_masked(value):
@@ -52,7 +52,7 @@ def as_array(name: str, value: Any) -> Any:
 
 
 def _of_numbers(value: Any) -> Any:
-    """An array of Python's numbers, as mixed columns of a frame make it, as floats; others as they are."""
+    """Turns an array of Python's numbers, as mixed columns of a frame give, into floats. Others stay."""
     if value is None or value.dtype != object or not value.size:
         return value
     numeric = all(isinstance(entry, (numbers.Real, np.bool_)) for entry in value.flat)
@@ -60,14 +60,14 @@ def _of_numbers(value: Any) -> Any:
 
 
 def _reads_rows(value: Any) -> bool:
-    """Whether the value is an array whose rows are read from elsewhere when they are asked for."""
+    """Whether the value is an array whose rows are read from elsewhere on demand."""
     attributes = ("shape", "dtype", "__getitem__", "__len__")
     in_memory = hasattr(value, "numpy") or hasattr(value, "iloc") or hasattr(value, "__array_interface__")
     return not in_memory and all(hasattr(value, attribute) for attribute in attributes)
 
 
 def is_on_disk(array: Any) -> bool:
-    """Whether reading an array's rows reads a file: a memory map, or what is no NumPy array."""
+    """Whether an array's rows are read from a file: those of a memory map, and of all but NumPy arrays."""
     if not isinstance(array, np.ndarray):
         return array is not None
     while isinstance(array, np.ndarray):
@@ -78,17 +78,17 @@ def is_on_disk(array: Any) -> bool:
 
 
 def take_rows(array: Any, rows: slice | np.ndarray) -> np.ndarray:
-    """Rows of an array, in memory.
+    """Reads rows of an array into memory.
 
     Args:
-        array: what `as_array` returns.
-        rows: a slice, or int64 row numbers.
+        array: What `as_array` returns.
+        rows: A slice, or int64 row numbers.
     """
     if isinstance(array, np.ndarray):
         return np.asarray(array[rows])
     if isinstance(rows, slice):
         return np.asarray(array[rows])
-    # HDF5 reads rows by increasing numbers only, each once; for others it is the fastest way.
+    # HDF5 reads rows only by increasing numbers, each once. For others this is the fastest way too.
     increasing, places = np.unique(rows, return_inverse=True)
     rows_of = getattr(array, "oindex", array)
     return np.asarray(rows_of[increasing])[places]

@@ -1,12 +1,12 @@
-"""Batches from arrays: an order that is a function of (seed, pass), rows read as they are needed, no stalls.
+"""Batches from arrays, in an order that depends only on the seed and the pass.
 
-`BatchStream` says what batch number n is, in NumPy. `feeding` hands a stream to TensorFlow as a
-`tf.data.Dataset`. Tracing a data set costs more than an epoch over little data, and TensorFlow keeps what it
-traced for good. So the data sets are kept here, one for each kind of batch and use at a time, and ask for
-their stream when an iteration begins.
+`BatchStream` defines batch number n, in NumPy. `feeding` gives TensorFlow a stream as a `tf.data.Dataset`.
+Tracing a data set takes longer than an epoch over little data, and TensorFlow keeps what it traced for ever.
+So the data sets are kept here and used again, one for each structure of batches that is in use at a time. A
+data set asks for its stream when an iteration begins.
 
-One iteration runs through all epochs. So no iterator is destroyed at an epoch's end, where TensorFlow
-waits for its autotuning thread, and batches are ready before an epoch begins.
+One iteration runs through all epochs. TensorFlow waits for its autotuning thread where an iterator is
+destroyed, so none is destroyed at an epoch's end, and batches are ready before an epoch begins.
 """
 
 from __future__ import annotations
@@ -24,35 +24,36 @@ import tensorflow as tf
 
 from keras_genmod.core.batches import Batch
 from keras_genmod.core.checks import check_integer
+from keras_genmod.core.kept_errors import KeptError
 from keras_genmod.data.arrays import is_on_disk, take_rows
 
 __all__ = ["BatchStream", "feeding", "num_rows"]
 
 
-# Of batches that are cut at once.
+# Size of the batches that one call from TensorFlow fetches together, in bytes.
 _RUN_BYTES = 2**22
 
 
 def num_rows(arrays: Any) -> int:
-    """Examples in one pass over a nest of arrays: the rows of its longest array."""
+    """Number of examples in one pass over a nest of arrays: the number of rows of its longest array."""
     return max(leaf.shape[0] for leaf in keras.tree.flatten(arrays) if leaf is not None)
 
 
 class BatchStream:
-    """The batches of arrays by number, pass after pass without end.
+    """The numbered batches of arrays, in an endless sequence of passes over the arrays.
 
-    The permutation of pass p is a function of (seed, p). The last batch of a pass is smaller where the
-    sizes do not divide. Where `x` is a dictionary (unpaired data), a pass is one over its longest array,
-    and each other one runs through permutations of its own.
+    The permutation of pass p depends only on the seed and p. The last batch of a pass is smaller if the batch
+    size does not divide N. If `x` is a dictionary, for unpaired data, a pass covers its longest array once,
+    and the shorter arrays run through permutations of their own.
 
     Args:
-        batch: arrays `[N, ...]` as `data.arrays.as_array` returns them, None where absent.
-        batch_size: number of rows in a batch, over all replicas.
-        seed: of the orders, from 0 to 2**31 - 1; None keeps the order of the arrays.
-        dtype: dtype of floats in the batches; integers stay.
-        check: called with each batch and its number, for arrays that were not checked as a whole.
+        batch: Arrays `[N, ...]` as `data.arrays.as_array` returns them; None for what is absent.
+        batch_size: Number of rows in a batch, summed over all replicas.
+        seed: Seed of the order, from 0 to 2**31 - 1; None keeps the order of the arrays.
+        dtype: Dtype of floats in the batches. Integers keep theirs.
+        check: Called with each batch and its number, for arrays that were not checked as a whole.
 
-    Cost: one sort of N random keys a pass; memory for N row numbers. A batch copies its rows.
+    Cost: One sort of N random keys in each pass, and memory for N row numbers. A batch copies its rows.
     """
 
     def __init__(
@@ -67,8 +68,7 @@ class BatchStream:
         self.batch_size = check_integer("batch_size", batch_size)
         self.length = num_rows(batch)
         self.batches_per_pass = -(-self.length // self.batch_size)
-        # What an iteration failed with: TensorFlow tells it in words of its own.
-        self.error: Exception | None = None
+        self.error = KeptError()
         self._arrays = _without_nones(batch)
         self._leaves = keras.tree.flatten(self._arrays)
         self._dtypes = [_batch_dtype(leaf.dtype, dtype) for leaf in self._leaves]
@@ -76,8 +76,8 @@ class BatchStream:
         self._longest = [leaf.shape[0] for leaf in self._leaves].index(self.length)
         self._seed = seed
         self._check = check
-        # A call from TensorFlow into Python costs as much as cutting ten small batches. Rows on a disk are
-        # read no earlier than they are needed.
+        # A call from TensorFlow into Python costs as much as ten small batches, so it fetches several. Rows
+        # on a disk are read only when they are needed.
         row_bytes = sum(
             spec.dtype.size * int(np.prod(spec.shape[1:])) for spec in keras.tree.flatten(self.spec)
         )
@@ -89,7 +89,7 @@ class BatchStream:
 
     @property
     def spec(self) -> tuple:
-        """The nest of `tf.TensorSpec`s of a batch; `()` for what is absent."""
+        """Nest of the `tf.TensorSpec`s of a batch; `()` for what is absent."""
         specs = [
             tf.TensorSpec([None, *leaf.shape[1:]], dtype)
             for leaf, dtype in zip(self._leaves, self._dtypes, strict=True)
@@ -97,7 +97,7 @@ class BatchStream:
         return keras.tree.pack_sequence_as(self._arrays, specs)
 
     def leaves(self, number: int, count: int = 1) -> list[np.ndarray]:
-        """The arrays of batch `number`, flat; of `count` batches of one pass, one behind the other."""
+        """The flat list of arrays of batch `number`, or of `count` batches of one pass, concatenated."""
         number, step = divmod(number, self.batches_per_pass)
         rows = slice(step * self.batch_size, min((step + count) * self.batch_size, self.length))
         taken = [
@@ -112,9 +112,10 @@ class BatchStream:
         ]
 
     def run_of_batches(self, first: int, end: int) -> list[np.ndarray]:
-        """Batches of one size, from number `first` on and before `end`: arrays `[batches, rows, ...]`, flat.
+        """The flat list of arrays `[batches, rows, ...]` of several batches of one size.
 
-        As many as `batches_per_run`, or those that are left of the pass.
+        They begin with number `first` and end before number `end`. There are `batches_per_run` of them, or as
+        many as are left in the pass.
         """
         whole = self.length // self.batch_size - first % self.batches_per_pass
         count = max(1, min(self.batches_per_run, whole, end - first))
@@ -122,27 +123,28 @@ class BatchStream:
         return [leaf.reshape(count, leaf.shape[0] // count, *leaf.shape[1:]) for leaf in leaves]
 
     def _rows(self, number: int, rows: slice) -> list[slice | np.ndarray]:
-        """The rows of each array that stand at some places of pass `number`."""
+        """For each array, the numbers of the rows that stand at the places `rows` of pass `number`."""
         if self._seed is not None:
             if self._orders is None or self._orders[0] != number:
-                self._orders = number, [self._order(i, number) for i in range(len(self._leaves))]
+                orders = [self._order(self._seed, index, number) for index in range(len(self._leaves))]
+                self._orders = number, orders
             return [order[rows] for order in self._orders[1]]
         return [
             rows if leaf.shape[0] == self.length else np.arange(rows.start, rows.stop) % leaf.shape[0]
             for leaf in self._leaves
         ]
 
-    def _order(self, index: int, number: int) -> np.ndarray:
-        """Row numbers of one array in pass `number`, as many as the longest array has rows."""
+    def _order(self, seed: int, index: int, number: int) -> np.ndarray:
+        """The row numbers of one array in pass `number`, as many as the longest array has rows."""
         rows = self._leaves[index].shape[0]
         repeats = -(-self.length // rows)
-        # An example, its condition and its weight share one order; arrays of unpaired data have their own.
+        # An example, its condition and its weight share one order. Arrays of unpaired data have their own.
         own = 0 if index == self._longest or index >= self._num_parts else 1 + index
         with tf.device("CPU"):
             parts = [
                 tf.random.experimental.stateless_shuffle(
                     tf.range(rows, dtype=tf.int64),
-                    tf.constant([self._seed + own, number * repeats + part], tf.int64),
+                    tf.constant([seed + own, number * repeats + part], tf.int64),
                 ).numpy()
                 for part in range(repeats)
             ]
@@ -156,20 +158,21 @@ def feeding(
     first_step: Callable[[], int | None] | None = None,
     num_batches: int | None = None,
 ) -> Iterator[tf.data.Dataset]:
-    """A data set of the batches of a stream, for as long as the context lasts.
+    """A context with a data set of the batches of a stream.
 
     Args:
-        stream: the batches.
-        first_step: asked, when an iteration begins, for the number of the first batch; 0 if None. As long as
-            it answers None, an iteration is one pass: somebody looks at the data before training.
-        num_batches: number of batches in an iteration; None takes one pass, whose length the data set knows.
+        stream: The batches.
+        first_step: Called when an iteration begins. It returns the number of the first batch, or None before
+            training begins. Then an iteration is one pass, for tools that look at the data. Without this
+            function the first batch is number 0.
+        num_batches: Number of batches in an iteration; None takes one pass, whose length the data set knows.
 
     Yields:
-        A finite `tf.data.Dataset` of `(x,)`, `(x, condition)` or `(x, condition, weight)`, `()` standing
-        for what is absent. It may be iterated any number of times. After the context it is empty.
+        A finite `tf.data.Dataset` of `(x,)`, `(x, condition)` or `(x, condition, weight)`, with `()` for what
+        is absent. It may be iterated any number of times. After the context it is empty.
 
     Raises:
-        Exception: what the stream itself raised, in place of TensorFlow's report of it.
+        Exception: What the stream itself raised, in place of TensorFlow's report of it.
     """
     pipeline = _Pipeline.idle(stream.spec)
     pipeline.begin_with(stream, first_step, num_batches or stream.batches_per_pass)
@@ -177,24 +180,21 @@ def feeding(
     if num_batches is None:
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(stream.batches_per_pass))
     try:
-        yield dataset
-    except tf.errors.OpError:
-        if stream.error is not None:
-            raise stream.error from None
-        raise
+        with stream.error.tell():
+            yield dataset
     finally:
         pipeline.end()
 
 
 class _Pipeline:
-    """A data set that can serve one stream after the other."""
+    """A data set that serves one stream after another."""
 
     _idle: defaultdict[str, list[_Pipeline]] = defaultdict(list)
     _lock = threading.Lock()
 
     @classmethod
     def idle(cls, spec: tuple) -> _Pipeline:
-        """One that serves nobody: each call has one of its own, also in another thread."""
+        """A pipeline that is not in use. Calls in several threads get different ones."""
         with cls._lock:
             waiting = cls._idle[repr(spec)]
             if waiting:
@@ -207,8 +207,8 @@ class _Pipeline:
         self._source: tuple[BatchStream, Callable[[], int | None] | None, int] | None = None
         self._iterations: dict[int, BatchStream] = {}
         self._numbers = itertools.count()
-        # One level of data sets: TensorFlow prepares the functions of nested ones anew in each iterator, and
-        # that takes longer than an epoch over little data.
+        # One level of data sets. TensorFlow prepares the functions of nested ones again for each iterator,
+        # which takes longer than an epoch over little data.
         runs = tf.data.Dataset.range(tf.int64.max).scan(np.array([-1, 0, 0], np.int64), self._next_run)
         dataset = runs.take_while(_has_batches).prefetch(1).unbatch()
         options = tf.data.Options()
@@ -219,31 +219,28 @@ class _Pipeline:
     def begin_with(
         self, stream: BatchStream, first_step: Callable[[], int | None] | None, num_batches: int
     ) -> None:
-        """Serves a stream to the iterations that begin from now on."""
+        """Serves `stream` to the iterations that begin from now on."""
         self._source = stream, first_step, num_batches
 
     def end(self) -> None:
-        """Forgets its stream, and waits for the next."""
+        """Forgets the stream, and waits for the next one."""
         self._source = None
         self._iterations.clear()
         with self._lock:
             self._idle[repr(self._spec)].append(self)
 
     def _next_run(self, place: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tuple]:
-        """The next batches of an iteration, `[batches, rows, ...]`: none behind the last one."""
+        """The next batches of an iteration, `[batches, rows, ...]`; zero batches after the last one."""
 
         def fetch(place: np.ndarray) -> list[np.ndarray]:
             iteration, first, end = self._begin() if place[0] < 0 else place.tolist()
-            # A stream that is not there any more: fetched ahead for a call that has ended, nobody reads it.
+            # The stream may be gone: this fetch ran ahead of a call that has ended, and nobody reads it.
             stream = self._iterations.get(iteration)
             if stream is None or first >= end:
                 none = [np.zeros([0, 0, *spec.shape[1:]], spec.dtype.as_numpy_dtype) for spec in self._leaves]
                 return [place, *none]
-            try:
+            with stream.error.keep():
                 run = stream.run_of_batches(first, end)
-            except Exception as error:
-                stream.error = error
-                raise
             return [np.array([iteration, first + len(run[0]), end]), *run]
 
         dtypes = [spec.dtype for spec in self._leaves]
@@ -253,7 +250,7 @@ class _Pipeline:
         return tf.ensure_shape(place, [3]), keras.tree.pack_sequence_as(self._spec, leaves)
 
     def _begin(self) -> tuple[int, int, int]:
-        """The number of a new iteration, of its first batch, and of the batch that it ends before."""
+        """The number of a new iteration, of its first batch, and of the batch after its last."""
         if self._source is None:
             return -1, 0, 0
         stream, first_step, num_batches = self._source
@@ -270,16 +267,16 @@ def _has_batches(*run: Any) -> tf.Tensor:
 
 
 def _batch_dtype(dtype: Any, real: tf.DType) -> tf.DType:
-    """The dtype of an array's rows in a batch: the model's for floats."""
+    """Dtype of an array's rows in a batch: the model's own for floats."""
     dtype = np.dtype(dtype)
-    # Half precision of other libraries has a name and no kind.
+    # Half-precision dtypes of other libraries have a name but no kind.
     return real if dtype.kind == "f" or "float" in dtype.name else tf.as_dtype(dtype.newbyteorder("="))
 
 
 def _without_nones(batch: Batch) -> tuple:
-    """The arrays without trailing Nones, and with `()` for those between.
+    """The arrays of a batch without trailing Nones, and with `()` for a None between arrays.
 
-    TensorFlow cannot split a data set that holds None over replicas; `core.batches.unpack` knows `()`.
+    TensorFlow cannot distribute a data set that holds None over replicas. `core.batches.unpack` knows `()`.
     """
     entries = list(batch)
     while entries[-1] is None:

@@ -1,5 +1,7 @@
-"""Distributions: heads on networks, priors, divergences."""
+"""Distributions: heads on networks, priors and divergences."""
 
+import keras_genmod.distributions.row_samplers  # noqa: F401 (registers samplers)
+from keras_genmod.distributions.discrete_heads import CategoricalHead, DiscretizedLogisticMixtureHead
 from keras_genmod.distributions.discretized_logistic import DiscretizedLogisticMixture
 from keras_genmod.distributions.gaussian_mixture import DiagonalGaussianMixture
 from keras_genmod.distributions.head import Head
@@ -16,7 +18,6 @@ from keras_genmod.distributions.priors import (
     standard_normal,
 )
 from keras_genmod.distributions.real_heads import GaussianHead, StudentTHead
-from keras_genmod.distributions.whole_number_heads import CategoricalHead, DiscretizedLogisticMixtureHead
 
 __all__ = [
     "BernoulliHead",

@@ -1,8 +1,8 @@
-r"""Mixtures of logistics on the whole numbers 0..K-1, the edge bins taking the tails.
+r"""Mixtures of logistics, discretised to the integers 0..K-1; the bins at the edges include the tails.
 
 On the scale $x = 2 v / (K - 1) - 1$, with bins of half width $h = 1 / (K - 1)$,
 $$P(v) = \sum_m \pi_m [\sigma((x + h - \mu_m) / s_m) - \sigma((x - h - \mu_m) / s_m)],$$
-where the lower edge is minus infinity at v = 0 and the upper one infinity at v = K - 1.
+where the lower edge at v = 0 is minus infinity, and the upper one at v = K - 1 infinity.
 
 Reference: PixelCNN++: Improving the PixelCNN with Discretized Logistic Mixture Likelihood and Other
 Modifications, Salimans, Karpathy, Chen and Kingma, 2017.
@@ -17,29 +17,31 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_genmod.core.checks import check_integer
+from keras_genmod.core.noise import register_row_sampler
 from keras_genmod.core.precision import as_real
+from keras_genmod.core.row_noise import RowNoise
 from keras_genmod.distributions.quantiles import categorical_quantile, logistic_quantile
 
 __all__ = ["DiscretizedLogisticMixture", "discretized_logistic_draw"]
 
 tfd = tfp.distributions
 
-# e^60 scales put every draw on an edge (or at u = 1/2); larger ones would overflow.
+# A scale of e^60 puts every draw on an edge (but u = 1/2); larger ones would overflow.
 _MAX_LOG_SCALE = 60.0
 
 
-class DiscretizedLogisticMixture(tfd.Distribution):
-    r"""A mixture of logistics, discretised to 0..num_values-1: scalar events, whole numbers.
+class DiscretizedLogisticMixture(tfp.distributions.Distribution):
+    r"""A mixture of logistics, discretised to the integers 0..num_values-1. Events are scalars.
 
     Args:
-        logits: `[..., M]`, unnormalised logarithms of the mixture's weights.
-        loc: `[..., M]`, the means, on the scale where the values run from -1 to 1.
-        log_scale: `[..., M]`, logarithms of the scales on that scale, -80 or more.
-        num_values: the number of values K.
+        logits: Unnormalised logarithms of the weights, `[..., M]`.
+        loc: Means, `[..., M]`, on the scale where the values run from -1 to 1.
+        log_scale: Logarithms of the scales s, `[..., M]`, -80 or more.
+        num_values: Number of values K.
 
-    With $z_\pm = (x \pm h - \mu) / s$ a bin between the edges has the mass
+    With $z_\pm = (x \pm h - \mu) / s$, a bin between the edges has the mass
     $$\sigma(z_+) - \sigma(z_-) = \sigma(z_+) \sigma(-z_-) (1 - e^{-2 h / s}),$$
-    whose logarithm has no cancellation: no approximation by the density is needed far from the mean.
+    whose logarithm has no cancellation, so that no approximation is needed far from the mean.
 
     Cost: `log_prob` grows with M, not with K. `mean` takes K - 1 steps over arrays `[..., M]`.
     """
@@ -88,7 +90,7 @@ class DiscretizedLogisticMixture(tfd.Distribution):
         num_steps = self._num_values - 1
         value = tf.cast(value, self.dtype)[..., None]
         inverse_scale = tf.exp(-self._log_scale)
-        # Neighbouring bins compute their common edge from the same whole number, hence alike.
+        # Neighbouring bins compute their common edge from the same integer, so that they agree on it.
         upper = ((2.0 * value + 1.0) / num_steps - 1.0 - self._loc) * inverse_scale
         lower = ((2.0 * value - 1.0) / num_steps - 1.0 - self._loc) * inverse_scale
         log_below = tf.math.log_sigmoid(upper)
@@ -102,8 +104,8 @@ class DiscretizedLogisticMixture(tfd.Distribution):
         return tf.reduce_logsumexp(tf.nn.log_softmax(self._logits) + log_mass, axis=-1)
 
     def _mean(self) -> tf.Tensor:
-        # E[v] is the sum of P(V >= v) over v = 1..K-1. One edge at a time: all at once would need K
-        # times the memory of the parameters.
+        # E[v] is the sum of P(V >= v) over v = 1..K-1, one edge at a time. All at once would need K times
+        # the memory of the parameters.
         num_steps = self._num_values - 1
         inverse_scale = tf.exp(-self._log_scale)
 
@@ -142,17 +144,17 @@ def discretized_logistic_draw(
     num_values: int,
     temperature: Any = 1.0,
 ) -> tf.Tensor:
-    """A value of the mixture from two uniform numbers.
+    """Draws a value of the mixture from two uniform numbers.
 
     Args:
         logits, loc, log_scale: `[..., M]`, as in `DiscretizedLogisticMixture`.
-        component_uniforms: `[...]` in [0, 1), which choose the components.
-        value_uniforms: `[...]` in [0, 1), at which the chosen logistics' quantiles are taken.
-        num_values: the number of values K.
-        temperature: divides the logits and multiplies the scales.
+        component_uniforms: Numbers in [0, 1) that choose the components, `[...]`.
+        value_uniforms: Numbers in [0, 1), the levels of the quantiles of the chosen logistics, `[...]`.
+        num_values: Number of values K.
+        temperature: Divides the logits and multiplies the scales.
 
     Returns:
-        `[...]`, whole numbers from 0 to K - 1.
+        `[...]`, integers from 0 to K - 1.
     """
     component = categorical_quantile(logits / temperature, component_uniforms)
     chosen = tf.one_hot(component, logits.shape[-1], on_value=True, off_value=False, dtype=tf.bool)
@@ -165,6 +167,13 @@ def discretized_logistic_draw(
     # The bin of v reaches from v - 1/2 to v + 1/2 on the scale of the values: rounding finds it.
     half = 0.5 * (num_values - 1)
     return tf.clip_by_value(tf.round((x + 1.0) * half), 0.0, num_values - 1.0)
+
+
+@register_row_sampler(DiscretizedLogisticMixture)
+def _draw_rows(distribution: DiscretizedLogisticMixture, noise: RowNoise) -> tf.Tensor:
+    parameters = (distribution.parameters[name] for name in ("logits", "loc", "log_scale"))
+    uniforms = (noise.uniform(distribution) for _ in range(2))
+    return discretized_logistic_draw(*parameters, *uniforms, num_values=distribution.num_values)
 
 
 def _log1mexp_of_exp(log_width: tf.Tensor) -> tf.Tensor:

@@ -1,4 +1,4 @@
-r"""A mixture of normal distributions with diagonal covariances, whose density is two products of matrices.
+r"""A mixture of normal distributions with diagonal covariances, with a density from two matrix products.
 
 $$ p(z) = \sum_k \pi_k \prod_d N(z_d; \mu_{kd}, \sigma_{kd}^2) $$
 """
@@ -13,28 +13,31 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_genmod.core.distances import squared_distances
+from keras_genmod.core.noise import register_row_sampler
 from keras_genmod.core.precision import as_real
+from keras_genmod.core.row_noise import NoRowSamplerError, RowNoise
+from keras_genmod.distributions.quantiles import categorical_quantile
 
 __all__ = ["DiagonalGaussianMixture"]
 
 tfd = tfp.distributions
 
 
-class DiagonalGaussianMixture(tfd.MixtureSameFamily):
-    r"""`tfd.MixtureSameFamily` of K diagonal normal distributions, quick for many points and components.
+class DiagonalGaussianMixture(tfp.distributions.MixtureSameFamily):
+    r"""A `tfd.MixtureSameFamily` of K diagonal normal distributions, fast for many points and components.
 
     The squares in $\log N(z; \mu_k, \sigma_k^2)$ are multiplied out (`core.distances`), so that all N x K
     densities take two products of `[N, D]` with `[D, K]`, and no array `[N, K, D]` exists. They are computed
-    in float64, and those of points that are too near to a mean for that by differences: each log-density is
+    in float64; points that are too near to a mean for that are computed by differences. Each log-density is
     right to 2e-4 nats or to the rounding of its type, wherever means and points lie.
 
     Args:
-        logits: of the weights, `[K]`.
-        loc: means, `[K, D]`.
-        scale: standard deviations, `[K, D]`.
+        logits: Logits of the weights, `[K]`.
+        loc: Means, `[K, D]`.
+        scale: Standard deviations, `[K, D]`.
 
-    Cost: `log_prob` takes 4 N K D operations in float64; `sample` chooses the components first, and draws D
-    numbers a sample.
+    Cost: `log_prob` takes 4 N K D operations in float64. `sample` chooses the components first, and draws D
+    numbers for each sample.
 
     Example:
         >>> import numpy as np
@@ -71,7 +74,7 @@ class DiagonalGaussianMixture(tfd.MixtureSameFamily):
         return tf.cast(tf.reduce_logsumexp(self._joint_log_prob(value), axis=-1), self.dtype)
 
     def joint_log_prob(self, value: tf.Tensor) -> tf.Tensor:
-        r"""$\log \pi_k N(z; \mu_k, \sigma_k^2)$ of points `[..., D]` for each component, `[..., K]`."""
+        r"""The log-density $\log \pi_k N(z; \mu_k, \sigma_k^2)$ of points `[..., D]`: `[..., K]`."""
         return tf.cast(self._joint_log_prob(value), self.dtype)
 
     def _joint_log_prob(self, value: tf.Tensor) -> tf.Tensor:
@@ -99,3 +102,13 @@ class DiagonalGaussianMixture(tfd.MixtureSameFamily):
         loc, scale = (tf.gather(values, which) for values in self._parameters_of_components)
         noise = tf.random.stateless_normal(tf.shape(loc), noise_seed, dtype=loc.dtype)
         return loc + scale * noise
+
+
+@register_row_sampler(DiagonalGaussianMixture)
+def _draw_rows(distribution: DiagonalGaussianMixture, noise: RowNoise) -> tf.Tensor:
+    if noise.batch_axes(distribution):
+        raise NoRowSamplerError
+    logits = distribution.mixture_distribution.logits
+    which = categorical_quantile(logits, noise.uniform(distribution))
+    loc, scale = (tf.gather(values, which) for values in distribution._parameters_of_components)
+    return loc + scale * noise.normal(distribution, distribution.event_shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -11,11 +12,11 @@ import tensorflow_probability as tfp
 from keras_genmod.core.checks import ValueRange
 from keras_genmod.core.precision import as_real, set_real_dtype
 from keras_genmod.core.registration import register, resolve
+from keras_genmod.distributions.discrete_heads import CategoricalHead, DiscretizedLogisticMixtureHead
 from keras_genmod.distributions.head import Head, finite
 from keras_genmod.distributions.multivariate_heads import LowRankGaussianHead
 from keras_genmod.distributions.quantiles import continuous_bernoulli_quantile
 from keras_genmod.distributions.real_heads import GaussianHead, StudentTHead
-from keras_genmod.distributions.whole_number_heads import CategoricalHead, DiscretizedLogisticMixtureHead
 
 __all__ = ["BernoulliHead", "ContinuousBernoulliHead", "get_head"]
 
@@ -23,9 +24,9 @@ tfd = tfp.distributions
 
 
 def _mirrored(event: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The same log-density as that of 1 - x at -l: x and l, or those where l > 0, so that no l is positive.
+    """Returns x and l where l is at most 0, else 1 - x and -l, which have the same log-density.
 
-    A choice and not -|l|, whose gradient at 0 would be 0.
+    It is a choice and not -|l|, whose gradient at 0 would be 0.
     """
     event = tf.cast(event, logits.dtype)
     is_positive = logits > 0.0
@@ -38,7 +39,7 @@ class _LogitHead(Head):
     uniforms_per_dim = 1
 
     def bounds_problem(self, low: float, high: float) -> str:
-        """Logits must be able to take any value."""
+        """Explains bounded logits, which must be able to take any value."""
         ends = " to ".join(f"{1.0 / (1.0 + math.exp(-logit)):.2f}" for logit in (low, high))
         return (
             f"{type(self).__name__} takes it for logits and applies the sigmoid itself: probabilities would "
@@ -46,7 +47,7 @@ class _LogitHead(Head):
         )
 
 
-class _LogitBernoulli(tfd.Bernoulli):
+class _LogitBernoulli(tfp.distributions.Bernoulli):
     """`tfd.Bernoulli` whose log-density costs one softplus instead of two.
 
     log p(x) = x·l - softplus(l), the cross-entropy with logits, also for grey values in [0, 1]. With l at
@@ -58,7 +59,7 @@ class _LogitBernoulli(tfd.Bernoulli):
         return tf.math.multiply_no_nan(logits, event) - tf.nn.softplus(logits)
 
 
-class _LogitContinuousBernoulli(tfd.ContinuousBernoulli):
+class _LogitContinuousBernoulli(tfp.distributions.ContinuousBernoulli):
     """`tfd.ContinuousBernoulli` whose gradient is right at any finite logit.
 
     log p(x) = x·l - A(l) with A(l) = log((e^l - 1) / l).
@@ -79,10 +80,10 @@ class _LogitContinuousBernoulli(tfd.ContinuousBernoulli):
 class BernoulliHead(_LogitHead):
     r"""Independent binary values: $\log p(x) = \sum_d x_d l_d - \log(1 + e^{l_d})$ with logits $l$.
 
-    Grey values in [0, 1] are accepted: the figure is then a cross-entropy, not a log-density.
+    Grey values in [0, 1] are accepted; the result is then a cross-entropy, not a log-density.
 
     Args:
-        event_shape: shape of one event.
+        event_shape: Shape of one event.
     """
 
     value_range = ValueRange(
@@ -91,7 +92,7 @@ class BernoulliHead(_LogitHead):
         advice="Scale pixels by 1/255, or use likelihood='gaussian' for other real values.",
     )
 
-    def distribution(self, params: tf.Tensor) -> tfd.Distribution:
+    def distribution(self, params: tf.Tensor) -> tfp.distributions.Distribution:
         """Bernoulli distributions with logits `params`."""
         logits = as_real(params)
         return self._over_event(_LogitBernoulli(logits=logits, dtype=logits.dtype))
@@ -104,10 +105,10 @@ class BernoulliHead(_LogitHead):
 class ContinuousBernoulliHead(_LogitHead):
     r"""Independent values in [0, 1]: $p(x) \propto \lambda^x (1 - \lambda)^{1 - x}$, normalised over [0, 1].
 
-    The proper density for grey images where a Bernoulli gives only a cross-entropy.
+    It is a density for grey images, for which a Bernoulli gives only a cross-entropy.
 
     Args:
-        event_shape: shape of one event.
+        event_shape: Shape of one event.
 
     Reference: The Continuous Bernoulli: Fixing a Pervasive Error in Variational Autoencoders,
     Loaiza-Ganem and Cunningham, 2019.
@@ -115,7 +116,7 @@ class ContinuousBernoulliHead(_LogitHead):
 
     value_range = ValueRange(0.0, 1.0, advice="Scale pixels by 1/255.")
 
-    def distribution(self, params: tf.Tensor) -> tfd.Distribution:
+    def distribution(self, params: tf.Tensor) -> tfp.distributions.Distribution:
         """Continuous Bernoulli distributions with logits `params`; infinite ones are the largest finite."""
         return self._over_event(_LogitContinuousBernoulli(logits=finite(as_real(params))))
 
@@ -123,7 +124,7 @@ class ContinuousBernoulliHead(_LogitHead):
         return continuous_bernoulli_quantile(finite(params[:, 0] / temperature), uniforms[:, 0])
 
 
-_HEADS = {
+_HEADS: dict[str, Callable[[], Head]] = {
     "bernoulli": BernoulliHead,
     "categorical": CategoricalHead,
     "continuous_bernoulli": ContinuousBernoulliHead,
@@ -135,10 +136,10 @@ _HEADS = {
 
 
 def get_head(likelihood: Any, event_shape: Any, dtype: tf.DType = tf.float32) -> Head:
-    """The head of a model's `likelihood` argument: a name, a `Head`, or a head's configuration.
+    """Returns the head of a model's `likelihood` argument: a name, a `Head`, or a head's configuration.
 
     Raises:
-        ValueError: for another name or type, or a head made for another event shape or dtype.
+        ValueError: For another name or type, or a head made for another event shape or dtype.
     """
     head = resolve("likelihood", likelihood, _HEADS, Head, "a head such as `GaussianHead(scale='learned')`")
     if head.event_shape is None:

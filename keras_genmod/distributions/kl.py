@@ -1,7 +1,7 @@
 r"""Kullback-Leibler divergences between posterior and prior, in nats.
 
-There is one registry of closed forms by type: TensorFlow Probability's, `tfd.RegisterKL`, to which this
-module adds what the library needs. Where it knows none, the divergence is estimated from draws.
+Closed forms are found by type in the registry of TensorFlow Probability, `tfd.RegisterKL`, to which this
+module adds what the library needs. Where there is none, the divergence is estimated from draws.
 """
 
 from __future__ import annotations
@@ -16,20 +16,22 @@ __all__ = ["kl_divergence", "kl_per_dimension"]
 tfd = tfp.distributions
 
 
-def kl_divergence(q: tfd.Distribution, p: tfd.Distribution, *, z: Any = None, seed: Any = None) -> tf.Tensor:
-    r"""$KL(q \| p) = E_q[\log q(z) - \log p(z)]$, `[B]` nats: in closed form, or else from draws.
+def kl_divergence(
+    q: tfp.distributions.Distribution, p: tfp.distributions.Distribution, *, z: Any = None, seed: Any = None
+) -> tf.Tensor:
+    r"""$KL(q \| p) = E_q[\log q(z) - \log p(z)]$, `[B]` nats, in closed form or else from draws.
 
     Args:
-        q: distribution of batch shape `[B]`.
-        p: distribution of batch shape `[B]` or `[]`.
-        z: draws `[B, *event]` of q, which a caller already has; used only where there is no closed form.
-        seed: of one draw a row, where there is no closed form and no `z`.
+        q: Distribution of batch shape `[B]`.
+        p: Distribution of batch shape `[B]` or `[]`.
+        z: Draws `[B, *event]` of q, used only where there is no closed form.
+        seed: Seed of one draw for each row, where there is no closed form and no `z`.
 
     Raises:
-        ValueError: where there is no closed form, and neither `z` nor `seed` is given.
+        ValueError: If there is no closed form, and neither `z` nor `seed` is given.
 
-    The estimate $\log q(z) - \log p(z)$ of one draw has no bias, and its gradient through the draw has none
-    either; a single value of it may be negative.
+    The estimate $\log q(z) - \log p(z)$ from one draw has no bias, and neither has its gradient through the
+    draw. A single value may be negative.
     """
     try:
         return tfd.kl_divergence(q, p)
@@ -43,10 +45,12 @@ def kl_divergence(q: tfd.Distribution, p: tfd.Distribution, *, z: Any = None, se
     return q.log_prob(z) - p.log_prob(z)
 
 
-def kl_per_dimension(q: tfd.Distribution, p: tfd.Distribution) -> tf.Tensor | None:
+def kl_per_dimension(
+    q: tfp.distributions.Distribution, p: tfp.distributions.Distribution
+) -> tf.Tensor | None:
     """The divergence of each dimension, `[B, *event]` nats; None where it is no sum over dimensions.
 
-    It is one where both distributions are factorised and each factor has a closed form.
+    It is a sum where both distributions are factorised and each factor has a closed form.
     """
     if not (isinstance(q, tfd.Independent) and isinstance(p, tfd.Independent)):
         return None
@@ -58,7 +62,7 @@ def kl_per_dimension(q: tfd.Distribution, p: tfd.Distribution) -> tf.Tensor | No
 
 @tfd.RegisterKL(tfd.MultivariateNormalTriL, tfd.Independent)
 def _kl_from_factorised_normal(
-    q: tfd.MultivariateNormalTriL, p: tfd.Independent, name: str | None = None
+    q: tfp.distributions.MultivariateNormalTriL, p: tfp.distributions.Independent, name: str | None = None
 ) -> tf.Tensor:
     r"""$KL(N(m, LL^T) \| N(n, diag(t^2)))$.
 

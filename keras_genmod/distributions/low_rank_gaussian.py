@@ -1,4 +1,4 @@
-r"""Normal distributions whose covariance is a diagonal and a few directions more: $N(\mu, D + U U^T)$.
+r"""Normal distributions whose covariance is diagonal but for a few directions: $N(\mu, D + U U^T)$.
 
 With $r = D^{-1/2} (x - \mu)$, $A = D^{-1/2} U$ and $C = I + A^T A$,
 
@@ -6,8 +6,8 @@ $$ (x - \mu)^T (D + U U^T)^{-1} (x - \mu) = \lVert r - A a \rVert^2 + \lVert a \
    \quad a = C^{-1} A^T r, \qquad \det (D + U U^T) = \det D \, \det C $$
 
 The usual form, $\lVert r \rVert^2 - r^T A C^{-1} A^T r$, is a difference of large numbers where the
-directions carry most of the variance. Here it is a sum, and $a$ is where that sum is least, so that an error
-of $a$ enters by its square alone.
+directions carry most of the variance. Here it is a sum, which is least at $a$, so that only the square of an
+error in $a$ enters.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ __all__ = ["LowRankGaussian"]
 tfd = tfp.distributions
 
 
-class LowRankGaussian(tfd.MultivariateNormalDiagPlusLowRankCovariance):
-    r"""`tfd.MultivariateNormalDiagPlusLowRankCovariance` with densities that hold for large factors.
+class LowRankGaussian(tfp.distributions.MultivariateNormalDiagPlusLowRankCovariance):
+    r"""A `tfd.MultivariateNormalDiagPlusLowRankCovariance` whose densities stay right for large factors.
 
     Densities and the entropy are computed in float64. Their error stays below 1e-3 nats as long as the
     variances along the directions, the sums of squares of the columns of $A$, stay below 1e12. Beyond, the
     Cholesky factor of $C$ loses its digits, and from about 1e16 on it may not exist: then densities are NaN.
 
     Args:
-        loc: means $\mu$, `[..., size]`.
-        cov_diag_factor: diagonal of $D$, variances above 0, `[..., size]`.
+        loc: Means $\mu$, `[..., size]`.
+        cov_diag_factor: Diagonal of $D$, variances above 0, `[..., size]`.
         cov_perturb_factor: $U$, `[..., size, rank]`.
 
     Cost: size * rank^2 operations for each covariance, and size * rank for each point, in float64.
@@ -43,7 +43,7 @@ class LowRankGaussian(tfd.MultivariateNormalDiagPlusLowRankCovariance):
     """
 
     def _scaled(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Standard deviations of D, $A$, the Cholesky factor of $C$, and the log-determinant / 2; float64."""
+        """Standard deviations of D, $A$, the Cholesky factor of $C$, half the log-determinant; in float64."""
         deviation = tf.sqrt(tf.cast(self.cov_diag_factor, tf.float64))
         factor = tf.cast(self.cov_perturb_factor, tf.float64) / deviation[..., None]
         square = tf.matmul(factor, factor, transpose_a=True)

@@ -1,4 +1,4 @@
-"""The heads for real values that depend on each other: multivariate normal distributions."""
+"""The heads for real values that depend on each other, which give multivariate normal distributions."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ class FullCovarianceGaussianHead(Head):
     r"""A normal vector with any covariance: $N(\mu, L L^T)$, $L = diag(s) \, U$, U unit lower triangular.
 
     Args:
-        event_shape: `(size,)`; images have too many pairs of values for it (see `LowRankGaussianHead`).
+        event_shape: `(size,)`. Images have too many pairs of values (see `LowRankGaussianHead`).
 
     The network gives `size` means and `size * (size + 1) / 2` entries of a triangle (in the order of
     `tfp.math.fill_triangular`): those below the diagonal are the entries of $U$, the diagonal gives $s$ by
-    softplus(raw + log(e - 1)) + 1e-5. Raw zeros are the standard normal distribution. A small $s_i$ makes the
-    whole row i small, so that dimension i becomes precise by one number; with free entries of $L$ instead,
-    posteriors learn more slowly.
+    softplus(raw + log(e - 1)) + 1e-5. Raw zeros give the standard normal distribution. A small $s_i$ makes
+    the whole row i small, so that one number makes dimension i precise; with free entries of $L$, posteriors
+    learn more slowly.
 
-    Cost: a density takes size^2 operations.
+    Cost: size^2 operations for each density.
 
     Example:
         >>> FullCovarianceGaussianHead(event_shape=(3,)).params_size
@@ -53,15 +53,15 @@ class FullCovarianceGaussianHead(Head):
 
     @property
     def params_shape(self) -> tuple[int, ...]:
-        """Means and the entries of the triangle."""
+        """Shape of the means and the entries of the triangle of one event."""
         (size,) = self.event_shape
         return (size + size * (size + 1) // 2,)
 
     def bounds_problem(self, low: float, high: float) -> str:
-        """Raw scales and covariances must be able to take any value."""
+        """Explains bounded raw scales and covariances, which must be able to take any value."""
         return scales_problem(self, low, high)
 
-    def distribution(self, params: tf.Tensor) -> tfd.Distribution:
+    def distribution(self, params: tf.Tensor) -> tfp.distributions.Distribution:
         """Normal distributions with the means and triangles `params`."""
         (size,) = self.event_shape
         loc, triangle = tf.split(as_real(params), [size, -1], axis=-1)
@@ -73,20 +73,20 @@ class FullCovarianceGaussianHead(Head):
 
 @register
 class LowRankGaussianHead(Head):
-    r"""Normal values with a covariance of low rank beside the diagonal: $N(\mu, D + U U^T)$.
+    r"""Normal values whose covariance is a diagonal plus a matrix of low rank: $N(\mu, D + U U^T)$.
 
-    $D$ is diagonal and $U$ has `rank` columns, so that each column is one way in which the whole event
-    may vary, such as all its pixels growing lighter together.
+    $D$ is diagonal and $U$ has `rank` columns. Each column is one way in which the whole event may vary, such
+    as all pixels growing lighter together.
 
     Args:
-        rank: number of columns of $U$.
-        event_shape: shape of one event.
+        rank: Number of columns of $U$.
+        event_shape: Shape of one event.
 
-    The network gives `2 + rank` numbers a dimension: mean, raw variance (softplus as in `GaussianHead`),
-    and its row of $U$.
+    The network gives `2 + rank` numbers for each dimension: the mean, the raw variance (softplus as in
+    `GaussianHead`), and the row of $U$.
 
-    Cost: a density takes size * rank^2 operations in float64. It is right to 1e-3 nats for any loadings up to
-    3000 / sqrt(size), however small the variances, and larger ones with them (see `LowRankGaussian`).
+    Cost: size * rank^2 operations in float64 for each density. It is right to 1e-3 nats for any loadings up
+    to 3000 / sqrt(size), however small the variances, and larger ones with them (see `LowRankGaussian`).
 
     Reference: Stochastic Segmentation Networks, Monteiro et al., 2020 (the parameterisation, for images).
 
@@ -101,14 +101,14 @@ class LowRankGaussianHead(Head):
 
     @property
     def params_per_dim(self) -> int:
-        """Mean, raw variance, and a row of the low-rank factor."""
+        """2 + rank: a mean, a raw variance, and a row of the low-rank factor."""
         return 2 + self.rank
 
     def bounds_problem(self, low: float, high: float) -> str:
-        """Raw scales and covariances must be able to take any value."""
+        """Explains bounded raw scales and covariances, which must be able to take any value."""
         return scales_problem(self, low, high)
 
-    def distribution(self, params: tf.Tensor) -> tfd.Distribution:
+    def distribution(self, params: tf.Tensor) -> tfp.distributions.Distribution:
         """Normal distributions with means, variances and factors `params`."""
         size = math.prod(self.event_shape)
         parts = self._split_dims(as_real(params))

@@ -1,4 +1,4 @@
-"""The choice of an approximate posterior by its name, and the code that it stands for."""
+"""The choice of an approximate posterior by its name, and the latent code that stands for it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from keras_genmod.core.checks import ValueRange
 from keras_genmod.core.noise import is_flow
 from keras_genmod.core.precision import set_real_dtype
 from keras_genmod.core.registration import resolve
@@ -25,15 +26,15 @@ _POSTERIORS = {
 
 
 def get_posterior_head(posterior: Any, latent_dim: int, dtype: tf.DType = tf.float32) -> Head:
-    """The head of a model's `posterior` argument: a name, a `Head` of real values, or its configuration.
+    """Returns the head of a `posterior` argument: a name, a `Head` of real values, or its configuration.
 
     Raises:
-        ValueError: for another name or type, a head of other values, or one made for another number of
+        ValueError: For another name or type, a head of other values, or one made for another number of
             latent dimensions.
     """
     other = "a head of real values such as `LowRankGaussianHead(rank=2)`"
     head = resolve("posterior", posterior, _POSTERIORS, Head, other)
-    if head.value_range != Head.value_range:
+    if head.value_range != ValueRange():
         raise ValueError(
             f"`posterior` must be {other}; received a {type(head).__name__}, of {head.value_range}."
         )
@@ -43,10 +44,10 @@ def get_posterior_head(posterior: Any, latent_dim: int, dtype: tf.DType = tf.flo
     return head
 
 
-def centre(posterior: tfd.Distribution) -> tf.Tensor:
+def centre(posterior: tfp.distributions.Distribution) -> tf.Tensor:
     """The mean of a posterior, `[B, latent_dim]`.
 
-    That of a flow has no closed form: the image of its base's mean takes its place.
+    The mean of a flow has no closed form; the image of its base's mean takes its place.
     """
     if is_flow(posterior):
         return posterior.bijector.forward(posterior.distribution.mean())

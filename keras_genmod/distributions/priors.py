@@ -1,7 +1,7 @@
-r"""Priors p(z) over latent vectors, with weights of their own where they learn.
+r"""Priors p(z) over latent vectors, some of them with weights that are trained.
 
-A prior is a layer that a model owns: `prior.distribution(posterior)` gives the `tfd.Distribution` at the
-present weights. `posterior`, the model's map from data to q(z|x), is for the prior that is made of it.
+A prior is a layer that a model owns. `prior.distribution(posterior)` gives the `tfd.Distribution` at the
+present weights. `posterior` is the model's map from data to q(z|x), for priors that are made of it.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ __all__ = [
 
 tfd = tfp.distributions
 
-Posterior = Callable[[tf.Tensor], tfd.Distribution]
+Posterior = Callable[[tf.Tensor], tfp.distributions.Distribution]
 
 
-def standard_normal(latent_dim: int, dtype: Any = tf.float32) -> tfd.Distribution:
+def standard_normal(latent_dim: int, dtype: Any = tf.float32) -> tfp.distributions.Distribution:
     """The factorised standard normal N(0, I) over `[latent_dim]`, without a batch axis."""
     zeros = tf.zeros([latent_dim], dtype)
     return tfd.Independent(tfd.Normal(zeros, tf.ones_like(zeros)), reinterpreted_batch_ndims=1)
@@ -43,8 +43,11 @@ def standard_normal(latent_dim: int, dtype: Any = tf.float32) -> tfd.Distributio
 class Prior(keras.layers.Layer):
     """Base of the priors. A subclass writes `distribution`, and `build` if it has weights."""
 
-    # Whether the prior depends on the encoder, which a conditional model's condition would enter.
+    # Whether the prior depends on the encoder, which takes a condition in a conditional model.
     needs_posterior = False
+    # Number of latent dimensions; None until a model gives it.
+    latent_dim: Any
+    event_shape: tuple[int, ...]
 
     def __init__(self, *, name: str | None = None, **kwargs: Any) -> None:
         super().__init__(name=name, autocast=False, **kwargs)
@@ -59,18 +62,19 @@ class Prior(keras.layers.Layer):
         seed: int | None = None,
         dtype: tf.DType = tf.float32,
     ) -> None:
-        """Fixes what the prior is over, and creates its weights: called by the model that uses it.
+        """Fixes the shapes and creates the weights; the model that uses the prior calls it.
 
         Args:
-            latent_dim: number of latent dimensions.
-            event_shape: shape of one example.
-            value_range: values of the data.
-            seed: of the initial weights.
-            dtype: the model's real dtype.
+            latent_dim: Number of latent dimensions.
+            event_shape: Shape of one example.
+            value_range: Values of the data.
+            seed: Seed of the initial weights.
+            dtype: The model's real dtype.
 
         Raises:
-            ValueError: if the prior belongs to a model of another shape or dtype.
+            ValueError: If the prior belongs to a model of another shape or dtype.
         """
+        event_shape = tuple(event_shape)
         if self.latent_dim is not None and (self.latent_dim, self.event_shape) != (latent_dim, event_shape):
             raise ValueError(
                 f"This {type(self).__name__} is for {self.latent_dim} latent dimensions of events of shape "
@@ -84,7 +88,7 @@ class Prior(keras.layers.Layer):
 
     @property
     def real_dtype(self) -> tf.DType:
-        """Of weights and densities."""
+        """Dtype of weights and densities."""
         return real_dtype(self.dtype_policy)
 
     def build(self, input_shape: Any = None) -> None:
@@ -92,13 +96,13 @@ class Prior(keras.layers.Layer):
         self.built = True
 
     def get_build_config(self) -> None:
-        """Nothing: the model that a prior is loaded with gives it its shapes."""
+        """None: the model that a prior is loaded with sets its shapes."""
 
-    def distribution(self, posterior: Posterior) -> tfd.Distribution:
+    def distribution(self, posterior: Posterior) -> tfp.distributions.Distribution:
         """p(z) over `[latent_dim]`, without a batch axis.
 
         Args:
-            posterior: function from data `[K, *event_shape]` to q(z|x) of batch shape `[K]`.
+            posterior: Function from data `[K, *event_shape]` to q(z|x) of batch shape `[K]`.
         """
         raise TypeError(f"{type(self).__name__} must define `distribution(posterior)`.")
 
@@ -107,19 +111,19 @@ class Prior(keras.layers.Layer):
 class StandardNormalPrior(Prior):
     """N(0, I)."""
 
-    def distribution(self, posterior: Posterior | None = None) -> tfd.Distribution:
+    def distribution(self, posterior: Posterior | None = None) -> tfp.distributions.Distribution:
         """The standard normal distribution."""
         return standard_normal(self.latent_dim, self.real_dtype)
 
     def get_config(self) -> dict:
         """The constructor arguments."""
-        # Those of every layer. Keras finds them by itself only where the dtype is a name, not an object as
-        # files bring it.
+        # Those of every layer. Keras finds them by itself only where the dtype is a name; in files it is an
+        # object.
         return super().get_config()
 
 
 class _MixturePrior(Prior):
-    """What mixtures share: the number of components and their learned weights."""
+    """Base of the mixtures: the number of components and their learned weights."""
 
     def __init__(self, num_components: int, **kwargs: Any) -> None:
         self.num_components = check_integer("num_components", num_components)
@@ -130,7 +134,7 @@ class _MixturePrior(Prior):
         return self.add_weight(shape=shape, initializer=initializer, dtype=dtype, autocast=False, name=name)
 
     def build(self, input_shape: Any = None) -> None:
-        """Creates the logits of the components' weights: equal at the start."""
+        """Creates the logits of the components' weights, equal at the start."""
         self.logits = self._add("logits", (self.num_components,), "zeros")
         super().build()
 
@@ -145,14 +149,14 @@ class GaussianMixturePrior(_MixturePrior):
 
     $$ p(z) = \sum_k \pi_k \, N(z; \mu_k, diag(\sigma_k^2)) $$
 
-    with weights, means (drawn from N(0, 1) at the start) and scales (1 at the start) that are trained with
-    the model. The divergence from it has no closed form and is estimated from the draws of training.
+    Weights, means (drawn from N(0, 1) at the start) and scales (1 at the start) are trained with the model.
+    The divergence from it has no closed form and is estimated from the draws of training.
 
     Args:
-        num_components: how many.
+        num_components: Number of components.
 
     Reference: Deep Unsupervised Clustering with Gaussian Mixture Variational Autoencoders, Dilokthanakul et
-    al., 2016 (a mixture as prior); VAE with a VampPrior, Tomczak and Welling, 2018 (as its rival "MoG").
+    al., 2016 (a mixture as prior); VAE with a VampPrior, Tomczak and Welling, 2018 (as its baseline "MoG").
     """
 
     def __init__(self, num_components: int = 10, **kwargs: Any) -> None:
@@ -165,7 +169,7 @@ class GaussianMixturePrior(_MixturePrior):
         self.loc = self._add("loc", shape, self._initial)
         self.raw_scale = self._add("raw_scale", shape, "zeros")
 
-    def distribution(self, posterior: Posterior | None = None) -> tfd.Distribution:
+    def distribution(self, posterior: Posterior | None = None) -> tfp.distributions.Distribution:
         """The mixture at the present weights."""
         logits, loc, raw = map(tf.convert_to_tensor, (self.logits, self.loc, self.raw_scale))
         return DiagonalGaussianMixture(logits, loc, positive(raw))
@@ -175,23 +179,23 @@ class GaussianMixturePrior(_MixturePrior):
 class VampPrior(_MixturePrior):
     r"""A mixture of the posteriors of learned pseudo-inputs: $p(z) = \sum_k \pi_k \, q(z \mid u_k)$.
 
-    The best prior for the bound is the mean of the posteriors of all data; this is its likeness with K
-    learned examples $u_k$. They stay in the range of the data by a logistic function, where it is bounded.
+    The best prior for the bound is the mean of the posteriors of all data. This prior approximates it with K
+    learned examples $u_k$. Where the range of the data is bounded, a logistic function keeps them in it.
 
     Args:
-        num_components: number K of pseudo-inputs.
-        pseudo_inputs: their values at the start, `[K, *event_shape]`, such as some training examples; None
-            draws them at random about the middle of the range. Not part of the configuration, as the
-            weights are saved.
+        num_components: Number K of pseudo-inputs.
+        pseudo_inputs: Their values at the start, `[K, *event_shape]`, such as some training examples; None
+            draws them at random about the middle of the range. They are not part of the configuration, since
+            the weights are saved.
 
     Cost: every step encodes K more examples.
 
     Raises:
-        ValueError: in a conditional model, whose encoder would need a condition for each pseudo-input, or
+        ValueError: In a conditional model, whose encoder would need a condition for each pseudo-input, or
             for `pseudo_inputs` of another shape or range.
 
-    Reference: VAE with a VampPrior, Tomczak and Welling, 2018 (equal weights there; learned here, and
-    equal at the start).
+    Reference: VAE with a VampPrior, Tomczak and Welling, 2018 (with equal weights; here they are
+    learned, and equal at the start).
     """
 
     needs_posterior = True
@@ -219,8 +223,8 @@ class VampPrior(_MixturePrior):
             raw, bounds = self._start.astype("float64"), self._bounds()
             if bounds:
                 # Away from the ends, where the logistic function has no slope left.
-                share = np.clip((raw - bounds[0]) / (bounds[1] - bounds[0]), 0.02, 0.98)
-                raw = np.log(share) - np.log1p(-share)
+                fraction = np.clip((raw - bounds[0]) / (bounds[1] - bounds[0]), 0.02, 0.98)
+                raw = np.log(fraction) - np.log1p(-fraction)
             initializer = lambda shape, dtype: tf.cast(raw, dtype)  # noqa: E731
             self._start = None
         shape = (self.num_components, *self.event_shape)
@@ -231,7 +235,7 @@ class VampPrior(_MixturePrior):
         raw, bounds = tf.convert_to_tensor(self.raw_inputs), self._bounds()
         return bounds[0] + (bounds[1] - bounds[0]) * tf.sigmoid(raw) if bounds else raw
 
-    def distribution(self, posterior: Posterior) -> tfd.Distribution:
+    def distribution(self, posterior: Posterior) -> tfp.distributions.Distribution:
         """The mixture of the posteriors of the pseudo-inputs."""
         components = posterior(self.pseudo_inputs())
         logits = tf.convert_to_tensor(self.logits)
@@ -249,13 +253,13 @@ _PRIORS = {
 
 
 def get_prior(prior: Any, argument: str = "prior") -> Prior:
-    """The prior of a model's `prior` argument: a name, a `Prior`, or a prior's configuration.
+    """Returns the prior of a model's `prior` argument: a name, a `Prior`, or a prior's configuration.
 
     Args:
-        prior: what was given.
-        argument: its name, for the error.
+        prior: The value that was given.
+        argument: Name of the argument, for the error.
 
     Raises:
-        ValueError: for another name or type.
+        ValueError: For another name or type.
     """
     return resolve(argument, prior, _PRIORS, Prior, "a prior such as `VampPrior(num_components=500)`")

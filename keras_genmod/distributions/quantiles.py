@@ -1,6 +1,6 @@
-"""Inverse distribution functions in float32: from uniform numbers in [0, 1) to draws.
+"""Inverse distribution functions, from uniform numbers in [0, 1) to draws.
 
-Uniform numbers of TensorFlow are multiples of 2^-23, zero among them, and the largest float32 below one
+Uniform numbers of float32 are multiples of 2^-24 (of 2^-23 from TensorFlow), zero among them, and the largest
 is 1 - 2^-24. Both ends give finite draws here.
 """
 
@@ -22,17 +22,17 @@ _EDGE = 2.0**-24
 
 
 def normal_quantile(uniforms: tf.Tensor) -> tf.Tensor:
-    """The standard normal quantile; at 0 that of 2^-24, which is -5.29."""
+    """The standard normal quantile; at 0 its value at 2^-24, which is -5.29."""
     return tf.math.ndtri(tf.clip_by_value(uniforms, _EDGE, 1.0 - _EDGE))
 
 
 def student_t_quantile(df: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
-    """The quantile of Student's t with `df` degrees of freedom; at 0 that of 2^-24."""
+    """The quantile of Student's t with `df` degrees of freedom; at 0 its value at 2^-24."""
     return tfp.distributions.StudentT(df, 0.0, 1.0).quantile(tf.clip_by_value(uniforms, _EDGE, 1.0 - _EDGE))
 
 
 def logistic_quantile(uniforms: tf.Tensor) -> tf.Tensor:
-    r"""The standard logistic quantile $\log u - \log(1 - u)$; at 0 that of 2^-24, which is -16.6."""
+    r"""The standard logistic quantile $\log u - \log(1 - u)$; at 0 its value at 2^-24, which is -16.6."""
     uniforms = tf.clip_by_value(uniforms, _EDGE, 1.0 - _EDGE)
     return tf.math.log(uniforms) - tf.math.log1p(-uniforms)
 
@@ -48,8 +48,8 @@ def categorical_quantile(logits: tf.Tensor, uniforms: tf.Tensor) -> tf.Tensor:
         int32 `[...]` like `uniforms`, from 0 to K - 1.
     """
     cumulative = tf.cumsum(tf.nn.softmax(logits), axis=-1)
-    # The float32 sum ends near one, not at one. Taken as a share of the total, a number below one stays
-    # below the last step, also after rounding: the answer exists and has a positive probability.
+    # The sum of rounded probabilities ends near one, not at one. A number below one, times that total, stays
+    # below the last step after rounding too. So the result exists and has a positive probability.
     level = uniforms * tf.reduce_max(cumulative, axis=-1)
     return tf.math.count_nonzero(cumulative <= level[..., None], axis=-1, dtype=tf.int32)
 
@@ -58,7 +58,7 @@ def continuous_bernoulli_quantile(logits: tf.Tensor, uniforms: tf.Tensor) -> tf.
     r"""$\log(1 + u (e^l - 1)) / l$, the inverse of $F(x) = (e^{l x} - 1) / (e^l - 1)$ on [0, 1].
 
     Args:
-        logits: `[...]`, natural parameters l.
+        logits: Natural parameters l, `[...]`.
         uniforms: `[...]` in [0, 1).
     """
     # Mirrored where l > 0, so that the exponential never overflows.

@@ -1,4 +1,4 @@
-"""The heads for real values, each dimension by itself: a location and a scale."""
+"""The heads for independent real values, each with a location and a scale."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def positive(raw: tf.Tensor) -> tf.Tensor:
 
 
 def scales_problem(head: Head, low: float, high: float) -> str:
-    """What goes wrong if raw scales, and the locations beside them, are all from `low` to `high`."""
+    """Explains what goes wrong if raw scales, and the locations beside them, all lie from `low` to `high`."""
     # As `positive` makes them.
     scales = [math.log1p(math.exp(raw + _SOFTPLUS_ONE)) + _MIN_SCALE for raw in (low, high)]
     return (
@@ -39,7 +39,7 @@ def scales_problem(head: Head, low: float, high: float) -> str:
 
 
 class _LocationScaleHead(Head):
-    """What the heads of a location and a scale share: where the scale comes from."""
+    """Base of the heads with a location and a scale, which may be fixed, learned or predicted."""
 
     value_range = ValueRange()
 
@@ -57,16 +57,16 @@ class _LocationScaleHead(Head):
 
     @property
     def params_per_dim(self) -> int:
-        """2 where the network predicts the scale too."""
+        """2 if the network predicts the scale too, else 1."""
         return 2 if self.scale == "predicted" else 1
 
     @property
     def uniforms_per_dim(self) -> int | None:
-        """None where each dimension has a scale of its own: `draw` is not told which dimension it is."""
+        """1, or None where each dimension has a scale of its own: `draw` does not know its dimension."""
         return None if self.scale == "per_dimension" else 1
 
     def bounds_problem(self, low: float, high: float) -> str:
-        """Locations may be bounded, and are where the data is; raw scales may not."""
+        """Explains bounded raw scales. Locations may be bounded, as they are where the data is."""
         return scales_problem(self, low, high) if self.scale == "predicted" else ""
 
     def build(self, input_shape) -> None:
@@ -98,13 +98,13 @@ class GaussianHead(_LocationScaleHead):
     r"""Independent normal values: $\log p(x) = \sum_d \log N(x_d; \mu_d, \sigma_d^2)$.
 
     Args:
-        scale: the standard deviation:
+        scale: Standard deviation:
             a positive number: fixed;
             `"learned"`: one weight for all dimensions (sigma-VAE);
             `"per_dimension"`: one weight for each dimension of the event;
-            `"predicted"`: given by the network beside the mean, so that the network ends in twice as
-            many channels, means first.
-        event_shape: shape of one event.
+            `"predicted"`: given by the network beside the mean; the network ends in twice as many channels,
+            means first.
+        event_shape: Shape of one event.
 
     A learned or predicted scale is softplus(raw + log(e - 1)) + 1e-5, which is about 1 at the start.
 
@@ -112,7 +112,7 @@ class GaussianHead(_LocationScaleHead):
     2021 (one learned scale).
     """
 
-    def distribution(self, params: tf.Tensor) -> tfd.Distribution:
+    def distribution(self, params: tf.Tensor) -> tfp.distributions.Distribution:
         """Normal distributions whose means (and scales) are `params`."""
         return self._over_event(tfd.Normal(*self._loc_and_scale(as_real(params))))
 
@@ -128,16 +128,17 @@ class StudentTHead(_LocationScaleHead):
     $$ p(x_d) \propto \frac1{\sigma_d}
        \left(1 + \frac{(x_d - \mu_d)^2}{\nu \sigma_d^2}\right)^{-(\nu + 1) / 2} $$
 
-    Outliers cost the logarithm of their distance, not its square.
+    The cost of an outlier grows with the logarithm of its distance, not with the square.
 
     Args:
-        scale: as in `GaussianHead`.
-        df: degrees of freedom, a number above 1 (so that there is a mean), or `"learned"`: one weight for
+        scale: As in `GaussianHead`.
+        df: Degrees of freedom, a number above 1 (so that there is a mean), or `"learned"`: one weight for
             all dimensions, 1 + 1e-5 + softplus(raw), 5 at the start.
-        event_shape: shape of one event.
+        event_shape: Shape of one event.
 
-    At temperature T the draw's density is $p^{1/T}$, normalised: again a Student's t, with
-    $(\nu + 1) / T - 1$ degrees of freedom, which asks for $T < \nu + 1$: a ValueError where both are numbers.
+    At temperature T a draw has the density $p^{1/T}$, normalised. That is again a Student's t, with
+    $(\nu + 1) / T - 1$ degrees of freedom, and needs $T < \nu + 1$. Otherwise `draw` raises a ValueError, if
+    both are numbers.
 
     Example:
         >>> import numpy as np
@@ -169,21 +170,21 @@ class StudentTHead(_LocationScaleHead):
             )
 
     def degrees_of_freedom(self) -> tf.Tensor:
-        r"""$\nu$, a scalar."""
-        if self.df != "learned":
+        r"""The degrees of freedom $\nu$, a scalar."""
+        if not isinstance(self.df, str):
             return tf.constant(self.df, self._real_dtype)
         raw = tf.convert_to_tensor(self.raw_df) + math.log(math.expm1(4.0))
         return 1.0 + _MIN_SCALE + tf.nn.softplus(raw)
 
-    def distribution(self, params: tf.Tensor) -> tfd.Distribution:
+    def distribution(self, params: tf.Tensor) -> tfp.distributions.Distribution:
         """Student's t distributions whose locations (and scales) are `params`."""
         loc, scale = self._loc_and_scale(as_real(params))
         df = tf.cast(self.degrees_of_freedom(), loc.dtype)
         return self._over_event(tfd.StudentT(df, loc, scale))
 
     def _draw(self, params: tf.Tensor, uniforms: tf.Tensor, temperature: Any) -> tf.Tensor:
-        numbers = self.df != "learned" and not tf.is_tensor(temperature)
-        if numbers and temperature >= self.df + 1.0:
+        is_number = not tf.is_tensor(temperature)
+        if not isinstance(self.df, str) and is_number and temperature >= self.df + 1.0:
             raise ValueError(
                 f"`temperature` must be below df + 1 = {self.df + 1.0:g}, above which Student's t has no "
                 f"tempered form; received {temperature}. Use a lower temperature."

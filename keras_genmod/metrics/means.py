@@ -58,7 +58,7 @@ class TermMeans(TransientMetric):
     of the means of its parts, so that a last batch of one row biases neither. If no batch has the statistic,
     both are NaN.
 
-    The first update sets the names of the terms; later updates must use the same names.
+    The first update sets the names of the terms. Later updates must use the same names, until `start_anew`.
     """
 
     def __init__(self, name: str = "terms", **kwargs) -> None:
@@ -161,6 +161,12 @@ class TermMeans(TransientMetric):
     def reset_state(self) -> None:
         """Forgets all examples; `bad_terms` stay recorded until `forget_bad_terms`."""
         self.sums.assign(tf.zeros([_CAPACITY], tf.float64))
+
+    def start_anew(self) -> None:
+        """Forgets all examples and the names; the terms to come may be others."""
+        self.names, self._objectives = [], {}
+        self.reset_state()
+        self.forget_bad_terms()
 
     def forget_bad_terms(self) -> None:
         """Forgets the recorded steps of `bad_terms`."""

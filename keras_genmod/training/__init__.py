@@ -1,4 +1,4 @@
-"""Training: the one optimisation step, its players, and schedules."""
+"""Training: the one optimisation step, its players, stages, and schedules."""
 
 from keras_genmod.training.objective import MEASURE, SharedForward, keep_state
 from keras_genmod.training.players import Player
@@ -8,6 +8,7 @@ from keras_genmod.training.schedules import (
     LinearSchedule,
     WeightSchedule,
 )
+from keras_genmod.training.stages import Stage
 
 __all__ = [
     "MEASURE",
@@ -16,6 +17,7 @@ __all__ = [
     "LinearSchedule",
     "Player",
     "SharedForward",
+    "Stage",
     "WeightSchedule",
     "keep_state",
 ]

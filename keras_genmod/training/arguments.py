@@ -1,7 +1,7 @@
 """Misspelt and misplaced arguments: the error names the model that was called and the nearest argument.
 
-Python names the class that defines a method or the last constructor of a chain, which the caller has never
-heard of.
+Python's own error names the class that defines the method, or the last constructor of a chain, which the
+caller may never have heard of.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import keras
 
 __all__ = ["ExplainsCalls", "explained", "unexpected_argument"]
 
-# What other libraries and tutorials call it -> what may be meant, the first that is an argument.
+# Names in other libraries and tutorials -> what may be meant. The first that is an argument is suggested.
 _OTHER_NAMES = {
     **dict.fromkeys(
         ("c", "classes", "cond", "condition", "conditions", "label", "labels", "target", "targets", "y"),
@@ -43,7 +43,7 @@ _OTHER_NAMES = {
     "embedding_dim": ("code_dim", "latent_dim"),
     "input_shape": ("event_shape",),
 }
-# Methods that Keras has too and that people call; the others of Keras are called by Keras.
+# Methods of Keras that people call. Keras calls the others itself.
 _CALLED_BY_PEOPLE = {
     "compile",
     "evaluate",
@@ -57,13 +57,13 @@ _CALLED_BY_PEOPLE = {
 
 
 class ExplainsCalls:
-    """The part of `GenerativeModel` that answers calls which fit no signature.
+    """The part of `GenerativeModel` that explains calls which do not fit a signature.
 
     Signatures, docstrings and `help` stay as they are.
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        """Checks the arguments against the constructor; without any, as a copy is made, it checks nothing."""
+        """Checks the arguments against the constructor; a copy is made without arguments."""
         if args or kwargs:
             accepted = constructor_arguments(cls)
             message = misfit(f"{cls.__name__}", cls.__init__, (None, *args), kwargs, accepted)
@@ -84,7 +84,7 @@ class ExplainsCalls:
 
 
 def explained(function: Callable) -> Callable:
-    """The method, with our words for a call that does not fit its signature."""
+    """Wraps a method so that a call which does not fit its signature is explained."""
     if getattr(function, "is_explained", False):
         return function
     describe = misfit
@@ -103,9 +103,9 @@ def explained(function: Callable) -> Callable:
                 raise
         raise TypeError(message)
 
-    # Of the method's own module, where doctests are looked for; `call` uses nothing of this one.
+    # `call` gets the method's own module, where doctests are looked for. It uses no global of this one.
     call = types.FunctionType(call.__code__, function.__globals__, closure=call.__closure__)
-    call.is_explained = True
+    call.__dict__["is_explained"] = True
     return functools.update_wrapper(call, function)
 
 
@@ -116,14 +116,14 @@ def misfit(
     kwargs: Mapping[str, Any],
     accepted: Iterable[str] | None = None,
 ) -> str | None:
-    """What is wrong with a call of a method; None if it fits the signature.
+    """Says what is wrong with a call of a method; None if the call fits the signature.
 
     Args:
-        owner: what was called, in the caller's words.
-        function: the method.
-        args: positional arguments, `self` first.
-        kwargs: arguments by name.
-        accepted: names that the method takes, if it passes some on.
+        owner: What was called, in the caller's words.
+        function: The method.
+        args: Positional arguments, `self` first.
+        kwargs: Arguments by name.
+        accepted: All names that the method takes, if it passes some of them on to another method.
     """
     signature = inspect.signature(function)
     try:
@@ -157,15 +157,15 @@ def misfit(
     return f"{owner}() needs the argument `{missing[0]}`." if missing else None
 
 
-def unexpected_argument(method: Callable, name: str) -> str:
-    """The message for an unknown argument of a bound method that takes any."""
+def unexpected_argument(method: Any, name: str) -> str:
+    """The message for an unknown argument of a bound method that takes any keyword."""
     parameters = inspect.signature(method).parameters.values()
     accepted = [each.name for each in parameters if each.kind is not each.VAR_KEYWORD]
     return _unexpected(f"{type(method.__self__).__name__}.{method.__name__}", name, accepted)
 
 
 def _unexpected(owner: str, name: str, accepted: list[str]) -> str:
-    """The message for an unknown argument, with the one that may be meant or all that there are."""
+    """The message for an unknown argument. It names the argument that may be meant, or lists all."""
     meant = [other for other in _OTHER_NAMES.get(name, ()) if other in accepted]
     meant += difflib.get_close_matches(name, accepted, n=1)
     advice = f"Did you mean `{meant[0]}`?" if meant else f"It takes: {', '.join(accepted)}."
@@ -173,16 +173,16 @@ def _unexpected(owner: str, name: str, accepted: list[str]) -> str:
 
 
 def constructor_arguments(cls: type) -> list[str]:
-    """Names of the arguments of a constructor and of those that it passes others on to."""
+    """Names of the arguments of a constructor, and of the constructors that it passes arguments on to."""
     names: dict[str, None] = {}
     for base in cls.__mro__:
         if "__init__" not in vars(base):
             continue
-        parameters = list(inspect.signature(base.__init__).parameters.values())[1:]
+        parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
         takes_others = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters)
         named = [each for each in parameters if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)]
         if names:
-            # What a base needs and the class does not take, the class gives it.
+            # The class itself passes the arguments that its base needs.
             named = [each for each in named if each.default is not each.empty]
         names.update((each.name, None) for each in named)
         if not takes_others:

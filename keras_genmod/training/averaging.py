@@ -35,17 +35,17 @@ class AveragedNetwork:
     Trainable weights and moving statistics are averaged, other state is copied.
 
     Args:
-        source: the network in training, built.
+        source: The network in training, built.
         decay: $d$ per step in [0, 1], once the average is long. It begins fast: step t has a decay of
             $(1 + t) / (10 + t)$ at most.
-        name: the argument that gives the decay, for errors.
+        name: The argument that gives the decay, for errors.
 
     Cost: a second set of weights, and three operations for each weight in a step.
 
     Example:
         >>> network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="zeros")])
         >>> average = AveragedNetwork(network, 0.5)
-        >>> network.layers[0].kernel.assign([[1.0]])
+        >>> _ = network.layers[0].kernel.assign([[1.0]])
         >>> average.update(8)
         >>> average.network.get_weights()[0].item()
         0.5
@@ -60,7 +60,7 @@ class AveragedNetwork:
         """Moves the averages towards the weights of the network in training.
 
         Args:
-            step: number of training steps done before this one, a scalar.
+            step: Number of training steps done before this one, a scalar.
         """
         step = tf.cast(step, tf.float32)
         rate = 1.0 - tf.minimum(self.decay, (1.0 + step) / (10.0 + step))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -52,7 +52,10 @@ class Compilable(_Compiling):
 
     if TYPE_CHECKING:
 
-        def players(self) -> Sequence[Player]: ...
+        @property
+        def training_steps(self) -> tf.Tensor: ...
+
+        def _players_by_stage(self) -> list[Sequence[Player]]: ...
 
         def default_optimizers(self) -> dict[str, keras.optimizers.Optimizer]: ...
 
@@ -74,19 +77,19 @@ class Compilable(_Compiling):
         """Configures training. The objective is the model's own: there is no `loss` to pass.
 
         Args:
-            optimizer: name or instance; None takes the paper's settings.
-            micro_batches: number of parts that a replica's batch is cut into. One update follows all of
+            optimizer: Name or instance; None takes the paper's settings.
+            micro_batches: Number of parts that a replica's batch is cut into. One update follows all of
                 them: the same gradient in less memory.
-            run_eagerly: whether steps run in Python, operation by operation, for debugging.
-            steps_per_execution: training steps per call into TensorFlow.
-            jit_compile: whether XLA compiles the steps; `"auto"` turns it on where it was measured to be
+            run_eagerly: Whether steps run in Python, operation by operation, for debugging.
+            steps_per_execution: Training steps per call into TensorFlow.
+            jit_compile: Whether XLA compiles the steps; `"auto"` turns it on where it was measured to be
                 faster.
-            auto_scale_loss: whether `mixed_float16` models scale their losses.
+            auto_scale_loss: Whether `mixed_float16` models scale their losses.
             **refused: `loss`, `loss_weights`, `metrics` and `weighted_metrics` get an error that says
                 what to do instead.
 
         Raises:
-            ValueError: for refused arguments, for players that name no optimizer of this model, or under a
+            ValueError: For refused arguments, for players that name no optimizer of this model, or under a
                 strategy that is not the model's.
         """
         self._compile(
@@ -111,12 +114,12 @@ class Compilable(_Compiling):
         """Compiles with one optimizer for each argument of `compile` that players name.
 
         Args:
-            optimizers: argument of `compile` -> optimizer. The first is the main one and becomes
+            optimizers: Argument of `compile` -> optimizer. The first is the main one and becomes
                 `self.optimizer`, the others become attributes of their argument's name.
-            own: the other arguments of `compile` that Keras does not know.
-            refused: arguments that get an error.
-            auto_scale_loss: as in `compile`.
-            **keras_options: the arguments of `compile` that Keras knows.
+            own: The other arguments of `compile` that Keras does not know.
+            refused: Arguments that get an error.
+            auto_scale_loss: As in `compile`.
+            **keras_options: The arguments of `compile` that Keras knows.
         """
         self._refuse(refused)
         self._check_strategy()
@@ -132,8 +135,9 @@ class Compilable(_Compiling):
                 for name, given in optimizers.items()
             }
             _check_objects(passed)
-            players = self.players()
-            check_players(players, list(optimizers))
+            by_stage = self._players_by_stage()
+            for players in by_stage:
+                check_players(players, list(optimizers))
             # A file says what the user passed: the loss scale that is put around it here is put there again.
             self._scaled_here = frozenset(
                 name for name, one in passed.items() if scale and not _is_scaled(one)
@@ -146,8 +150,12 @@ class Compilable(_Compiling):
             super().compile(built[main], auto_scale_loss=False, **keras_options)
             for name in others:
                 setattr(self, name, built[name])
+            every = [player for players in by_stage for player in players]
             for name, optimizer in built.items():
-                _build(optimizer, name, [player for player in players if player.optimizer == name])
+                _build(optimizer, name, [player for player in every if player.optimizer == name])
+                if len(by_stage) > 1:
+                    # It may make no update in some stages.
+                    _count_training_steps(optimizer, lambda: self.training_steps)
         # The objective is one of the model's own means.
         self._loss_tracker = None
         self._optimizer_arguments = {main: "optimizer", **{name: name for name in others}}
@@ -264,6 +272,8 @@ def _check_objects(optimizers: Mapping[str, keras.optimizers.Optimizer]) -> None
 
 def _build(optimizer: keras.optimizers.Optimizer, name: str, players: Sequence[Player]) -> None:
     """Makes an optimizer ready for the weights of the players that name it."""
+    # It may have been compiled before, with another number of updates.
+    _unscaled(optimizer).__dict__.pop("_get_current_learning_rate", None)
     if not players:
         return
     weights = weights_of(players)
@@ -276,30 +286,38 @@ def _build(optimizer: keras.optimizers.Optimizer, name: str, players: Sequence[P
             f"{type(optimizer).__name__} that was built for others, without {unknown[:3]}"
             f"{' and more' if len(unknown) > 3 else ''}. Pass a name, such as 'adam', or a new object."
         )
-    # All players of one optimizer make as many updates.
-    _count_training_steps(optimizer, players[0].updates_per_step)
+    updates = sorted({player.updates_per_step for player in players})
+    if len(updates) > 1:
+        raise ValueError(
+            f"The players that name the optimizer {name!r} must have equal `updates_per_step` in all stages; "
+            f"received {updates}. Make them equal, or name another optimizer."
+        )
+    if updates[0] > 1:
+        _count_training_steps(optimizer, lambda: _unscaled(optimizer)._iterations // updates[0])
     _sum_over_several_replicas(optimizer)
 
 
-def _count_training_steps(optimizer: keras.optimizers.Optimizer, updates_per_step: int) -> None:
-    """Makes a learning-rate schedule count training steps, in each of which there are several updates.
+def _count_training_steps(optimizer: keras.optimizers.Optimizer, steps: Callable[[], Any]) -> None:
+    """Makes a learning-rate schedule count training steps, if they are not the optimizer's updates.
 
     Keras evaluates the schedule at the number of updates, which the optimizer's moments need to count. Here
     the optimizer gives its learning rate in another way, to its own updates and to whoever asks; the
     schedule in it and its configuration stay the user's.
+
+    Args:
+        optimizer: The optimizer.
+        steps: Gives the number of training steps.
     """
     inner = _unscaled(optimizer)
-    inner.__dict__.pop("_get_current_learning_rate", None)
-    keras_rate = inner._get_current_learning_rate
+    keras_rate = type(inner)._get_current_learning_rate
 
     def learning_rate() -> Any:
         schedule = inner._learning_rate
         if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
-            return schedule(inner._iterations // updates_per_step)
-        return keras_rate()
+            return schedule(steps())
+        return keras_rate(inner)
 
-    if updates_per_step > 1:
-        inner._get_current_learning_rate = learning_rate
+    inner._get_current_learning_rate = learning_rate
 
 
 def _sum_over_several_replicas(optimizer: keras.optimizers.Optimizer) -> None:

@@ -1,4 +1,4 @@
-"""From what a user hands over to checked batches: the part of a model that feeds its steps."""
+"""Feeding: from the data that a user passes to the checked batches that a step takes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import numbers
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -14,49 +14,62 @@ import tensorflow as tf
 
 from keras_genmod.core.batches import Batch, unpack
 from keras_genmod.core.checks import check_integer, describe
+from keras_genmod.core.conditions import ConditionSpec
+from keras_genmod.core.kept_errors import KeptError
+from keras_genmod.core.spaces import Space
 from keras_genmod.data.arrays import is_on_disk
 from keras_genmod.data.pipeline import BatchStream, num_rows
-from keras_genmod.training.inputs import (
-    WEIGHTS,
+from keras_genmod.training.checked_batches import (
     CheckedSequence,
-    Complaint,
-    array_batch,
-    as_arrays,
     checked_dataset,
     checked_iterator,
-    class_table,
-    weigh,
+    plain_assertions,
 )
+from keras_genmod.training.inputs import WEIGHTS, array_batch, as_arrays, class_table, weigh
 
-__all__ = ["Feeding", "first_rows", "known_length", "refuse_beside_batches"]
+__all__ = ["Feeding", "initial_rows", "known_length", "refuse_beside_batches"]
 
 _DEFAULT_BATCH_SIZE = 32
 
 
 class Feeding:
-    """Checks of data, and the pipelines of `fit`, `evaluate` and `predict`.
+    """The part of `GenerativeModel` that checks data and makes the pipelines of Keras' loops.
 
-    Arrays in memory are checked whole before the first step, arrays on a disk by their first rows and then as
-    they are read. They go through `keras_genmod.data.pipeline`. Data sets, `PyDataset`s and generators go to
-    Keras, wrapped so that each batch is checked as it comes.
+    Arrays in memory are checked as a whole before the first step. Of arrays on a disk the first rows are
+    checked then, and the others when they are read. Arrays become batches in `keras_genmod.data.pipeline`.
+    Data sets, `PyDataset`s and generators go to Keras, wrapped so that each batch is checked when it comes.
     """
 
-    # Of arrays in `fit`. A family whose batches are only parts of one computation takes larger ones.
+    event_shape: tuple[int, ...]
+    num_classes: int | None
+    _condition_spec: ConditionSpec
+    _noise_state: keras.Variable
+
+    # For arrays in `fit`. A family whose batches are only parts of one computation takes larger ones.
     _training_batch_size = _DEFAULT_BATCH_SIZE
 
+    if TYPE_CHECKING:
+
+        @property
+        def real_dtype(self) -> tf.DType: ...
+
+        def event_space(self) -> Space: ...
+        def input_space(self) -> Space: ...
+        def check_data(self, x: Any, condition: Any = None) -> None: ...
+
     def _check_inputs(self, x: Any, condition: Any) -> None:
-        """Checks what `call` takes: rows of the model's input space, and their conditions."""
+        """Checks the input of `call`: rows of the model's input space, and their conditions."""
         self.input_space().check(x)
         self._condition_spec.check_presence(condition)
         if condition is not None:
             self._condition_spec.check_values(condition)
 
-    def _start_from(self, first_rows: Callable[[int], Batch] | None) -> None:
-        """Called by `fit` with checked data before the first step, for weights that start from data.
+    def _initialize_from_data(self, initial_rows: Callable[[int], Batch] | None) -> None:
+        """Data-dependent initialisation: `fit` calls it with checked data before the first step.
 
         Args:
-            first_rows: gives so many of the first rows of the data, or all where there are fewer; None where
-                the data are a generator, which is not to be touched.
+            initial_rows: Function from a number to that many of the first rows of the data, or to all rows if
+                there are fewer. None if the data are a generator, from which nothing may be taken here.
         """
 
     # ---- arrays ---------------------------------------------------------------------------------
@@ -69,25 +82,25 @@ class Feeding:
         seed: int | None = None,
         class_weight: Mapping[int, float] | None = None,
         check: Callable[[Batch], None] | None = None,
-        start: bool = False,
+        initialize: bool = False,
     ) -> BatchStream:
-        """The batches of checked arrays.
+        """Checks arrays and cuts them into batches.
 
         Args:
-            batch: the arrays.
-            batch_size: number of rows in a batch; None takes the default.
-            seed: of the order; None keeps it.
-            class_weight: as in `fit`.
-            check: of data; None takes that of what is trained on.
-            start: whether the first rows are shown to `_start_from`.
+            batch: The arrays.
+            batch_size: Number of rows in a batch; None takes the default.
+            seed: Seed of the order; None keeps the order of the arrays.
+            class_weight: As in `fit`.
+            check: Checks a batch; None takes the check of training data.
+            initialize: Whether to call `_initialize_from_data`.
         """
         batch_size = _DEFAULT_BATCH_SIZE if batch_size is None else check_integer("batch_size", batch_size)
         check = check or self._check_arrays
         on_disk = any(is_on_disk(leaf) for leaf in keras.tree.flatten(batch) if leaf is not None)
-        check(first_rows([batch], batch_size) if on_disk else batch)
+        check(initial_rows([batch], batch_size) if on_disk else batch)
         _check_lengths(batch)
-        if start:
-            self._start_from(lambda rows: first_rows([batch], rows))
+        if initialize:
+            self._initialize_from_data(lambda rows: initial_rows([batch], rows))
         batch = self._weighed(batch, self._class_table(class_weight))
         return BatchStream(
             batch,
@@ -98,7 +111,7 @@ class Feeding:
         )
 
     def _one_batch(self, x: Any, y: Any, sample_weight: Any) -> Batch:
-        """The checked arrays of one batch, for a step of its own."""
+        """Checks the arrays of a single batch, for `train_on_batch` and `test_on_batch`."""
         batch = array_batch(x, y, sample_weight, self.event_shape)
         if batch is None:
             raise TypeError(
@@ -109,7 +122,7 @@ class Feeding:
         return batch
 
     def _check_arrays(self, batch: Batch) -> None:
-        """Checks arrays whole: shapes, types, values, and that their lengths agree."""
+        """Checks the shapes, types, values and lengths of arrays."""
         self.check_data(batch.x, batch.condition)
         _check_lengths(batch)
         if batch.weight is not None:
@@ -119,11 +132,11 @@ class Feeding:
             WEIGHTS.check("sample_weight", weight)
 
     def _data_seed(self) -> int:
-        """The seed of the order of the data, the same on all workers."""
+        """Seed of the order of the data, the same on all workers."""
         return int(tf.convert_to_tensor(self._noise_state)[0])
 
     def _check_call_arrays(self, batch: Batch) -> None:
-        """Checks what `call` takes. Where that is no condition, a second entry is dropped, as Keras does."""
+        """Checks the input of `call`. An unconditional model ignores a second entry, as Keras does."""
         self._check_inputs(batch.x, batch.condition if self._condition_spec else None)
 
     # ---- weights of classes ---------------------------------------------------------------------
@@ -147,19 +160,22 @@ class Feeding:
         *,
         class_weight: Mapping[int, float] | None = None,
         check: Callable[[Batch], None] | None = None,
-        start: bool = False,
+        initialize: bool = False,
     ) -> Any:
-        """Batches that are checked as they come, and at once by their first if they can be iterated again.
+        """Wraps batches so that each is checked when it comes.
+
+        If they can be iterated again, the first batch is checked at once.
 
         Args:
-            data: the batches; a generator is not touched.
-            stack: errors of the data that are raised while it is open are told in our words.
-            class_weight, check, start: as in `_stream`.
+            data: The batches. Nothing is taken from a generator here.
+            stack: Until it is closed, an error of the data is raised in place of TensorFlow's report of it.
+            class_weight, check, initialize: As in `_stream`.
         """
         if data is None or isinstance(data, (str, bytes, numbers.Number)):
             raise TypeError(f"`x` must be arrays or batches; received {describe(data)}.")
-        complaint = Complaint()
-        stack.enter_context(complaint.in_plain_words())
+        error = KeptError()
+        stack.enter_context(plain_assertions())
+        stack.enter_context(error.tell())
         table = self._class_table(class_weight)
         check = check or self._check_arrays
         batches = None
@@ -172,22 +188,22 @@ class Feeding:
         elif isinstance(data, keras.utils.PyDataset):
             batches = map(data.__getitem__, range(data.num_batches or 1))
             _checked_first(data[0] if data.num_batches != 0 else None, check)
-            data = CheckedSequence(data, self._preparation(check, table), complaint)
+            data = CheckedSequence(data, self._preparation(check, table), error)
         elif isinstance(data, Iterator):
-            data = checked_iterator(data, self._preparation(check, table), complaint)
-        if start:
-            self._start_from(None if batches is None else lambda rows: first_rows(batches, rows))
+            data = checked_iterator(data, self._preparation(check, table), error)
+        if initialize:
+            self._initialize_from_data(None if batches is None else lambda rows: initial_rows(batches, rows))
         return data
 
     def _preparation(
         self, check: Callable[[Batch], None], table: np.ndarray | None
     ) -> Callable[[Any, int], tuple]:
-        """From a user's batch and its number to the tuple that a step takes."""
-        check, condition_spec = _naming_batches(check), self._condition_spec
+        """Returns a function from a user's batch and its number to the tuple that a step takes."""
+        numbered_check, condition_spec = _naming_batches(check), self._condition_spec
 
         def prepare(data: Any, number: int) -> tuple:
             batch = as_arrays(unpack(data))
-            check(batch, number)
+            numbered_check(batch, number)
             if table is not None:
                 batch = weigh(batch, table, condition_spec)
             return tuple(() if part is None else part for part in batch)
@@ -196,20 +212,20 @@ class Feeding:
 
 
 def known_length(batches: Any) -> int:
-    """Number of batches in one pass over batches, 0 where it is unknown or endless."""
+    """Number of batches in one pass over `batches`; 0 if it is unknown or infinite."""
     if isinstance(batches, tf.data.Dataset):
         return max(0, int(batches.cardinality()))
     return getattr(batches, "num_batches", None) or 0
 
 
 def refuse_beside_batches(**arguments: Any) -> None:
-    """Refuses arguments of `fit` that say something about arrays, where the data are batches."""
+    """Refuses arguments of `fit` that belong to arrays, if the data are batches."""
     advice = {
-        "y": "Let the data give pairs `(x, condition)`.",
-        "sample_weight": "Let the data give triples `(x, condition, sample_weight)`, or `(x, None, weight)`.",
-        "batch_size": "The batches of the data are taken as they are; change their size there.",
-        "validation_batch_size": "The batches are taken as they are; change their size there.",
-        "validation_split": "Pass `validation_data`, or split the data with its `take` and `skip`.",
+        "y": "Make the data yield pairs `(x, condition)`.",
+        "sample_weight": "Make the data yield triples `(x, condition, weight)` or `(x, None, weight)`.",
+        "batch_size": "Choose the size of the batches where you make them.",
+        "validation_batch_size": "Choose the size of the batches where you make them.",
+        "validation_split": "Pass `validation_data`, or split the data set with its `take` and `skip`.",
     }
     for name, value in arguments.items():
         if value is not None and not (name == "validation_split" and value == 0):
@@ -218,8 +234,8 @@ def refuse_beside_batches(**arguments: Any) -> None:
             )
 
 
-def first_rows(batches: Iterable, count: int) -> Batch:
-    """The first `count` rows of batches, or all rows."""
+def initial_rows(batches: Iterable, count: int) -> Batch:
+    """The first `count` rows of batches, or all rows if there are fewer."""
     taken, rows = [], 0
     for data in batches:
         batch = unpack(data)
@@ -242,7 +258,7 @@ def _check_lengths(batch: Batch) -> None:
 
 
 def _checked_first(first: Any, check: Callable[[Batch], None]) -> Batch:
-    """The first batch of data, checked."""
+    """Checks the first batch of data, and returns it."""
     if first is None:
         raise ValueError("`x` is an empty data set: it gave no batch. Pass at least one example.")
     batch = as_arrays(unpack(first))
@@ -260,12 +276,15 @@ def _refuse_single_examples(data: tf.data.Dataset, row_shape: tuple[int, ...]) -
 
 
 def _naming_batches(check: Callable[[Batch], None]) -> Callable[[Batch, int], None]:
-    """The check with the number of the batch in its errors; it does not keep the model that it belongs to."""
+    """The check with the number of the batch in its errors. It does not keep its model in memory."""
     method = weakref.WeakMethod(check)
 
     def numbered(batch: Batch, number: int) -> None:
+        bound = method()
+        if bound is None:
+            return
         try:
-            method()(batch)
+            bound(batch)
         except (TypeError, ValueError) as error:
             raise type(error)(f"{error} It is batch {number} of the data, counted from 0.") from None
 

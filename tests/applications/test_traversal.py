@@ -34,7 +34,7 @@ def test_it_starts_from_the_mean_of_the_prior_and_moves_all_dimensions(model):
     np.testing.assert_array_equal(result, expected)
 
 
-def test_whole_numbers_are_values_too(model):
+def test_integers_are_values_too(model):
     np.testing.assert_array_equal(traverse(model, dims=[1], values=range(2)), [[[0, 0, 0], [0, 1, 0]]])
 
 

@@ -543,6 +543,7 @@ CASES = [
         other_shape=(2,),
         adversarial=True,
         exempt=frozenset({"overfit"}),
+        network=False,
     ),
     Case(
         "persistent chains",

@@ -127,7 +127,7 @@ def verify(loader, monkeypatch):
 
 def pytest_itemcollected(item):
     """Keeps the tests of a row in one process, whose models they share."""
-    if "row" in item.fixturenames:
+    if _is_of_a_row(item):
         name = f"{item.module.__name__.rpartition('.')[2]}: {item.callspec.params['case'].name}"
         item.add_marker(pytest.mark.xdist_group(name))
 
@@ -137,10 +137,16 @@ def pytest_collection_modifyitems(items):
     """Runs those of a module row after row."""
     names = {}
     for number, item in enumerate(items):
-        if "row" in getattr(item, "fixturenames", ()):
+        if _is_of_a_row(item):
             names.setdefault(item.module, []).append(number)
     for numbers in names.values():
         own = [items[number] for number in numbers]
         own.sort(key=lambda item: item.callspec.params["case"].name)
         for number, item in zip(numbers, own, strict=True):
             items[number] = item
+
+
+def _is_of_a_row(item):
+    """Whether a test is one of a row of the contract; all tests of the suite are asked."""
+    callspec = getattr(item, "callspec", None)
+    return callspec is not None and "case" in callspec.params and "row" in item.fixturenames

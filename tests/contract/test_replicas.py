@@ -100,7 +100,7 @@ def test_float16_replicas_agree_on_overflow(case, strategy):
         model.compile(keras.optimizers.SGD(1e-3))
     x, *condition = case.data(8)
     # Weights that start from data have done so before.
-    model._start_from(lambda rows: Batch(x, *condition))
+    model._initialize_from_data(lambda rows: Batch(x, *condition))
     # A weight so large that the scaled gradient of one shard alone overflows: the second, for Keras asks the
     # first replica alone.
     weight = np.array([1.0] * 7 + [1e30], "float32")

@@ -158,7 +158,7 @@ def head_distribution(head, num_rows):
 
 
 DISTRIBUTIONS = {
-    "independent": lambda n: tfd.Independent(tfd.Normal(tf.range(n * 2.0)[:, None] * [[1, -1]], 1.0), 1),
+    "independent": lambda n: tfd.Independent(tfd.Normal(tf.range(n * 1.0)[:, None] * [[1, -1]], 1.0), 1),
     "scalar event": lambda n: tfd.Normal(tf.range(n * 1.0), 1.0),
     "multivariate": lambda n: tfd.MultivariateNormalDiag(tf.random.stateless_normal([n, 3], (0, 1))),
     "bernoulli": lambda n: head_distribution(BernoulliHead(), n),
@@ -179,9 +179,12 @@ def test_draws_do_not_depend_on_how_the_batch_is_cut(kind):
     for start, stop in ((0, 2), (2, 3), (3, 5)):
         part = distribution if kind == "shared" else distribution[start:stop]
         parts.append(sample_rows(part, 2, seeds[start:stop]))
-    np.testing.assert_array_equal(np.concatenate(parts), whole)
+    # Logarithms and exponentials, of which the continuous Bernoulli's quantile is made, round differently in
+    # arrays of other sizes.
+    rounding = 1e-6 if kind == "continuous bernoulli" else 0.0
+    np.testing.assert_allclose(np.concatenate(parts), whole, rtol=rounding)
     graph = tf.function(lambda seeds: sample_rows(distribution, 2, seeds))
-    np.testing.assert_array_equal(graph(seeds), whole)
+    np.testing.assert_allclose(graph(seeds), whole, rtol=rounding)
     # The rows, and the draws of a row, are different all the same.
     if kind != "bernoulli":
         assert len(np.unique(whole)) == whole.numpy().size

@@ -139,7 +139,7 @@ def test_logistics(num_values):
     values = np.arange(num_values, dtype=np.float32)
     probs = np.exp(head.distribution(repeat(params, values)).log_prob(values[:, None]))
     share = np.array([(draws == value).mean() for value in values])
-    assert share.sum() == 1  # Nothing but whole numbers of the range.
+    assert share.sum() == 1  # Nothing but integers of the range.
     np.testing.assert_allclose(share, probs, atol=1.1 / SIZE)
 
 

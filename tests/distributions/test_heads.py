@@ -579,13 +579,13 @@ def test_head_of_another_event_shape_is_refused():
 
 
 def test_values_that_heads_accept():
-    for head in (BernoulliHead, ContinuousBernoulliHead):
+    for head in (BernoulliHead(), ContinuousBernoulliHead()):
         assert (head.value_range.low, head.value_range.high) == (0, 1)
         with pytest.raises(
             ValueError, match=r"\[0, 1\]; received values from 0.0 to 255.0. Scale pixels by 1/255"
         ):
             head.value_range.check("x", np.array([0.0, 255.0]))
-    for head in (GaussianHead, StudentTHead, LowRankGaussianHead, FullCovarianceGaussianHead):
+    for head in (GaussianHead(), StudentTHead(), LowRankGaussianHead(), FullCovarianceGaussianHead()):
         head.value_range.check("x", np.array([-1e6, 1e6]))
 
 

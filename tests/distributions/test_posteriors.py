@@ -46,7 +46,7 @@ def test_each_model_gets_a_head_of_its_own():
     assert get_posterior_head("diagonal", 2) is not get_posterior_head("diagonal", 2)
 
 
-def test_heads_of_bounded_or_whole_values_are_no_posteriors():
+def test_heads_of_bounded_or_discrete_values_are_no_posteriors():
     for head in (BernoulliHead(), CategoricalHead(4)):
         with pytest.raises(ValueError, match=r"head of real values.*received a \w+Head, of .* in \[0"):
             get_posterior_head(head, 4)

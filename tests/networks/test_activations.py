@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_genmod.distributions import heads, multivariate_heads, real_heads, whole_number_heads
+from keras_genmod.distributions import discrete_heads, heads, multivariate_heads, real_heads
 from keras_genmod.losses.adversarial import ADVERSARIAL_LOSSES
 from keras_genmod.networks.activations import check_reach, output_bounds, output_range
 
@@ -83,12 +83,12 @@ HEADS = {
     "continuous_bernoulli": (heads.ContinuousBernoulliHead(), [], "from 0.50 to 0.73"),
     # e / (e + 3), and differences of logits may be anything with the last two.
     "categorical": (
-        whole_number_heads.CategoricalHead(4),
+        discrete_heads.CategoricalHead(4),
         ["relu", "log_softmax"],
         "more probable than 0.48",
     ),
     "logistics": (
-        whole_number_heads.DiscretizedLogisticMixtureHead(2),
+        discrete_heads.DiscretizedLogisticMixtureHead(2),
         [],
         "scales would all be from 1 to 2.7",
     ),

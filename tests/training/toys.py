@@ -155,8 +155,8 @@ class ToyChain(GenerativeModel):
 
     def call(self, x, condition=None, training=False):
         """The energy of each row."""
-        difference = tf.cast(x, self.real_dtype) - tf.convert_to_tensor(self.mean)
-        return 0.5 * tf.reduce_sum(tf.square(difference), axis=-1)
+        difference = tf.cast(x, self.compute_dtype) - tf.cast(self.mean, self.compute_dtype)
+        return tf.cast(0.5 * tf.reduce_sum(tf.square(difference), axis=-1), self.real_dtype)
 
     def loss_terms(self, x, *, condition=None, training=False, seed=None):
         energy = self.call(x)

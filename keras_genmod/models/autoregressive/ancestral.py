@@ -1,9 +1,9 @@
-"""Ancestral sampling and inpainting: variables drawn one after the other, each given those before it."""
+"""Ancestral sampling and inpainting: variables are drawn one after the other, each given those before it."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -11,14 +11,27 @@ import tensorflow as tf
 from keras_genmod.bases.row_wise import SamplesByRow
 from keras_genmod.core.checks import check_integer, check_number, check_rows, describe
 from keras_genmod.core.noise import row_seeds
+from keras_genmod.core.row_noise import fold_in_rows, uniform_rows
 from keras_genmod.core.rows import log_mean_exp, map_rows
-from keras_genmod.networks.autoregressive import generate_naively
+from keras_genmod.core.spaces import Space
+from keras_genmod.distributions.head import Head
+from keras_genmod.networks.autoregressive import AutoregressiveNetwork, generate_naively
 
 __all__ = ["AncestralSampling"]
 
 
 class AncestralSampling(SamplesByRow):
-    """The part of `AutoregressiveModel` that draws: from uniform numbers, so that each way gives the same."""
+    """The sampling of `AutoregressiveModel`, from uniform numbers, so that each way gives the same values."""
+
+    event_shape: tuple[int, ...]
+    network: AutoregressiveNetwork
+    real_dtype: tf.DType
+    _likelihood_head: Head
+
+    if TYPE_CHECKING:
+
+        def _as_rows(self, x: Any, space: Space | None = None) -> tf.Tensor: ...
+        def _refuse_symbolic(self, name: str, value: Any) -> None: ...
 
     def sample(
         self,
@@ -33,17 +46,17 @@ class AncestralSampling(SamplesByRow):
         """New examples, `[num_samples, *event_shape]`, drawn exactly from the model.
 
         Args:
-            num_samples: how many.
-            condition: one for all or one per sample.
-            seed: integer or two integers; None draws anew at every call.
-            temperature: T above 0; each factor is drawn from p^(1/T) instead (below 1: closer to its
-                mode; see the head for what that means for mixtures).
-            jit_compile: whether XLA compiles the loop, once for each number of samples: some seconds, and
-                several times faster from then on.
-            batch_size: samples in one pass, which bounds the memory; None takes the model's own number.
+            num_samples: Number of samples to draw.
+            condition: One for all or one per sample.
+            seed: Integer or two integers; None gives new samples at every call.
+            temperature: T above 0. Each factor is drawn from p^(1/T), which is closer to its mode for T below
+                1. The head says what that means for mixtures.
+            jit_compile: Whether XLA compiles the loop. That takes some seconds for each new number of
+                samples, after which sampling is several times faster.
+            batch_size: Samples drawn in one pass, which bounds memory; None uses the model's default.
 
         Cost: about one pass through the network, cut into as many steps as there are variables (`H * W` for
-        images); for each of the network's orders where it holds several.
+        images), for each of the network's orders.
         """
         check_integer("num_samples", num_samples)
         temperature = check_number("temperature", temperature, above=0.0)
@@ -64,41 +77,41 @@ class AncestralSampling(SamplesByRow):
         jit_compile: bool = False,
         batch_size: int | None = None,
     ) -> tf.Tensor:
-        r"""Examples with the given values, and the others drawn, `[B, *event_shape]`.
+        r"""Draws the values that are not given, and keeps the others: `[B, *event_shape]`.
 
         Variables are drawn in the model's order, each given those before it. Where the given values come
         first in that order (the upper half of an image), that is an exact draw from the model's own
-        p(rest | given). With any other mask a drawn value does not know of the given ones that come later.
-        `num_particles` mends that: so many candidates are drawn for each row, and one is chosen by the
-        importance weights
+        p(rest | given). With any other mask a drawn value ignores the given values that come later in the
+        order. `num_particles` mends that: it is the number of candidates drawn for each row, of which one is
+        chosen by the importance weights
 
         $$ w = \frac{p(x)}{q(x)}, \qquad q(x) = \prod_{d\ \text{drawn}} p(x_d \mid x_{<d}) $$
 
-        (one resampling at the end): as their number grows, the result becomes a draw from p(rest | given). A
+        (one resampling at the end). As their number grows, the result becomes a draw from p(rest | given). A
         temperature other than 1 does not enter the weights.
 
-        Of several orders each candidate takes one at random, and p and q are the means over all of them. So
-        one candidate does not weigh the orders by how likely they find the given values; many do. A `NADE`
-        over random orders draws in an order that begins with the given values, if all rows have the same
-        mask: one candidate is then an exact draw from the conditional of that order, which training has seen
-        like any other, and many become a draw from the mean over `num_orderings` orders.
+        If the network holds several orders, each candidate takes one at random, and p and q are means over
+        all orders. A single candidate does not weigh the orders by how likely they make the given values;
+        many candidates do. If all rows have the same mask, a `NADE` over random orders draws in an order that
+        begins with the given values. One candidate is then an exact draw from the conditional of that order,
+        which training has seen like any other. Many become a draw from the mean over `num_orderings` orders.
 
         Args:
-            x: data `[B, *event_shape]`; what stands at places that are not given does not matter.
-            mask: 1 where a value is given, 0 where it is to be drawn; `event_shape` for all rows or
+            x: Data `[B, *event_shape]`. Values at places that are not given do not matter.
+            mask: 1 where a value is given, 0 where it is to be drawn: `event_shape` for all rows or
                 `[B, *event_shape]`.
-            condition: one for all or one per row.
-            seed: integer or two integers; None draws anew at every call.
-            temperature: as in `sample`.
-            num_particles: candidates for each row.
-            jit_compile: as in `sample`.
-            batch_size: candidates in one pass, which bounds the memory; None takes the model's own number.
+            condition: One condition for all rows, or one per row.
+            seed: Integer or two integers; None gives new samples at every call.
+            temperature: As in `sample`.
+            num_particles: Number of candidates for each row.
+            jit_compile: As in `sample`.
+            batch_size: Candidates drawn in one pass, which bounds memory; None uses the model's default.
 
         Raises:
-            ValueError: for a mask of another shape, or with values other than 0 and 1.
+            ValueError: For a mask of another shape, or with values other than 0 and 1.
 
-        Cost: that of sampling `num_particles` examples a row, and one pass for their weights; for each of
-        the network's orders where it holds several.
+        Cost: that of sampling `num_particles` examples a row and of one pass for their weights, for each of
+        the network's orders.
         """
         temperature = check_number("temperature", temperature, above=0.0)
         num_particles = check_integer("num_particles", num_particles)
@@ -108,7 +121,7 @@ class AncestralSampling(SamplesByRow):
         check_rows("x", x, self.event_shape)
         num_rows = x.shape[0]
         mask = self._check_mask(mask, num_rows)
-        # What is not given may be anything, NaN too.
+        # Values that are not given may be anything, even NaN.
         x = self._as_rows(np.where(mask, np.asarray(x), 0))
         condition = self._condition_spec.rows(condition, num_rows)
         order = self._order_from(mask)
@@ -119,9 +132,9 @@ class AncestralSampling(SamplesByRow):
         drawn = self._generated((seeds, *many), temperature, jit_compile, rows_per_pass, order)
         if num_particles == 1:
             return drawn
-        graph = self._graphs.get("log_weights", lambda rows, order: self._log_weights(*rows, order))
+        graph = self._graphs.get("log_weights", self._log_weights)
         weights = map_rows(
-            lambda rows: graph(rows, order),
+            lambda rows: graph(*rows, order),
             (drawn, many[2], many[0]),
             batch_size=self._batch_size(batch_size),
         )
@@ -150,7 +163,14 @@ class AncestralSampling(SamplesByRow):
     def _log_weights(
         self, x: tf.Tensor, mask: tf.Tensor, condition: Any, order: tf.Tensor | None
     ) -> tf.Tensor:
-        """Of examples drawn in `order` (None: in any of the network's) log p(x) - log q(x), `[B]`."""
+        """The log weights log p(x) - log q(x), `[B]`, of drawn examples.
+
+        Args:
+            x: Examples, `[B, *event_shape]`.
+            mask: 1 where a value was given.
+            condition: One per row.
+            order: The order in which they were drawn; None for any order of the network.
+        """
         num_rows, num_orders = tf.shape(x)[0], self.network.num_orders
 
         def log_densities(order: Any) -> tf.Tensor:
@@ -185,32 +205,20 @@ class AncestralSampling(SamplesByRow):
         order: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Examples from `(seeds, condition, given x, mask)`, in bounded memory."""
-        uniforms = self._graphs.get("uniforms", self._uniforms)
         loop = self._graphs.get(
             ("sample", temperature, jit_compile),
-            lambda *arguments: self._generate(*arguments, temperature=temperature),
+            lambda seeds, condition, given, mask, order: self._generate(
+                self._uniforms(seeds), condition, given, mask, order, temperature=temperature
+            ),
             jit_compile=jit_compile,
         )
-
-        def draw(rows: tuple) -> tf.Tensor:
-            seeds, *others = rows
-            # Outside of the compiled loop: XLA has other generators.
-            return loop(uniforms(seeds), *others, order)
-
-        return map_rows(draw, rows, batch_size=rows_per_pass)
+        return map_rows(lambda rows: loop(*rows, order), rows, batch_size=rows_per_pass)
 
     def _uniforms(self, seeds: tf.Tensor) -> tf.Tensor:
         """Numbers in [0, 1) for each row from its own seed, `[D, B, U]`; the last chooses the order."""
-        num_uniforms = self._likelihood_head.uniforms_per_dim
         size = math.prod(self.event_shape) + 1
-
-        def one(seed: tf.Tensor) -> tf.Tensor:
-            return tf.random.stateless_uniform([size, num_uniforms], seed, dtype=self.real_dtype)
-
-        uniforms = tf.map_fn(
-            one, seeds, fn_output_signature=tf.TensorSpec([size, num_uniforms], self.real_dtype)
-        )
-        return tf.transpose(uniforms, [1, 0, 2])
+        shape = [size, self._likelihood_head.uniforms_per_dim]
+        return tf.transpose(uniform_rows(seeds, shape, self.real_dtype), [1, 0, 2])
 
     def _generate(
         self,
@@ -223,21 +231,23 @@ class AncestralSampling(SamplesByRow):
         temperature: float = 1.0,
         naive: bool = False,
     ) -> tf.Tensor:
-        """Examples from uniform numbers: the same whichever way they are computed."""
+        """Examples from uniform numbers; every way of computing them gives the same."""
         head, network = self._likelihood_head, self.network
         num_rows = uniforms.shape[1] or tf.shape(uniforms)[1]
-        if given is not None:
+        if given is not None and mask is not None:
             given, mask = (tf.transpose(tf.reshape(t, [num_rows, -1])) for t in (given, mask))
 
         def emit(variable: tf.Tensor, params: tf.Tensor) -> tf.Tensor:
             value = head.draw(params, uniforms[variable], temperature)
-            return value if given is None else tf.where(mask[variable], given[variable], value)
+            if given is None or mask is None:
+                return value
+            return tf.where(mask[variable], given[variable], value)
 
         generate = (lambda *a, **k: generate_naively(network, *a, **k)) if naive else network.generate
         options = {"standardize": head.standardize, "condition": condition}
         if network.num_orders == 1 or order is not None:
             return generate(emit, num_rows, order=order, **options)
-        # A draw from a mixture: each row has its order.
+        # The model is a mixture over orders: each row draws its own.
         chosen = tf.cast(uniforms[-1, :, 0] * network.num_orders, tf.int32)
         chosen = tf.reshape(chosen, [-1, *[1] * len(self.event_shape)])
 
@@ -263,12 +273,8 @@ class AncestralSampling(SamplesByRow):
 
 
 def _choices(log_weights: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
-    """One of the candidates `[B, K]` of each row, by its weight and the row's own seed."""
-    uniforms = tf.map_fn(
-        lambda seed: tf.random.stateless_uniform([], seed + 1, dtype=log_weights.dtype),
-        seeds,
-        fn_output_signature=log_weights.dtype,
-    )
+    """The number of one candidate for each row, `[B]`, drawn by the weights `[B, K]` with the row's seed."""
+    uniforms = uniform_rows(fold_in_rows(seeds, 1), [], log_weights.dtype)
     shares = tf.cumsum(tf.nn.softmax(log_weights), axis=1)
     # Traced for any number of candidates.
     last = tf.shape(log_weights)[1] - 1

@@ -331,12 +331,12 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
             for bijection in self.bijections:
                 h = bijection.initialize(h, condition)
 
-    def _start_from(self, first_rows: Callable[[int], Batch] | None) -> None:
+    def _initialize_from_data(self, initial_rows: Callable[[int], Batch] | None) -> None:
         waits = any(bijection.needs_data() for bijection in self.bijections)
         # With a dequantisation, discrete data are right. A flow that was trained before has warned already.
         unseen = self._dequantization is None and not int(self.training_steps)
-        if first_rows is not None and (waits or unseen):
-            batch = first_rows(_INITIAL_ROWS)
+        if initial_rows is not None and (waits or unseen):
+            batch = initial_rows(_INITIAL_ROWS)
             if unseen:
                 warn_of_discrete_data(batch.x)
             if waits:

@@ -27,7 +27,7 @@ from keras_genmod.models.mixtures.e_step import e_step
 from keras_genmod.models.mixtures.epochs import EpochCallback, EpochSums
 from keras_genmod.models.mixtures.fitted import FittedDensity
 from keras_genmod.models.mixtures.starts import choose_rows
-from keras_genmod.training.progress import with_callback
+from keras_genmod.training.callback_order import with_callback
 
 __all__ = ["METHODS", "ExpectationMaximization"]
 
@@ -203,16 +203,16 @@ class ExpectationMaximization(FittedDensity):
     def _is_fitted(self) -> bool:
         return not tf.executing_eagerly() or bool(self._started.numpy())
 
-    def _start_from(self, first_rows: Callable[[int], Batch] | None) -> None:
+    def _initialize_from_data(self, initial_rows: Callable[[int], Batch] | None) -> None:
         """The start from the training data, where there was none before."""
         if self._is_fitted():
             return
-        if first_rows is None:
+        if initial_rows is None:
             raise ValueError(
                 "The start by k-means++ must look at data before training, and these batches can be "
                 "iterated only once. Call `initialize(x)` with some examples first, or `set_parameters`."
             )
-        batch = first_rows(self._num_initial_rows() if self._in_batches else sys.maxsize)
+        batch = initial_rows(self._num_initial_rows() if self._in_batches else sys.maxsize)
         self._initialize(np.asarray(batch.x), batch.weight)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:

@@ -29,7 +29,7 @@ from keras_genmod.models.mixtures.bandwidths import choose_bandwidths
 from keras_genmod.models.mixtures.fitted import FittedDensity
 from keras_genmod.models.mixtures.kernels import kernel_log_density
 from keras_genmod.models.mixtures.mixture_model import refuse_conditions, uniform_and_noise
-from keras_genmod.training.progress import with_callback
+from keras_genmod.training.callback_order import with_callback
 
 __all__ = ["KernelDensity"]
 
@@ -166,10 +166,10 @@ class KernelDensity(FittedDensity):
         given["callbacks"] = with_callback(given.get("callbacks"), _LeaveOneOut(), self, first=True)
         return super().fit(**given)
 
-    def _start_from(self, first_rows: Callable[[int], Batch] | None) -> None:
-        if first_rows is None:
+    def _initialize_from_data(self, initial_rows: Callable[[int], Batch] | None) -> None:
+        if initial_rows is None:
             raise ValueError(_ADVICE)
-        batch = first_rows(sys.maxsize)
+        batch = initial_rows(sys.maxsize)
         x = np.asarray(batch.x, self.real_dtype.as_numpy_dtype).reshape(-1, self._size)
         weight = np.ones(len(x)) if batch.weight is None else np.asarray(batch.weight, np.float64)
         x, weight = x[weight > 0], weight[weight > 0]

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_genmod.core.checks import ValueRange, check_integer, check_rows, describe
-from keras_genmod.core.noise import fold_in
+from keras_genmod.core.row_noise import normal_rows, uniform_rows
 from keras_genmod.models.mixtures.expectation_maximization import ExpectationMaximization
 from keras_genmod.models.mixtures.starts import k_means_plus_plus
 from keras_genmod.serving.endpoints import Endpoint
@@ -249,13 +249,8 @@ def refuse_conditions(name: str, arguments: dict) -> None:
 
 def uniform_and_noise(seeds: tf.Tensor, size: int, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Numbers of each row from its own seed: a uniform one `[B]`, uniform and normal ones `[B, size]`."""
-
-    def one(seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        uniform = tf.random.stateless_uniform([size + 1], seed, dtype=dtype)
-        return uniform, tf.random.stateless_normal([size], fold_in(seed, 1), dtype=dtype)
-
-    signature = (tf.TensorSpec([size + 1], dtype), tf.TensorSpec([size], dtype))
-    uniform, noise = tf.map_fn(one, seeds, fn_output_signature=signature)
+    uniform = uniform_rows(seeds, [size + 1], dtype)
+    noise = normal_rows(seeds, [size], dtype, stream=1)
     return uniform[:, 0], uniform[:, 1:], noise
 
 

@@ -21,6 +21,7 @@ from keras_genmod.bases.row_wise import ROWS_PER_PASS
 from keras_genmod.core.checks import check_integer
 from keras_genmod.core.noise import sample_rows
 from keras_genmod.core.precision import real_dtype
+from keras_genmod.core.row_noise import fold_in_rows
 from keras_genmod.core.spaces import ROW_SEEDS
 from keras_genmod.distributions.kl import kl_divergence, kl_per_dimension
 from keras_genmod.distributions.posteriors import centre, get_posterior_head
@@ -198,7 +199,9 @@ class LatentVariableModel(ImportanceBound):
         """One sample per row, drawn from the row's own seed `[2]`."""
         z = sample_rows(self.prior(), 1, seeds)[:, 0]
         likelihood = self.likelihood(z, condition=condition)
-        return sample_rows(likelihood, 1, seeds + 1)[:, 0] if from_likelihood else likelihood.mean()
+        return (
+            sample_rows(likelihood, 1, fold_in_rows(seeds, 1))[:, 0] if from_likelihood else likelihood.mean()
+        )
 
     # ---- endpoints and configuration ------------------------------------------------------------
 

@@ -25,10 +25,10 @@ def images_of(model, *, naive=False, temperature=1.0, num_rows=16):
 @pytest.mark.parametrize("name", MODELS)
 def test_the_fast_way_gives_the_images_of_the_naive_way(name):
     model = with_random_weights(MODELS[name]())
-    fast = images_of(model)
-    assert 0.05 < fast.mean() < 0.95
-    assert len(np.unique(fast.reshape(16, -1), axis=0)) > 4
-    np.testing.assert_array_equal(fast, images_of(model, naive=True))
+    fast = images_of(model, num_rows=64)
+    assert 0.02 < fast.mean() < 0.98
+    assert len(np.unique(fast.reshape(64, -1), axis=0)) > 4
+    np.testing.assert_array_equal(fast, images_of(model, naive=True, num_rows=64))
 
 
 @pytest.mark.parametrize("name", ["made with several masks", "nade", "gated pixelcnn", "diagonal lstm"])
@@ -259,10 +259,10 @@ def test_bad_input_is_refused():
     [
         (lambda: kg.MADE((4,), hidden_dims=()), "hidden_dims.*1 or more"),
         (lambda: kg.MADE((4,), num_masks=0), "num_masks.*at least 1"),
-        (lambda: kg.MADE((4,), ordering=[0, 1, 2]), "ordering.*0 to 3.*each once"),
-        (lambda: kg.MADE((4,), ordering=[0, 1, 2, 2]), "ordering.*0 to 3.*each once"),
+        (lambda: kg.MADE((4,), ordering=[0, 1, 2]), "ordering.*permutation.*0 to 3"),
+        (lambda: kg.MADE((4,), ordering=[0, 1, 2, 2]), "ordering.*permutation.*0 to 3"),
         (lambda: kg.FVSBN((4,), ordering="raster"), "ordering.*'natural'.*received 'raster'"),
-        (lambda: kg.NADE((4,), ordering="natural", order_agnostic=True), "order_agnostic.*left out"),
+        (lambda: kg.NADE((4,), ordering="natural", order_agnostic=True), "order_agnostic.*omitted"),
         (lambda: kg.NADE((4,), hidden_dim=0), "hidden_dim.*at least 1"),
         (lambda: kg.PixelCNN((784,)), "event_shape.*3 axes.*784"),
         (lambda: kg.PixelCNN((4, 4, 1), first_kernel_size=4), "kernel_size.*odd.*received 4"),

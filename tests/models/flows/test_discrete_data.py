@@ -15,7 +15,7 @@ SMALL = {"num_layers": 2, "network_options": {"hidden_dims": (4,)}}
 
 
 def pixels(num_rows=ROWS, levels=256):
-    """Whole numbers over dark pixels, of which three stay dark at first."""
+    """Integers over dark pixels, of which three stay dark at first."""
     x = RNG.integers(0, levels, size=(num_rows, 8)) * (RNG.random((num_rows, 8)) < 0.3)
     x[:, :3] = 0
     return x.astype("float32")

@@ -260,7 +260,7 @@ def test_generators_cannot_start_a_mixture():
 def test_weights_and_conditions():
     with pytest.raises(ValueError, match="above 0.*received 2"):
         gaussian().fit(blobs(), sample_weight=(np.arange(60) < 2).astype("float32"), verbose=0)
-    with pytest.raises(ValueError, match="not negative"):
+    with pytest.raises(ValueError, match="must not be negative"):
         gaussian().initialize(blobs(), sample_weight=np.full(60, -1.0))
     with pytest.raises(ValueError, match="above 0"):
         kernel().fit(blobs(), sample_weight=np.zeros(60, "float32"), verbose=0)

@@ -355,7 +355,7 @@ def test_a_vampprior_is_the_mixture_of_the_posteriors_of_its_pseudo_inputs():
     np.testing.assert_allclose(model.prior().log_prob(z.astype("float32")), expected, rtol=1e-3, atol=1e-4)
 
 
-def test_whole_numbers_reach_the_encoder_between_minus_one_and_one():
+def test_integers_reach_the_encoder_between_minus_one_and_one():
     """Data and pseudo-inputs alike; the encoder's means are its first two inputs."""
     start = np.array([[51.0, 204.0, 0.0], [102.0, 127.5, 255.0]])
     with pytest.raises(ValueError, match="`pseudo_inputs` must hold integers.*fractions"):

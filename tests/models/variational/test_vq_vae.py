@@ -48,7 +48,7 @@ def test_codes_are_the_nearest_and_decode_to_the_reconstruction():
     np.testing.assert_allclose(model.decode(codes), mean, atol=1e-4)
     np.testing.assert_allclose(model.reconstruct(X), mean, atol=1e-4)
     np.testing.assert_allclose(model.predict(X, verbose=0), mean, atol=1e-4)
-    # Whole numbers of another type are codes as well.
+    # Integers in a real dtype are codes as well.
     np.testing.assert_array_equal(model.decode(numbers.astype("float64")), model.decode(codes))
 
 

@@ -1,4 +1,4 @@
-"""Heads of whole numbers: probabilities that sum to one, layout of the parameters, means, arguments."""
+"""Heads of discrete values: probabilities that sum to one, layout of the parameters, means, arguments."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""The heads for whole numbers 0..num_values-1, such as the grey levels of pixels."""
+"""The heads for discrete values 0..num_values-1, such as the grey levels of pixels."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ __all__ = ["CategoricalHead", "DiscretizedLogisticMixtureHead"]
 
 tfd = tfp.distributions
 
-# Beyond, every value but one at an edge is impossible in float32; infinite means would be no numbers.
+# Beyond it, only the value at one edge has a probability in float32. Infinite means would give NaN.
 _MAX_LOC = 1e30
-# PixelCNN++'s bound: a logistic of this scale lies almost wholly within one of 256 bins.
+# The bound of PixelCNN++: almost all of a logistic with this scale lies within one of 256 bins.
 _MIN_LOG_SCALE = -7.0
 
 
-class _WholeNumberHead(Head):
-    """Base of the heads for the values 0..num_values-1, such as the grey levels of pixels."""
+class _DiscreteHead(Head):
+    """Base of the heads for the discrete values 0..num_values-1."""
 
     def __init__(self, num_values: int, *, event_shape: Any = None, **kwargs) -> None:
         self.num_values = check_integer("num_values", num_values, minimum=2)
@@ -37,7 +37,7 @@ class _WholeNumberHead(Head):
 
     @property
     def value_range(self) -> ValueRange:
-        """The whole numbers 0..num_values-1."""
+        """The integers 0..num_values-1."""
         return ValueRange(
             0.0,
             self.num_values - 1.0,
@@ -46,7 +46,7 @@ class _WholeNumberHead(Head):
         )
 
     def standardize(self, x: tf.Tensor) -> tf.Tensor:
-        """The values 0..num_values-1 on the scale from -1 to 1."""
+        """The values 0..num_values-1, mapped to the interval from -1 to 1."""
         return as_real(x) * (2.0 / (self.num_values - 1)) - 1.0
 
     def get_config(self) -> dict:
@@ -55,16 +55,16 @@ class _WholeNumberHead(Head):
 
 
 @register
-class CategoricalHead(_WholeNumberHead):
-    r"""Independent values 0..K-1 with a probability each: $\log p(x) = \sum_d \log softmax(l_d)_{x_d}$.
+class CategoricalHead(_DiscreteHead):
+    r"""Independent values 0..K-1, each of any probability: $\log p(x) = \sum_d \log softmax(l_d)_{x_d}$.
 
     Args:
-        num_values: the number of values K.
-        event_shape: shape of one event.
+        num_values: Number of values K.
+        event_shape: Shape of one event.
 
-    The network gives K logits a dimension: channel c's logit of value k has the index `k * C + c`.
+    The network gives K logits for each dimension; that of value k of channel c has the index `k * C + c`.
 
-    Cost: K numbers a dimension, 256 times the data for 8-bit pixels; the logistic mixture takes 30.
+    Cost: K numbers for each dimension, so 256 times the data for 8-bit pixels; the logistic mixture needs 30.
 
     Example:
         >>> import numpy as np
@@ -81,17 +81,17 @@ class CategoricalHead(_WholeNumberHead):
 
     @property
     def params_per_dim(self) -> int:
-        """One logit for each value."""
+        """K: one logit for each value."""
         return self.num_values
 
     def bounds_problem(self, low: float, high: float) -> str:
-        """Differences of logits must be able to take any value."""
+        """Explains bounded logits: their differences must be able to take any value."""
         if math.isinf(high - low):
             return ""
         most = 1.0 / (1.0 + (self.num_values - 1) * math.exp(low - high))
         return f"CategoricalHead takes it for logits: no value could be more probable than {most:.2g}"
 
-    def distribution(self, params: tf.Tensor) -> tfd.Distribution:
+    def distribution(self, params: tf.Tensor) -> tfp.distributions.Distribution:
         r"""Categorical distributions with logits `params`; their mean is $\sum_k k p_k$."""
         logits = self._split_dims(as_real(params))
         return self._over_event(tfd.Categorical(logits=logits, dtype=logits.dtype))
@@ -101,26 +101,27 @@ class CategoricalHead(_WholeNumberHead):
 
 
 @register
-class DiscretizedLogisticMixtureHead(_WholeNumberHead):
-    r"""Independent values 0..K-1, each from a mixture of logistics that is rounded to whole numbers.
+class DiscretizedLogisticMixtureHead(_DiscreteHead):
+    r"""Independent values 0..K-1, each from a mixture of logistics rounded to integers.
 
     $$P(v) = \sum_m \pi_m [\sigma((x + h - \mu_m) / s_m) - \sigma((x - h - \mu_m) / s_m)],$$
-    with $x = 2 v / (K - 1) - 1$ and $h = 1 / (K - 1)$; the bins of 0 and K - 1 take the tails. Neighbouring
-    values share their probability, which a categorical distribution has to learn.
+    with $x = 2 v / (K - 1) - 1$ and $h = 1 / (K - 1)$. The bins of 0 and K - 1 include the tails.
+    Neighbouring values get similar probabilities, which a categorical distribution would have to learn.
 
     Args:
-        num_components: the number of logistics M of a dimension.
-        num_values: the number of values K.
-        event_shape: shape of one event.
+        num_components: Number of logistics M for each dimension.
+        num_values: Number of values K.
+        event_shape: Shape of one event.
 
-    The network gives 3 M numbers a dimension, parameter p of channel c at `p * C + c`: M logits of the
-    weights, M means (on the scale of x), M log scales, which are kept at -7 or above. Each channel has a
-    mixture of its own; unlike in PixelCNN++, the head does not tie the colours of a pixel. Equal raw
-    parameters of all components, as from a last layer of zeros, get equal gradients and stay equal.
+    The network gives 3 M numbers for each dimension: M logits of the weights, M means (on the scale of x) and
+    M log scales, which are kept at -7 or above. Parameter p of channel c has the index `p * C + c`. Each
+    channel has a mixture of its own; unlike PixelCNN++, the head does not tie the colours of a pixel. If all
+    components start from equal raw parameters, as after a last layer of zeros, they get equal gradients and
+    stay equal.
 
-    `draw` takes two uniform numbers: the first chooses the component from softmax(logits / T), the second
-    is the level of the logistic quantile with scale s T. For T other than 1 that is not $p^{1/T}$, which
-    has no closed form here.
+    `draw` takes two uniform numbers. The first chooses the component from softmax(logits / T), the second
+    gives the level at which the quantile of a logistic with scale s T is taken. For T other than 1 that is
+    not $p^{1/T}$, which has no closed form here.
 
     Cost: `log_prob` and `draw` grow with M; `mean` with M K.
 
@@ -138,18 +139,18 @@ class DiscretizedLogisticMixtureHead(_WholeNumberHead):
 
     @property
     def params_per_dim(self) -> int:
-        """A logit, a mean and a log scale for each component."""
+        """3 M: a logit, a mean and a log scale for each component."""
         return 3 * self.num_components
 
     def bounds_problem(self, low: float, high: float) -> str:
-        """Logits, means and log scales share the output, and log scales must be able to take any value."""
+        """Explains bounded log scales, which stand beside logits and means in the output."""
         ends = " to ".join(f"{math.exp(end):.2g}" for end in (max(low, _MIN_LOG_SCALE), high))
         return (
             f"{type(self).__name__} takes the log scales from it, beside logits and means: scales would "
             f"all be from {ends}"
         )
 
-    def distribution(self, params: tf.Tensor) -> tfd.Distribution:
+    def distribution(self, params: tf.Tensor) -> tfp.distributions.Distribution:
         """Mixtures with logits, means and log scales `params`."""
         parts = self._parts(self._split_dims(as_real(params)))
         return self._over_event(DiscretizedLogisticMixture(*parts, num_values=self.num_values))

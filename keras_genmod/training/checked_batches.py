@@ -1,0 +1,208 @@
+"""Batches of a user's that are checked before a step sees them: data sets, `PyDataset`s and generators.
+
+The error names the batch. The wrappers never hold the model: TensorFlow keeps the functions of data sets for
+ever.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_genmod.core.batches import Batch, unpack
+from keras_genmod.core.checks import ValueRange
+from keras_genmod.core.conditions import ConditionSpec
+from keras_genmod.core.kept_errors import KeptError
+from keras_genmod.core.spaces import Space
+from keras_genmod.training.inputs import WEIGHTS, weigh
+
+__all__ = ["CheckedSequence", "checked_dataset", "checked_iterator", "plain_assertions"]
+
+# Stands around the message of a data set's assertion, to find it in TensorFlow's report.
+_MARK = "keras_genmod found bad data: "
+
+
+def checked_dataset(
+    dataset: tf.data.Dataset,
+    first: Batch,
+    space: Space,
+    condition: ConditionSpec,
+    table: np.ndarray | None = None,
+) -> tf.data.Dataset:
+    """A data set whose batches are checked by assertions in its graph, and have static row shapes.
+
+    Args:
+        dataset: The batches.
+        first: The first batch, which was checked in Python. The others must have its types and row shapes.
+        space: The space of `x`.
+        condition: Describes the condition.
+        table: Weights of all classes, if they weigh the examples.
+    """
+    ranges = Batch(space.accepted, _condition_range(condition, first.condition), WEIGHTS)
+    names = (space.name, "condition", "sample_weight")
+    one_hot = condition.num_classes is not None and _is_one_hot(first.condition, condition)
+
+    def prepare(number: tf.Tensor, *data: Any) -> tuple:
+        batch = unpack(data)
+        batch = Batch(*(_with_row_shapes(*each, number) for each in zip(names, batch, first, strict=True)))
+        checked = []
+        for name, part, allowed in zip(names, batch, ranges, strict=True):
+            if tf.is_tensor(part) and allowed is not None:
+                assertions = _value_assertions(name, part, allowed, number)
+                if name == "condition" and one_hot:
+                    assertions.append(_one_hot_assertion(part, number))
+                if tf.is_tensor(batch.x):
+                    assertions.append(_length_assertion(name, part, batch.x, number))
+                with tf.control_dependencies(assertions):
+                    part = tf.identity(part)
+            checked.append(part)
+        batch = Batch(*checked) if table is None else weigh(Batch(*checked), table, condition)
+        return tuple(() if part is None else part for part in batch)
+
+    # The next batch is checked while a step runs.
+    return dataset.enumerate().map(prepare).prefetch(1)
+
+
+def _condition_range(condition: ConditionSpec, first: Any) -> ValueRange | None:
+    """The values that conditions may have; None if the second entry is no condition, such as targets."""
+    if not condition:
+        return None
+    one_hot = condition.num_classes is not None and _is_one_hot(first, condition)
+    return ValueRange(0, 1, integer=True) if one_hot else condition.value_range()
+
+
+def _is_one_hot(first: Any, condition: ConditionSpec) -> bool:
+    return len(first.shape) == 2 and first.shape[1] == condition.num_classes
+
+
+def _with_row_shapes(name: str, part: Any, first: Any, number: tf.Tensor) -> Any:
+    """Gives a nest of tensors the row shapes of the first batch, where TensorFlow does not know them."""
+    if part is None or first is None:
+        return part
+
+    def shaped(leaf: Any, known: Any) -> Any:
+        row_shape = list(known.shape[1:])
+        if not tf.is_tensor(leaf) or (leaf.shape.rank is not None and leaf.shape[1:].is_fully_defined()):
+            return leaf
+        fits = tf.reduce_all(tf.equal(tf.rank(leaf), len(row_shape) + 1))
+        fits &= tf.reduce_all(tf.equal(tf.shape(leaf)[-len(row_shape) :], row_shape) if row_shape else fits)
+        wanted = ", ".join(["batch", *map(str, row_shape)])
+        message = f"`{name}` must have shape [{wanted}] as in the first batch; batch {{}} has shape {{}}."
+        with tf.control_dependencies([_assertion(fits, message, [number, tf.shape(leaf)])]):
+            leaf = tf.identity(leaf)
+        return tf.ensure_shape(leaf, [None, *row_shape])
+
+    return keras.tree.map_structure(shaped, part, first)
+
+
+def _assertion(holds: tf.Tensor, message: str, values: list) -> tf.Tensor:
+    """Fails unless `holds`, with a message in which the values stand for `{}`."""
+
+    def refuse() -> tf.Tensor:
+        text = tf.strings.format(f"{_MARK}{message}{_MARK}", values)
+        with tf.control_dependencies([tf.Assert(False, [text])]):
+            return tf.constant(False)
+
+    return tf.cond(holds, lambda: tf.constant(True), refuse)
+
+
+def _length_assertion(name: str, part: tf.Tensor, x: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+    rows, length = tf.shape(part)[0], tf.shape(x)[0]
+    message = (
+        f"`{name}` must have one row for each of the {{}} examples, and one at least; batch {{}} has {{}}."
+    )
+    return _assertion((rows == length) & (rows > 0), message, [length, number, rows])
+
+
+def _one_hot_assertion(rows: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+    message = (
+        "`condition` must hold one-hot rows, one 1 among zeros; batch {} (counted from 0) holds others. Pass "
+        "the numbers of the classes, or build the model with `condition_shape=` to use mixtures of classes."
+    )
+    return _assertion(tf.reduce_all(tf.reduce_sum(rows, axis=-1) == 1), message, [number])
+
+
+def _value_assertions(name: str, value: tf.Tensor, accepted: ValueRange, number: tf.Tensor) -> list:
+    """Assertions that a batch holds accepted values; none if its dtype has no others."""
+    dtype = value.dtype
+    if dtype == tf.bool or not (dtype.is_floating or dtype.is_integer):
+        return []
+    low, high = max(accepted.low, dtype.min), min(accepted.high, dtype.max)
+    lowest, highest = tf.reduce_min(value), tf.reduce_max(value)
+    must = f"`{name}` must hold {accepted}; batch {{}} (counted from 0)"
+    assertions = []
+    if dtype.is_floating:
+        # The minimum and the maximum may miss a NaN. Numbers within finite bounds have a finite sum.
+        bounded = np.isfinite(accepted.low) and np.isfinite(accepted.high)
+        finite = tf.reduce_all(tf.math.is_finite(tf.reduce_sum(value) if bounded else value))
+        message = f"{must} holds NaN, infinite or huge ones, of values from {{}} to {{}}."
+        assertions.append(_assertion(finite, message, [number, lowest, highest]))
+    if low > dtype.min or high < dtype.max:
+        low, high = (np.asarray(bound).astype(dtype.as_numpy_dtype) for bound in (low, high))
+        message = f"{must} holds values from {{}} to {{}}. {accepted.advice}"
+        assertions.append(_assertion((lowest >= low) & (highest <= high), message, [number, lowest, highest]))
+    if accepted.integer and dtype.is_floating:
+        discrete = tf.reduce_all(value == tf.floor(value))
+        assertions.append(_assertion(discrete, f"{must} holds fractions. {accepted.advice}", [number]))
+    return assertions
+
+
+@contextlib.contextmanager
+def plain_assertions() -> Iterator[None]:
+    """Around the call of TensorFlow: raises a failed assertion of `checked_dataset` as a `ValueError`."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        found = re.search(f"{re.escape(_MARK)}(.*?){re.escape(_MARK)}", str(error), re.DOTALL)
+        if found is None:
+            raise
+        raise ValueError(found.group(1).replace("\\'", "'")) from None
+
+
+class CheckedSequence(keras.utils.PyDataset):
+    """A `PyDataset` of a user's, with checked batches.
+
+    Args:
+        data: The user's data.
+        prepare: Function from a batch and its number to the tuple that a step takes.
+        error: Keeps an error of `prepare` or of the user's code.
+    """
+
+    def __init__(
+        self,
+        data: keras.utils.PyDataset,
+        prepare: Callable[[Any, int], tuple],
+        error: KeptError,
+    ) -> None:
+        super().__init__(data.workers, data.use_multiprocessing, data.max_queue_size)
+        self._data, self._prepare, self._error = data, prepare, error
+
+    @property
+    def num_batches(self) -> int | None:
+        """Number of batches of the user's data."""
+        return self._data.num_batches
+
+    def __getitem__(self, index: int) -> tuple:
+        with self._error.keep():
+            return self._prepare(self._data[index], index)
+
+    def on_epoch_begin(self) -> None:
+        """Passes the event on to the user's data."""
+        self._data.on_epoch_begin()
+
+    def on_epoch_end(self) -> None:
+        """Passes the event on to the user's data."""
+        self._data.on_epoch_end()
+
+
+def checked_iterator(data: Iterable, prepare: Callable[[Any, int], tuple], error: KeptError) -> Iterator:
+    """The checked batches of an iterator. Each is taken from it only when it is asked for."""
+    with error.keep():
+        for number, batch in enumerate(data):
+            yield prepare(batch, number)
