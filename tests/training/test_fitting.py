@@ -419,7 +419,7 @@ def test_pixels_that_a_likelihood_does_not_take_name_those_that_do():
     model = kg.PixelCNN((4, 4, 1), filters=4, num_blocks=1)
     for images in (np.full((2, 4, 4, 1), 200, "uint8"), np.full((2, 4, 4, 1), 0.5)):
         with pytest.raises(
-            ValueError, match=r"'categorical' or 'discretized_logistic_mixture' take grey levels"
+            ValueError, match=r"'categorical' and 'discretized_logistic_mixture' take grey levels"
         ):
             model.check_data(images)
 
