@@ -27,7 +27,6 @@ class TwoDomains(kg.GenerativeModel):
         self.backward = dense_network((7,), (2, 3), hidden_dims=(4,), seed=1)
         self.embedding = keras.layers.Embedding(1000, 6)
         self.embedding.build(())
-        self.built = True
 
     def space_a(self):
         """Pictures."""

@@ -65,7 +65,6 @@ class Fit(GenerativeModel):
         self.layer = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="zeros")])
         self._average = AveragedNetwork(self.layer, 0.5)
         self.averaged_layer = self._average.network
-        self.built = True
 
     def loss_terms(self, x, *, condition=None, training=False, seed=None):
         return {"error": tf.square(self.layer(tf.ones_like(x)) - x)[:, 0]}

@@ -32,7 +32,6 @@ class Line(GenerativeModel):
             kernel_initializer=keras.initializers.Constant(a),
         )
         self.layer.build((None, 1))
-        self.built = True
 
     @property
     def a(self):
