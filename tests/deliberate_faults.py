@@ -85,8 +85,8 @@ FAULTS = [
     ),
     Fault(
         "a schedule counts every update of a player",
-        "schedule(inner._iterations // updates_per_step)",
-        "schedule(inner._iterations)",
+        "_unscaled(optimizer)._iterations // updates[0]",
+        "_unscaled(optimizer)._iterations",
         [f"{STEP}::test_a_schedule_counts_the_steps_of_the_model"],
     ),
     Fault(

@@ -30,7 +30,7 @@ class AdversarialModel(GenerativeModel):
     reconstruction term where the model has one.
 
     Args:
-        event_shape, num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`.
+        event_shape, num_classes, condition_shape, seed, name, dtype: As in `GenerativeModel`.
     """
 
     # Updates of the discriminators in one step, unless `compile` says otherwise.
@@ -63,19 +63,19 @@ class AdversarialModel(GenerativeModel):
         """Configures training. Each player has its own objective: there is no `loss` to pass.
 
         Args:
-            generator_optimizer: name or instance; None takes the paper's settings. It becomes
+            generator_optimizer: Name or instance; None takes the paper's settings. It becomes
                 `self.optimizer`, whose learning rate Keras' callbacks change. In `fit` the discriminators'
                 rate changes by the same factor, unless it is a schedule or the callback sets it as well;
                 outside of `fit` each rate is set by itself.
-            discriminator_optimizer: name or instance; None takes a copy of a given `generator_optimizer`.
-            discriminator_steps: updates of the discriminators for each one of the generators, all on the
+            discriminator_optimizer: Name or instance; None takes a copy of a given `generator_optimizer`.
+            discriminator_steps: Updates of the discriminators for each one of the generators, all on the
                 same batch and each with new noise; None takes the family's own number. A learning-rate
                 schedule counts training steps and not these updates.
-            micro_batches, run_eagerly, steps_per_execution, jit_compile, auto_scale_loss, **refused: as
+            micro_batches, run_eagerly, steps_per_execution, jit_compile, auto_scale_loss, **refused: As
                 in `GenerativeModel.compile`.
 
         Raises:
-            ValueError: as `GenerativeModel.compile`, and for one optimizer object in both places.
+            ValueError: As `GenerativeModel.compile`, and for one optimizer object in both places.
         """
         if discriminator_optimizer is None and isinstance(generator_optimizer, keras.optimizers.Optimizer):
             with self.distribute_strategy.scope():

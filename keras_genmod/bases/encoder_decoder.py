@@ -117,7 +117,7 @@ class EncoderDecoder(GenerativeModel):
 
         Args:
             z: Latent vectors `[B, latent_dim]`.
-            condition: One for all or one per row.
+            condition: One condition for all rows, or one per row.
             training: Whether layers act as in training.
 
         Returns:
@@ -140,8 +140,8 @@ class EncoderDecoder(GenerativeModel):
 
         Args:
             x: Data `[B, *event_shape]`.
-            condition: One for all or one per row.
-            batch_size: Rows in one pass, which bounds the memory; None takes the model's own number.
+            condition: One condition for all rows, or one per row.
+            batch_size: Rows processed in one pass, which bounds memory; None uses the model's default.
         """
         return self._map_rows("encode", self._code, x, condition, batch_size=batch_size)
 
@@ -150,8 +150,8 @@ class EncoderDecoder(GenerativeModel):
 
         Args:
             z: Latent vectors `[B, latent_dim]`.
-            condition: One for all or one per row.
-            batch_size: Rows in one pass, which bounds the memory; None takes the model's own number.
+            condition: One condition for all rows, or one per row.
+            batch_size: Rows processed in one pass, which bounds memory; None uses the model's default.
         """
         return self._map_rows(
             "decode", self._mean, z, condition, space=self.latent_space(), batch_size=batch_size
@@ -162,8 +162,8 @@ class EncoderDecoder(GenerativeModel):
 
         Args:
             x: Data `[B, *event_shape]`.
-            condition: One for all or one per row.
-            batch_size: Rows in one pass, which bounds the memory; None takes the model's own number.
+            condition: One condition for all rows, or one per row.
+            batch_size: Rows processed in one pass, which bounds memory; None uses the model's default.
         """
         return self._map_rows("reconstruct", self.call, x, condition, batch_size=batch_size)
 
@@ -172,8 +172,8 @@ class EncoderDecoder(GenerativeModel):
 
         Args:
             x: Data `[B, *event_shape]`.
-            condition: One for all or one per row.
-            batch_size: Rows in one pass, which bounds the memory; None takes the model's own number.
+            condition: One condition for all rows, or one per row.
+            batch_size: Rows processed in one pass, which bounds memory; None uses the model's default.
         """
         return self._map_rows(
             "anomaly_score", self._reconstruction_error, x, condition, batch_size=batch_size

@@ -64,8 +64,8 @@ class ExactDensity:
 
         Args:
             x: Data `[B, *event_shape]`.
-            condition: One for all or one per row.
-            batch_size: Rows in one pass, which bounds the memory; None takes the model's own number.
+            condition: One condition for all rows, or one per row.
+            batch_size: Rows processed in one pass, which bounds memory; None uses the model's default.
         """
         return self._map_rows("log_prob", self._log_prob, x, condition, batch_size=batch_size)
 
@@ -74,8 +74,8 @@ class ExactDensity:
 
         Args:
             x: Data `[B, *event_shape]`.
-            condition: One for all or one per row.
-            batch_size: Rows in one pass, which bounds the memory; None takes the model's own number.
+            condition: One condition for all rows, or one per row.
+            batch_size: Rows processed in one pass, which bounds memory; None uses the model's default.
         """
         return self._map_rows("bits_per_dim", self._bits_per_dim, x, condition, batch_size=batch_size)
 
@@ -87,8 +87,8 @@ class ExactDensity:
 
         Args:
             x: Data `[B, *event_shape]`.
-            condition: One for all or one per row.
-            batch_size: Rows in one pass, which bounds the memory; None takes the model's own number.
+            condition: One condition for all rows, or one per row.
+            batch_size: Rows processed in one pass, which bounds memory; None uses the model's default.
         """
         return self._map_rows("anomaly_score", self._score, x, condition, batch_size=batch_size)
 

@@ -55,14 +55,14 @@ class GenerativeModel(
     `sample(10, condition=3)`, since a number without a name could be a seed.
 
     Args:
-        event_shape: shape of one example, such as `(784,)` or `(28, 28, 1)`.
-        num_classes: number of classes that the model is conditioned on; conditions are int `[B]` or one-hot
+        event_shape: Shape of one example, such as `(784,)` or `(28, 28, 1)`.
+        num_classes: Number of classes that the model is conditioned on; conditions are int `[B]` or one-hot
             `[B, num_classes]`. None: the model is not conditioned on classes.
-        condition_shape: shape of one condition, for a model conditioned on arrays; conditions are float
+        condition_shape: Shape of one condition, for a model conditioned on arrays; conditions are float
             `[B, *condition_shape]`. None: the model is not conditioned on arrays.
-        seed: seeds the default networks' initial weights, all noise and the data order. None takes a fresh
+        seed: Seeds the default networks' initial weights, all noise and the data order. None takes a fresh
             seed, which `keras.utils.set_random_seed` makes repeatable.
-        name, dtype, trainable: as for every Keras model.
+        name, dtype, trainable: As for every Keras model.
     """
 
     # "exact", "lower_bound", "estimate" or "unnormalized" where the family has a `log_prob`.
@@ -119,9 +119,9 @@ class GenerativeModel(
         not depend on how often a batch is evaluated.
 
         Args:
-            x: data `[B, *event_shape]`.
+            x: Data `[B, *event_shape]`.
             condition: `[B, ...]`, None for an unconditional model.
-            training: whether layers act as in training.
+            training: Whether layers act as in training.
             seed: int32 `[2]`, seed of all noise in the terms.
 
         Returns:
@@ -235,12 +235,12 @@ class GenerativeModel(
         """Refuses data of a wrong shape, type or range, before they are used.
 
         Args:
-            x: array `[N, *event_shape]`.
-            condition: array `[N, ...]`, None for an unconditional model.
+            x: Array `[N, *event_shape]`.
+            condition: Array `[N, ...]`, None for an unconditional model.
 
         Raises:
-            TypeError: for values that are not numbers.
-            ValueError: for a wrong shape, for NaN, infinite values or values out of range, or for a
+            TypeError: For values that are not numbers.
+            ValueError: For a wrong shape, for NaN, infinite values or values out of range, or for a
                 condition that is missing or not expected.
         """
         check_rows("x", x, self.event_shape)

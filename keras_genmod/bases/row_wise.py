@@ -112,7 +112,7 @@ class RowWise(_Callable):
         Args:
             network: The network.
             x: Its input, or a list of all its inputs but the condition.
-            condition: One for all or one per row.
+            condition: One condition for all rows, or one per row.
 
         Returns:
             `x`, `[x, condition]` or `[*x, condition]`.
@@ -145,9 +145,9 @@ class RowWise(_Callable):
             key: Under which the function's graph is kept.
             function: Of `x` and the condition, one row each.
             x: Rows of the space.
-            condition: One for all or one per row.
+            condition: One condition for all rows, or one per row.
             space: The space of `x`; None takes the event space.
-            batch_size: Rows in one pass; None takes the model's own number.
+            batch_size: Rows processed in one pass; None uses the model's default.
         """
         rows_per_pass = self._batch_size(batch_size)
         x = self._as_rows(x, space)

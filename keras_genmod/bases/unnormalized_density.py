@@ -115,8 +115,8 @@ class UnnormalizedDensity:
 
         Args:
             x: Data `[B, *event_shape]`.
-            condition: One for all or one per row.
-            batch_size: Rows in one pass, which bounds the memory; None takes the model's own number.
+            condition: One condition for all rows, or one per row.
+            batch_size: Rows processed in one pass, which bounds memory; None uses the model's default.
 
         Cost: one pass through the network. No partition function is needed.
         """
@@ -129,8 +129,8 @@ class UnnormalizedDensity:
 
         Args:
             x: Data `[B, *event_shape]`.
-            condition: One for all or one per row.
-            batch_size: Rows in one pass, which bounds the memory; None takes the model's own number.
+            condition: One condition for all rows, or one per row.
+            batch_size: Rows processed in one pass, which bounds memory; None uses the model's default.
         """
         return self.energy(x, condition, batch_size=batch_size)
 
@@ -216,12 +216,12 @@ class UnnormalizedDensity:
 
         Args:
             x: Data `[B, *event_shape]`.
-            condition: One for all or one per row.
+            condition: One condition for all rows, or one per row.
             log_partition: What `log_partition(condition)` gave, or a number or `[B]` for log Z; None computes
                 it anew. After a training step it must be computed anew.
             num_samples: Number of weights where log Z is estimated.
             seed: Seed of that estimate, an integer or two integers; None takes the same at every call.
-            batch_size: Rows in one pass, which bounds the memory; None takes the model's own number.
+            batch_size: Rows processed in one pass, which bounds memory; None uses the model's default.
 
         Returns:
             `[B]`. All rows of one condition share the error of log Z, which `log_partition` gives with its

@@ -30,7 +30,7 @@ def unpack(data: Any) -> Batch:
         data: `x`, `(x, condition)` or `(x, condition, sample_weight)`, a tuple or a list.
 
     Raises:
-        ValueError: for a tuple of another length.
+        ValueError: For a tuple of another length.
     """
     if isinstance(data, Batch):
         return data

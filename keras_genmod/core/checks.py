@@ -40,7 +40,7 @@ def as_array(name: str, value: Any) -> np.ndarray:
     """Rows as an array: of an array, nested lists, a frame.
 
     Raises:
-        TypeError: for what holds no rows, such as a data set, or arrays of several shapes: `(x, labels)`.
+        TypeError: For what holds no rows, such as a data set, or arrays of several shapes: `(x, labels)`.
     """
     with contextlib.suppress(ValueError):
         array = np.asarray(value)

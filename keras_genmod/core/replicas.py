@@ -37,10 +37,10 @@ def check_collectives(strategy: tf.distribute.Strategy) -> None:
     shape ("Shape mismatch in the collective instance"), and from then on the first one fails too.
 
     Args:
-        strategy: the strategy of the model that is about to train or to be evaluated.
+        strategy: The strategy of the model that is about to train or to be evaluated.
 
     Raises:
-        RuntimeError: for a second strategy, which would fail.
+        RuntimeError: For a second strategy, which would fail.
     """
     if not isinstance(strategy, tf.distribute.MirroredStrategy) or strategy.num_replicas_in_sync == 1:
         return
@@ -136,13 +136,13 @@ def assign_equally(variable: Any, update: Callable[[tf.Tensor, Any], tf.Tensor],
     value; the first replica's is assigned everywhere.
 
     Args:
-        variable: a Keras variable or `tf.Variable`, created with `aggregation="only_first_replica"`.
-        update: function `(old_value, rows) -> new_value`. Noise in it needs a seed that is the same on all
+        variable: A Keras variable or `tf.Variable`, created with `aggregation="only_first_replica"`.
+        update: Function `(old_value, rows) -> new_value`. Noise in it needs a seed that is the same on all
             replicas.
-        rows: tensor `[B, ...]` of this replica, or a nest of such tensors.
+        rows: Tensor `[B, ...]` of this replica, or a nest of such tensors.
 
     Raises:
-        ValueError: on several replicas, for a variable of another aggregation.
+        ValueError: On several replicas, for a variable of another aggregation.
     """
     aggregation = str(getattr(variable.aggregation, "name", variable.aggregation)).lower()
     if _replica_context() is not None and aggregation != "only_first_replica":

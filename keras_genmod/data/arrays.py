@@ -23,8 +23,8 @@ def as_array(name: str, value: Any) -> Any:
             `dtype` and rows by index, such as an HDF5 data set or a zarr array. None stays None.
 
     Raises:
-        TypeError: for sparse matrices.
-        ValueError: for rows of different shapes, or masked entries.
+        TypeError: For sparse matrices.
+        ValueError: For rows of different shapes, or masked entries.
     """
     if isinstance(value, np.ma.MaskedArray):
         if np.ma.is_masked(value):

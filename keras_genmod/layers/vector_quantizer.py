@@ -36,11 +36,11 @@ class VectorQuantizer(keras.layers.Layer):
     replicas each sees the vectors of all, so that all hold the same codebook.
 
     Args:
-        num_codes: number of codes K.
-        ema_decay: decay $\gamma$ of the moving averages, in [0, 1].
-        revival_threshold: a code whose count $n_k$ falls below this fraction of the mean count moves to a
+        num_codes: Number of codes K.
+        ema_decay: Decay $\gamma$ of the moving averages, in [0, 1].
+        revival_threshold: A code whose count $n_k$ falls below this fraction of the mean count moves to a
             random vector of the batch and gets the mean count; 0 leaves it where it is.
-        seed: seeds the initial codes, which are drawn from a normal distribution of variance 1 / D.
+        seed: Seeds the initial codes, which are drawn from a normal distribution of variance 1 / D.
 
     Call arguments:
         inputs: `[..., D]`.
@@ -120,8 +120,8 @@ class VectorQuantizer(keras.layers.Layer):
         """Moves the codebook towards the vectors of a batch, and revives codes that are little used.
 
         Args:
-            inputs: vectors `[..., D]`.
-            numbers: numbers of their nearest codes `[...]`, as `call` gave them.
+            inputs: Vectors `[..., D]`.
+            numbers: Numbers of their nearest codes `[...]`, as `call` gave them.
             seed: int32 `[2]`, seeds the choice of vectors for revived codes.
         """
         flat = tf.stop_gradient(tf.reshape(tf.cast(inputs, self.clusters.dtype), [-1, inputs.shape[-1]]))

@@ -34,13 +34,13 @@ class AdversarialLoss:
     """The losses of both players.
 
     Args:
-        name: the name by which it is chosen.
-        real: function `(real_logits, label_smoothing) -> [B]`, the discriminator's loss on real examples.
-        fake: function `fake_logits -> [B]`, the discriminator's loss on generated examples.
-        generator: function `fake_logits -> [B]`, the generator's loss.
-        threshold: the logit above which the discriminator says "real"; None if it does not classify.
-        has_labels: whether real examples have a label, which can be smoothed.
-        reach: the interval of logits that the discriminator must be able to give.
+        name: The name by which it is chosen.
+        real: Function `(real_logits, label_smoothing) -> [B]`, the discriminator's loss on real examples.
+        fake: Function `fake_logits -> [B]`, the discriminator's loss on generated examples.
+        generator: Function `fake_logits -> [B]`, the generator's loss.
+        threshold: The logit above which the discriminator says "real"; None if it does not classify.
+        has_labels: Whether real examples have a label, which can be smoothed.
+        reach: The interval of logits that the discriminator must be able to give.
     """
 
     name: str
@@ -115,6 +115,6 @@ def get_adversarial_loss(name: str) -> AdversarialLoss:
         name: "minimax", "non_saturating", "least_squares", "hinge" or "wasserstein".
 
     Raises:
-        ValueError: for an unknown name.
+        ValueError: For an unknown name.
     """
     return ADVERSARIAL_LOSSES[check_choice("loss", name, ADVERSARIAL_LOSSES)]

@@ -36,8 +36,8 @@ def squared_gradient_penalty(critic: Critic, x: tf.Tensor) -> tuple[tf.Tensor, t
     r"""R1 (on real `x`) or R2 (on generated `x`): $\lVert\nabla_x D(x)\rVert^2 / 2$.
 
     Args:
-        critic: function from `[B, *event]` to logits `[B]`.
-        x: points at which the gradient is penalised, `[B, *event]`.
+        critic: Function from `[B, *event]` to logits `[B]`.
+        x: Points at which the gradient is penalised, `[B, *event]`.
 
     Returns:
         The logits `[B]` and the penalty `[B]`, from one pass.
@@ -57,10 +57,10 @@ def gradient_penalty(
     r"""$(\lVert\nabla D(\hat x)\rVert - t)^2$ at $\hat x = \epsilon x + (1 - \epsilon) \tilde x$.
 
     Args:
-        critic: function from `[B, *event]` to logits `[B]`.
-        real, fake: examples `[B, *event]`.
+        critic: Function from `[B, *event]` to logits `[B]`.
+        real, fake: Examples `[B, *event]`.
         mix: $\epsilon$ in [0, 1], `[B]`, uniform in the paper.
-        target: the norm $t$ of the gradient that is not penalised.
+        target: The norm $t$ of the gradient that is not penalised.
 
     Returns:
         The penalty `[B]`.
@@ -79,8 +79,8 @@ def input_gradient_norm(critic: Critic, x: tf.Tensor) -> tuple[tf.Tensor, tf.Ten
     """The logits of `x`, and the Euclidean norms of their gradients with respect to `x`, both `[B]`.
 
     Args:
-        critic: function from `[B, *event]` to logits `[B]`.
-        x: points at which the gradient is taken, `[B, *event]`.
+        critic: Function from `[B, *event]` to logits `[B]`.
+        x: Points at which the gradient is taken, `[B, *event]`.
     """
     logits, squared_norm = _squared_gradient_norm(critic, x)
     # The derivative of the root is infinite at 0, and 0 times infinity is NaN.

@@ -32,8 +32,8 @@ def squared_distance_blocks(
     distance 0 wherever they lie.
 
     Args:
-        rows: float64 `[M, D]`.
-        columns: float64 `[N, D]`.
+        rows: Float64 `[M, D]`.
+        columns: Float64 `[N, D]`.
         block_size: Number of rows in a block.
 
     Yields:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -92,25 +92,7 @@ class RasterNetwork(AutoregressiveNetwork):
         height, width, channels = self.event_shape
         condition = encode_condition(self.condition, condition, self.compute_dtype, (height, width))
         walkers = [layer.walker(num_rows, width, condition) for layer in (*self.body, *self.heads)]
-        num_body = len(self.body)
-
-        def pixel(contexts: list, columns: list, variable: tf.Tensor) -> tuple:
-            """Values `[B, C]` of the pixel whose first variable has the given index, and the new states."""
-            values = [tf.zeros([num_rows], self.value_dtype)] * channels
-            for channel in range(channels):
-                h = self._inputs(standardize, values)
-                new_columns, kept = [], []
-                for index, walker in enumerate(walkers):
-                    h = h if index < num_body else tf.nn.relu(h)
-                    h, state, keep = walker.step(contexts[index], columns[index], h)
-                    new_columns.append(state)
-                    kept.append(keep)
-                params = tf.reshape(h, [-1, self.params_per_dim, channels])[:, :, channel]
-                values[channel] = emit(variable + channel, params)
-            # The first layer must keep the finished pixel, not one whose last colour is still missing.
-            first = walkers[0].step(contexts[0], columns[0], self._inputs(standardize, values))
-            new_columns[0], kept[0] = first[1:]
-            return tf.stack(values, axis=-1), new_columns, kept
+        pixel = self._pixel_step(walkers, emit, standardize, num_rows)
 
         def row_body(row: tf.Tensor, states: list, image: tf.TensorArray) -> tuple:
             above, new_states, contexts = None, [], []
@@ -157,6 +139,32 @@ class RasterNetwork(AutoregressiveNetwork):
             parallel_iterations=1,
         )
         return tf.transpose(image.stack(), [2, 0, 1, 3])
+
+    def _pixel_step(
+        self, walkers: list, emit: Emit, standardize: Standardize, num_rows: Any
+    ) -> Callable[..., tuple]:
+        """The step that generates one pixel from what the layers keep."""
+        channels, num_body = self.event_shape[-1], len(self.body)
+
+        def pixel(contexts: list, columns: list, variable: tf.Tensor) -> tuple:
+            """Values `[B, C]` of the pixel whose first variable has the given index, and the new states."""
+            values = [tf.zeros([num_rows], self.value_dtype)] * channels
+            for channel in range(channels):
+                h = self._inputs(standardize, values)
+                new_columns, kept = [], []
+                for index, walker in enumerate(walkers):
+                    h = h if index < num_body else tf.nn.relu(h)
+                    h, state, keep = walker.step(contexts[index], columns[index], h)
+                    new_columns.append(state)
+                    kept.append(keep)
+                params = tf.reshape(h, [-1, self.params_per_dim, channels])[:, :, channel]
+                values[channel] = emit(variable + channel, params)
+            # The first layer must keep the finished pixel, not one whose last colour is still missing.
+            first = walkers[0].step(contexts[0], columns[0], self._inputs(standardize, values))
+            new_columns[0], kept[0] = first[1:]
+            return tf.stack(values, axis=-1), new_columns, kept
+
+        return pixel
 
     def _inputs(self, standardize: Standardize, values: list[tf.Tensor]) -> tf.Tensor:
         return tf.cast(standardize(tf.stack(values, axis=-1)), self.compute_dtype)

@@ -133,7 +133,7 @@ class Endpoint:
         """The example request, the same at every call: input name -> array.
 
         Args:
-            num_rows: number of rows of inputs that have a batch.
+            num_rows: Number of rows of inputs that have a batch.
         """
         examples = {space.name: space.example(num_rows) for space in self.inputs}
         specs = {spec.name: spec for spec in self.specs}

@@ -35,10 +35,10 @@ class AveragedNetwork:
     Trainable weights and moving statistics are averaged, other state is copied.
 
     Args:
-        source: the network in training, built.
+        source: The network in training, built.
         decay: $d$ per step in [0, 1], once the average is long. It begins fast: step t has a decay of
             $(1 + t) / (10 + t)$ at most.
-        name: the argument that gives the decay, for errors.
+        name: The argument that gives the decay, for errors.
 
     Cost: a second set of weights, and three operations for each weight in a step.
 
@@ -60,7 +60,7 @@ class AveragedNetwork:
         """Moves the averages towards the weights of the network in training.
 
         Args:
-            step: number of training steps done before this one, a scalar.
+            step: Number of training steps done before this one, a scalar.
         """
         step = tf.cast(step, tf.float32)
         rate = 1.0 - tf.minimum(self.decay, (1.0 + step) / (10.0 + step))

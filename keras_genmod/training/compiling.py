@@ -77,19 +77,19 @@ class Compilable(_Compiling):
         """Configures training. The objective is the model's own: there is no `loss` to pass.
 
         Args:
-            optimizer: name or instance; None takes the paper's settings.
-            micro_batches: number of parts that a replica's batch is cut into. One update follows all of
+            optimizer: Name or instance; None takes the paper's settings.
+            micro_batches: Number of parts that a replica's batch is cut into. One update follows all of
                 them: the same gradient in less memory.
-            run_eagerly: whether steps run in Python, operation by operation, for debugging.
-            steps_per_execution: training steps per call into TensorFlow.
-            jit_compile: whether XLA compiles the steps; `"auto"` turns it on where it was measured to be
+            run_eagerly: Whether steps run in Python, operation by operation, for debugging.
+            steps_per_execution: Training steps per call into TensorFlow.
+            jit_compile: Whether XLA compiles the steps; `"auto"` turns it on where it was measured to be
                 faster.
-            auto_scale_loss: whether `mixed_float16` models scale their losses.
+            auto_scale_loss: Whether `mixed_float16` models scale their losses.
             **refused: `loss`, `loss_weights`, `metrics` and `weighted_metrics` get an error that says
                 what to do instead.
 
         Raises:
-            ValueError: for refused arguments, for players that name no optimizer of this model, or under a
+            ValueError: For refused arguments, for players that name no optimizer of this model, or under a
                 strategy that is not the model's.
         """
         self._compile(
@@ -114,12 +114,12 @@ class Compilable(_Compiling):
         """Compiles with one optimizer for each argument of `compile` that players name.
 
         Args:
-            optimizers: argument of `compile` -> optimizer. The first is the main one and becomes
+            optimizers: Argument of `compile` -> optimizer. The first is the main one and becomes
                 `self.optimizer`, the others become attributes of their argument's name.
-            own: the other arguments of `compile` that Keras does not know.
-            refused: arguments that get an error.
-            auto_scale_loss: as in `compile`.
-            **keras_options: the arguments of `compile` that Keras knows.
+            own: The other arguments of `compile` that Keras does not know.
+            refused: Arguments that get an error.
+            auto_scale_loss: As in `compile`.
+            **keras_options: The arguments of `compile` that Keras knows.
         """
         self._refuse(refused)
         self._check_strategy()
@@ -305,8 +305,8 @@ def _count_training_steps(optimizer: keras.optimizers.Optimizer, steps: Callable
     schedule in it and its configuration stay the user's.
 
     Args:
-        optimizer: the optimizer.
-        steps: gives the number of training steps.
+        optimizer: The optimizer.
+        steps: Gives the number of training steps.
     """
     inner = _unscaled(optimizer)
     keras_rate = type(inner)._get_current_learning_rate

@@ -100,7 +100,7 @@ class Fittable(Feeding, Executing):
             A `keras.callbacks.History` with the mean of each term in each epoch.
 
         Raises:
-            TypeError, ValueError: if the model cannot take the data. Arrays in memory are checked before the
+            TypeError, ValueError: If the model cannot take the data. Arrays in memory are checked before the
                 first step. Batches, and arrays on a disk, are checked when they come; the error then names
                 the batch.
         """

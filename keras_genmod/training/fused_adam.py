@@ -32,7 +32,7 @@ class FusedAdam(keras.optimizers.Adam):
     computed once.
 
     Args:
-        learning_rate, beta_1, beta_2, epsilon, **kwargs: as in `keras.optimizers.Adam`.
+        learning_rate, beta_1, beta_2, epsilon, **kwargs: As in `keras.optimizers.Adam`.
 
     Reference: Adam: A Method for Stochastic Optimization, Kingma and Ba, 2015.
     """

@@ -41,7 +41,7 @@ def array_batch(x: Any, y: Any, sample_weight: Any, event_shape: tuple[int, ...]
         event_shape: Shape of one row. It tells a list of two rows from a list of rows and conditions.
 
     Raises:
-        ValueError: if conditions or weights are given twice.
+        ValueError: If conditions or weights are given twice.
     """
     if isinstance(x, (tuple, list)) and not _is_rows(x, len(event_shape)):
         batch = unpack(tuple(x))

@@ -46,9 +46,9 @@ class Sums(NamedTuple):
     """An objective and its terms, summed over examples.
 
     Args:
-        terms: scalars by name, float32 (float64 for a float64 model), `"loss"` first; without the batch
+        terms: Scalars by name, float32 (float64 for a float64 model), `"loss"` first; without the batch
             statistics.
-        statistics: what the batch statistics add to them, by name.
+        statistics: What the batch statistics add to them, by name.
     """
 
     terms: dict[str, tf.Tensor]
@@ -76,9 +76,9 @@ class SharedForward:
         Without a recorded pass each player computes it anew, from the same seed and so with the same result.
 
         Args:
-            batch: the examples.
+            batch: The examples.
             seed: int32 `[2]`, seed of all noise in the pass.
-            persistent: whether more than one player differentiates through the pass.
+            persistent: Whether more than one player differentiates through the pass.
         """
         with tf.GradientTape(persistent=persistent) as self.tape:
             self._tensors = self._pass(batch, seed, training=True)
@@ -105,7 +105,7 @@ class SharedForward:
         """What the pass gave for all rows of the batch, as constants.
 
         Args:
-            micro_batches: number of parts that the batch was cut into.
+            micro_batches: Number of parts that the batch was cut into.
         """
         if self._tensors is not None:
             return _as_constants(self._tensors)
@@ -141,18 +141,18 @@ def objective(
     """The sums over a batch's examples of the objective (`"loss"`, first) and of each of its terms.
 
     Args:
-        player: the player whose objective it is.
-        batch: the examples.
+        player: The player whose objective it is.
+        batch: The examples.
         seed: int32 `[2]`, seed of all noise in the terms.
-        training: whether layers act as in training.
-        shared: the shared forward pass, if the model has one.
+        training: Whether layers act as in training.
+        shared: The shared forward pass, if the model has one.
 
     Returns:
         The sums. Example weights enter all terms but measures, and `term_weights` enter `"loss"`.
 
     Raises:
-        TypeError: for terms that are not a dict.
-        ValueError: for a term that has not one value per example or has the name of another log, or for a
+        TypeError: For terms that are not a dict.
+        ValueError: For a term that has not one value per example or has the name of another log, or for a
             weight or a batch statistic that no term has.
     """
     arguments = {} if shared is None else {"shared": shared(batch, seed, training)}

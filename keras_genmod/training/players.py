@@ -23,16 +23,16 @@ class Player:
     """One objective, the networks that it trains, and the optimizer that updates them.
 
     Args:
-        name: prefix of the player's terms in the logs where a model has several players, such as "generator".
-        networks: the layers whose trainable weights this player updates.
-        loss_terms: function `(x, *, condition, training, seed) -> {name: [B]}`; it takes `shared=` too where
+        name: Prefix of the player's terms in the logs where a model has several players, such as "generator".
+        networks: The layers whose trainable weights this player updates.
+        loss_terms: Function `(x, *, condition, training, seed) -> {name: [B]}`; it takes `shared=` too where
             the model has a `shared_forward`. It must be pure: a step may evaluate it several times.
-        term_weights: function `() -> {name: weight}`. The weight of a term that is left out is 1; `MEASURE`
+        term_weights: Function `() -> {name: weight}`. The weight of a term that is left out is 1; `MEASURE`
             marks a term that is logged and not minimised.
-        updates_per_step: number of updates in one training step.
-        after_update: called after each update, to clip weights for example.
-        batch_statistics: terms that describe a batch as a whole -> number of rows that each needs.
-        optimizer: the argument of `compile` that gives this player's optimizer. Players with one optimizer
+        updates_per_step: Number of updates in one training step.
+        after_update: Called after each update, to clip weights for example.
+        batch_statistics: Terms that describe a batch as a whole -> number of rows that each needs.
+        optimizer: The argument of `compile` that gives this player's optimizer. Players with one optimizer
             are updated together: they stand side by side in `players()` and have equal `updates_per_step`;
             a weight that two of them train gets the sum of their gradients.
     """
@@ -66,11 +66,11 @@ def check_players(players: Sequence[Player], optimizers: Sequence[str]) -> None:
     """Refuses players that a step could not update.
 
     Args:
-        players: what a model's `players()` gives.
-        optimizers: the arguments of the model's `compile` that are optimizers.
+        players: What a model's `players()` gives.
+        optimizers: The arguments of the model's `compile` that are optimizers.
 
     Raises:
-        ValueError: for two players of one name, for an optimizer that does not exist, or for players of one
+        ValueError: For two players of one name, for an optimizer that does not exist, or for players of one
             optimizer that do not stand side by side or differ in `updates_per_step`.
     """
     names = [player.name for player in players]

@@ -19,7 +19,7 @@ class _Rates:
 
     Args:
         main: `model.optimizer`.
-        others: the optimizers of the other players.
+        others: The optimizers of the other players.
     """
 
     def __init__(
@@ -83,9 +83,9 @@ def with_rates_together(
     callback writes holds rates that belong together.
 
     Args:
-        callbacks: the callbacks that `fit` was given.
-        model: the model.
-        optimizers: the optimizers of the players, the main one first. A rate that is a schedule stays as it
+        callbacks: The callbacks that `fit` was given.
+        model: The model.
+        optimizers: The optimizers of the players, the main one first. A rate that is a schedule stays as it
             is.
 
     Returns:

@@ -28,9 +28,9 @@ class WeightSchedule:
     """A weight as a function of the number of training steps done: `schedule(step)`, a scalar.
 
     Args:
-        end: value after `steps` steps.
-        steps: length of the rise in training steps; of one cycle, for the cyclical schedule.
-        start: value at step 0.
+        end: Value after `steps` steps.
+        steps: Length of the rise in training steps; of one cycle, for the cyclical schedule.
+        start: Value at step 0.
     """
 
     @explained
@@ -92,11 +92,11 @@ class CyclicalSchedule(WeightSchedule):
     """Repeats cycles of `steps` steps: a linear rise over the first part, then a plateau at `end`.
 
     Args:
-        end: value of the plateau.
-        steps: length of one cycle.
-        start: value at the beginning of each cycle.
-        num_cycles: number of cycles, after which the weight stays at `end`.
-        rise: fraction of a cycle that rises, in (0, 1].
+        end: Value of the plateau.
+        steps: Length of one cycle.
+        start: Value at the beginning of each cycle.
+        num_cycles: Number of cycles, after which the weight stays at `end`.
+        rise: Fraction of a cycle that rises, in (0, 1].
 
     Reference: Cyclical Annealing Schedule: A Simple Approach to Mitigating KL Vanishing, Fu et al., 2019.
 
@@ -133,11 +133,11 @@ def get_weight(name: str, value: Any) -> float | WeightSchedule:
     """The checked weight: a non-negative number, or a schedule.
 
     Args:
-        name: the argument that gives the weight, for errors.
-        value: a number, a schedule, or the configuration of one.
+        name: The argument that gives the weight, for errors.
+        value: A number, a schedule, or the configuration of one.
 
     Raises:
-        ValueError: for anything else.
+        ValueError: For anything else.
     """
     if isinstance(value, numbers.Real):
         return check_number(name, value, minimum=0.0)

@@ -65,8 +65,8 @@ def numbered(stages: Sequence[Stage]) -> tuple[Stage, ...]:
     """Checks the stages of a model and fills in `index` and `first_step`.
 
     Raises:
-        TypeError: for what is not a `Stage`.
-        ValueError: for a name that is empty or used twice, for a number of steps below 1, or for an endless
+        TypeError: For what is not a `Stage`.
+        ValueError: For a name that is empty or used twice, for a number of steps below 1, or for an endless
             stage that is not the last.
     """
     result: list[Stage] = []

@@ -31,8 +31,8 @@ class Played(NamedTuple):
     """What the updates of one step leave behind.
 
     Args:
-        sums: of each player's objective in its last update, by the player's name.
-        shared: the shared forward pass of the last round, if the model has one.
+        sums: Of each player's objective in its last update, by the player's name.
+        shared: The shared forward pass of the last round, if the model has one.
     """
 
     sums: dict[str, Sums]
@@ -55,12 +55,12 @@ def play(
     shared forward pass, for the others it is a constant.
 
     Args:
-        players: the players in the order of their updates.
-        optimizer_of: function from a player to its optimizer.
-        batch: this replica's examples.
+        players: The players in the order of their updates.
+        optimizer_of: Function from a player to its optimizer.
+        batch: This replica's examples.
         seed: int32 `[2]`, seed of all noise of this replica.
-        micro_batches: number of parts to cut the batch into.
-        shared_forward: function of the pass that players share, if the model has one.
+        micro_batches: Number of parts to cut the batch into.
+        shared_forward: Function of the pass that players share, if the model has one.
     """
     global_num_examples = sum_over_replicas(tf.cast(batch_size(batch), tf.float32))
     teams = teams_of(players)
@@ -109,13 +109,13 @@ def gradients(
     one at a time are in memory.
 
     Args:
-        player: the player whose objective it is.
-        optimizer: the player's optimizer, which scales the loss.
-        batch: this replica's examples.
+        player: The player whose objective it is.
+        optimizer: The player's optimizer, which scales the loss.
+        batch: This replica's examples.
         seed: int32 `[2]`, seed of all noise.
-        global_num_examples: number of examples over all replicas, float32.
-        micro_batches: number of parts to cut the batch into.
-        shared: the shared forward pass, if the model has one.
+        global_num_examples: Number of examples over all replicas, float32.
+        micro_batches: Number of parts to cut the batch into.
+        shared: The shared forward pass, if the model has one.
     """
     weights = [weight.value for weight in player.weights]
     total: Gradients = [None] * len(weights)
@@ -195,10 +195,10 @@ def apply_gradients(
     sum is made here first, and each replica hands in the R-th part of the result.
 
     Args:
-        team: the players that name the optimizer.
-        optimizer: their optimizer. It makes one update: its iterations, its clipping by the global norm and
+        team: The players that name the optimizer.
+        optimizer: Their optimizer. It makes one update: its iterations, its clipping by the global norm and
             its loss scale are those of the whole team.
-        grads: each player's gradients on this replica, in the order of the player's weights.
+        grads: Each player's gradients on this replica, in the order of the player's weights.
     """
     weights, total = _of_team(team, grads)
     inner = getattr(optimizer, "inner_optimizer", optimizer)

@@ -58,9 +58,9 @@ class Stepping:
         `core.replicas.assign_equally`. The base class does nothing.
 
         Args:
-            batch: all examples of this replica in the step: `batch.x`, `batch.condition`, `batch.weight`.
+            batch: All examples of this replica in the step: `batch.x`, `batch.condition`, `batch.weight`.
             seed: int32 `[2]`, the same on all replicas; `core.noise.replica_seed` gives each its own.
-            shared: what `shared_forward` gave for the batch in the last round of updates, as constants;
+            shared: What `shared_forward` gave for the batch in the last round of updates, as constants;
                 None for a model without one.
         """
 
@@ -72,7 +72,7 @@ class Stepping:
         """Updates every player in order, then moves the state that moves once a step.
 
         Args:
-            data: a batch, see `keras_genmod.core.batches`.
+            data: A batch, see `keras_genmod.core.batches`.
 
         Returns:
             Running means of the objective and its terms.
@@ -114,7 +114,7 @@ class Stepping:
         """Records, from now on, the step at which each term of the objective is first not finite.
 
         Args:
-            on: whether to watch; watching costs a little in every step.
+            on: Whether to watch; watching costs a little in every step.
         """
         self._term_means.forget_bad_terms()
         if on != self._watch_terms:

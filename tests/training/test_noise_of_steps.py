@@ -108,8 +108,14 @@ class Rounds(AdversarialModel):
 
         rounds = self.discriminator_steps
         return (
-            Player("discriminator", (self.layer,), terms(self.layer), updates_per_step=rounds),
-            Player("generator", (self.other,), terms(self.other)),
+            Player(
+                "discriminator",
+                (self.layer,),
+                terms(self.layer),
+                updates_per_step=rounds,
+                optimizer="discriminator_optimizer",
+            ),
+            Player("generator", (self.other,), terms(self.other), optimizer="generator_optimizer"),
         )
 
 

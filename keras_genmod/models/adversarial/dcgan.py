@@ -37,13 +37,13 @@ class DCGAN(GAN):
 
     Args:
         event_shape: `(height, width, channels)`.
-        latent_dim: dimension of the noise z, which is N(0, I) (uniform in the paper).
-        r1: weight of the penalty R1, as in `GAN`; it must be 0 beside batch normalisation, which the default
+        latent_dim: Dimension of the noise z, which is N(0, I) (uniform in the paper).
+        r1: Weight of the penalty R1, as in `GAN`; it must be 0 beside batch normalisation, which the default
             discriminator has.
-        **kwargs: as in `GAN`.
+        **kwargs: As in `GAN`.
 
     Raises:
-        ValueError: for an `event_shape` that is not that of images.
+        ValueError: For an `event_shape` that is not that of images.
 
     Example:
         >>> DCGAN((28, 28, 1), seed=0).sample(2, seed=1).shape

@@ -55,32 +55,32 @@ class GAN(SamplesByRow, AdversarialModel):
     convolutions, with a tanh output for data in [-1, 1] and no batch normalisation in the discriminator.
 
     Args:
-        event_shape: shape of one example, such as `(2,)` or `(28, 28, 1)`.
-        latent_dim: dimension of the noise z.
-        generator: network from `z` (`[z, condition]`) to examples; its last activation determines the range
+        event_shape: Shape of one example, such as `(2,)` or `(28, 28, 1)`.
+        latent_dim: Dimension of the noise z.
+        generator: Network from `z` (`[z, condition]`) to examples; its last activation determines the range
             of the data.
-        discriminator: network from `x` (`[x, condition]`) to one logit.
+        discriminator: Network from `x` (`[x, condition]`) to one logit.
         loss: "minimax", "non_saturating", "least_squares", "hinge" or "wasserstein".
-        r1: weight of the penalty R1, half the squared gradient of the discriminator at real examples. The
+        r1: Weight of the penalty R1, half the squared gradient of the discriminator at real examples. The
             default suits data of few dimensions; if the discriminator's accuracy saturates, as on many
             pixels, take 1 to 10.
-        r2: weight of the same penalty at generated examples.
-        gradient_penalty: weight of the penalty on gradients whose norm is not 1, between real and generated
+        r2: Weight of the same penalty at generated examples.
+        gradient_penalty: Weight of the penalty on gradients whose norm is not 1, between real and generated
             examples.
-        label_smoothing: the target of real examples is 1 minus this, for losses with labels.
-        instance_noise: standard deviation of the noise that is added to real and generated examples in
+        label_smoothing: The target of real examples is 1 minus this, for losses with labels.
+        instance_noise: Standard deviation of the noise that is added to real and generated examples in
             training before the discriminator sees them; a number or a schedule over training steps.
-        weight_clip: bound of the absolute values of the discriminator's weights (as in the first Wasserstein
+        weight_clip: Bound of the absolute values of the discriminator's weights (as in the first Wasserstein
             GAN); None does not clip.
-        ema_decay: decay per step of the exponential moving average of the generator's weights; None keeps no
+        ema_decay: Decay per step of the exponential moving average of the generator's weights; None keeps no
             average. The average begins fast: step t has a decay of (1 + t) / (10 + t) at most.
-        spectral_norm, minibatch_stddev: options of the default discriminator, see
+        spectral_norm, minibatch_stddev: Options of the default discriminator, see
             `networks.conv_discriminator`.
-        generator_conditioning: how the default generator uses the condition: "concatenate" or "batch_norm".
-        discriminator_conditioning: how the default discriminator does: "concatenate" or "projection".
-        output_activation: last activation of the default generator; None takes "linear" for vectors and
+        generator_conditioning: How the default generator uses the condition: "concatenate" or "batch_norm".
+        discriminator_conditioning: How the default discriminator does: "concatenate" or "projection".
+        output_activation: Last activation of the default generator; None takes "linear" for vectors and
             "tanh" for images.
-        num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`.
+        num_classes, condition_shape, seed, name, dtype: As in `GenerativeModel`.
 
     Logs: `loss` (the sum of both players', no stopping criterion), `discriminator_loss`,
     `discriminator_real`, `discriminator_fake`, `discriminator_accuracy` (fraction of real and generated
@@ -88,11 +88,11 @@ class GAN(SamplesByRow, AdversarialModel):
     `generator_adversarial`.
 
     Warns:
-        UserWarning: for a discriminator with `keras.layers.SpectralNormalization`, which judges real and
+        UserWarning: For a discriminator with `keras.layers.SpectralNormalization`, which judges real and
             generated examples with different weights.
 
     Raises:
-        ValueError: for a penalty on the gradient of a discriminator with batch normalisation, in which an
+        ValueError: For a penalty on the gradient of a discriminator with batch normalisation, in which an
             example has no gradient of its own, or for options of a default network beside that network.
 
     Cost: a step makes one pass through the generator and three through the discriminator; each penalty adds
@@ -304,9 +304,9 @@ class GAN(SamplesByRow, AdversarialModel):
         """The examples of latent vectors, `[B, *event_shape]`; outside training from the averaged generator.
 
         Args:
-            z: latent vectors `[B, latent_dim]`.
-            condition: one for all or one per row.
-            training: whether layers act as in training.
+            z: Latent vectors `[B, latent_dim]`.
+            condition: One condition for all rows, or one per row.
+            training: Whether layers act as in training.
         """
         return self._generate(z, condition, training, use_ema=not training)
 
@@ -332,11 +332,11 @@ class GAN(SamplesByRow, AdversarialModel):
         """New examples, `[num_samples, *event_shape]`.
 
         Args:
-            num_samples: number of samples to draw.
-            condition: one for all or one per sample.
-            seed: integer or two integers; None draws anew at every call.
-            use_ema: whether to use the averaged generator, if the model has one, or the one in training.
-            batch_size: samples in one pass, which bounds the memory; None takes the model's own number.
+            num_samples: Number of samples to draw.
+            condition: One for all or one per sample.
+            seed: Integer or two integers; None draws anew at every call.
+            use_ema: Whether to use the averaged generator, if the model has one, or the one in training.
+            batch_size: Samples drawn in one pass, which bounds memory; None uses the model's default.
         """
         return self._sample(num_samples, condition, seed, batch_size, use_ema=use_ema)
 
@@ -350,12 +350,12 @@ class GAN(SamplesByRow, AdversarialModel):
         They are the output of the layer named "features", or else the input of the last layer.
 
         Args:
-            x: data `[B, *event_shape]`.
-            condition: one for all or one per row.
-            batch_size: rows in one pass, which bounds the memory; None takes the model's own number.
+            x: Data `[B, *event_shape]`.
+            condition: One condition for all rows, or one per row.
+            batch_size: Rows processed in one pass, which bounds memory; None uses the model's default.
 
         Raises:
-            TypeError: for a discriminator that is not a functional or sequential network.
+            TypeError: For a discriminator that is not a functional or sequential network.
 
         Reference: Unsupervised Representation Learning with Deep Convolutional Generative Adversarial
         Networks, Radford, Metz and Chintala, 2016 (features for classification).
@@ -397,8 +397,8 @@ class GAN(SamplesByRow, AdversarialModel):
         """Name -> endpoint: `generate`, `sample`, `sample_rows`, `features`.
 
         Args:
-            max_samples: the most that one request of `sample` may ask for.
-            num_samples: not used by this family.
+            max_samples: The most that one request of `sample` may ask for.
+            num_samples: Not used by this family.
         """
         features = self._feature_function()
         z, x = self._inputs(self.latent_space()), self._inputs(self.event_space())

@@ -25,10 +25,10 @@ class TwoPlayerObjective:
     """The objectives of a discriminator and a generator.
 
     Args:
-        loss, r1, r2, gradient_penalty, label_smoothing, instance_noise: as in `GAN`.
+        loss, r1, r2, gradient_penalty, label_smoothing, instance_noise: As in `GAN`.
 
     Raises:
-        ValueError: for a value out of range, or label smoothing with a loss that has no labels.
+        ValueError: For a value out of range, or label smoothing with a loss that has no labels.
     """
 
     def __init__(
@@ -71,11 +71,11 @@ class TwoPlayerObjective:
         """The discriminator's terms, each `[B]`: `real`, `fake`, penalties, and `accuracy`.
 
         Args:
-            judge: function from examples to the discriminator's logits.
-            real: real examples `[B, *event]`.
-            fake: generated examples `[B, *event]`.
-            training: whether examples get instance noise.
-            step: number of training steps done, a scalar, for a schedule of the noise.
+            judge: Function from examples to the discriminator's logits.
+            real: Real examples `[B, *event]`.
+            fake: Generated examples `[B, *event]`.
+            training: Whether examples get instance noise.
+            step: Number of training steps done, a scalar, for a schedule of the noise.
             seed: int32 `[2]`, seed of the noise, and of the points at which a gradient is penalised.
         """
         if training:
@@ -109,7 +109,7 @@ class TwoPlayerObjective:
         """The generator's term `adversarial`, `[B]`.
 
         Args:
-            judge, fake, training, step, seed: as in `discriminator_terms`, the noise of `fake` included.
+            judge, fake, training, step, seed: As in `discriminator_terms`, the noise of `fake` included.
         """
         if training:
             fake = self._with_noise(fake, step, seed, 2)
@@ -128,7 +128,7 @@ class TwoPlayerObjective:
         """Refuses a penalty on the gradient of a discriminator in which no example has one of its own.
 
         Raises:
-            ValueError: naming the layers that mix the examples of a batch.
+            ValueError: Naming the layers that mix the examples of a batch.
         """
         mixing = [
             layer.name

@@ -31,12 +31,12 @@ class WGAN_GP(GAN):
     `discriminator_fake` add up to minus the estimated distance; the distance falls as samples improve.
 
     Args:
-        event_shape: shape of one example.
-        latent_dim: dimension of the noise z.
-        gradient_penalty: weight of the penalty.
-        loss: the loss, "wasserstein" in the paper.
-        r1: weight of the penalty R1, as in `GAN`; the gradient penalty takes its place here.
-        **kwargs: as in `GAN`.
+        event_shape: Shape of one example.
+        latent_dim: Dimension of the noise z.
+        gradient_penalty: Weight of the penalty.
+        loss: The loss, "wasserstein" in the paper.
+        r1: Weight of the penalty R1, as in `GAN`; the gradient penalty takes its place here.
+        **kwargs: As in `GAN`.
 
     Cost: five critic updates for each generator update; `compile(discriminator_steps=1)` is faster and often
     good enough.

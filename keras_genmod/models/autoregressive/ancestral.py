@@ -53,7 +53,7 @@ class AncestralSampling(SamplesByRow):
                 1. The head says what that means for mixtures.
             jit_compile: Whether XLA compiles the loop. That takes some seconds for each new number of
                 samples, after which sampling is several times faster.
-            batch_size: Samples in one pass, which bounds the memory; None takes the model's own number.
+            batch_size: Samples drawn in one pass, which bounds memory; None uses the model's default.
 
         Cost: about one pass through the network, cut into as many steps as there are variables (`H * W` for
         images), for each of the network's orders.
@@ -100,12 +100,12 @@ class AncestralSampling(SamplesByRow):
             x: Data `[B, *event_shape]`. Values at places that are not given do not matter.
             mask: 1 where a value is given, 0 where it is to be drawn: `event_shape` for all rows or
                 `[B, *event_shape]`.
-            condition: One for all or one per row.
+            condition: One condition for all rows, or one per row.
             seed: Integer or two integers; None gives new samples at every call.
             temperature: As in `sample`.
             num_particles: Number of candidates for each row.
             jit_compile: As in `sample`.
-            batch_size: Candidates in one pass, which bounds the memory; None takes the model's own number.
+            batch_size: Candidates drawn in one pass, which bounds memory; None uses the model's default.
 
         Raises:
             ValueError: For a mask of another shape, or with values other than 0 and 1.

@@ -39,12 +39,12 @@ class FactorVAE(LatentVariableModel, AdversarialModel):
     Of `compile(generator_optimizer, discriminator_optimizer)` the first is the VAE's and `self.optimizer`.
 
     Args:
-        event_shape: shape of one example.
-        gamma: weight of the total correlation.
-        discriminator: network from `z` to one logit; None takes five hidden layers of 256 units (six of 1000
+        event_shape: Shape of one example.
+        gamma: Weight of the total correlation.
+        discriminator: Network from `z` to one logit; None takes five hidden layers of 256 units (six of 1000
             in the paper).
-        latent_dim, encoder, decoder, likelihood, posterior, prior: as in `VAE`.
-        num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`.
+        latent_dim, encoder, decoder, likelihood, posterior, prior: As in `VAE`.
+        num_classes, condition_shape, seed, name, dtype: As in `GenerativeModel`.
 
     Logs: `vae_loss`, `vae_reconstruction`, `vae_kl`, `vae_total_correlation` (nats per example; the last is
     the discriminator's estimate), `discriminator_loss`, `discriminator_joint`, `discriminator_permuted`;

@@ -42,18 +42,18 @@ class VQVAE(EncoderDecoder):
     a prior over the codes, which is another model.
 
     Args:
-        event_shape: shape of one example.
-        num_codes: size K of the codebook.
-        code_dim: width D of a code's vector.
-        num_latents: number of codes of one example, for the default networks of vectors.
-        encoder: network from `x` (`[x, condition]`) to vectors `[..., D]`, such as `[h, w, D]`.
-        decoder: network from those (`[z, condition]`) to the raw parameters of the likelihood.
-        likelihood: as in `VAE`.
-        commitment_weight: weight $\beta$ of the second term, which is summed over an example's codes, as the
+        event_shape: Shape of one example.
+        num_codes: Size K of the codebook.
+        code_dim: Width D of a code's vector.
+        num_latents: Number of codes of one example, for the default networks of vectors.
+        encoder: Network from `x` (`[x, condition]`) to vectors `[..., D]`, such as `[h, w, D]`.
+        decoder: Network from those (`[z, condition]`) to the raw parameters of the likelihood.
+        likelihood: As in `VAE`.
+        commitment_weight: Weight $\beta$ of the second term, which is summed over an example's codes, as the
             log-likelihood is over its dimensions. The paper takes the mean over codes instead: for an example
             of n codes its weight $\beta$ is $\beta / n$ here.
-        ema_decay, revival_threshold: how the codebook moves, see `layers.VectorQuantizer`.
-        num_classes, condition_shape, seed, name, dtype: as in `GenerativeModel`.
+        ema_decay, revival_threshold: How the codebook moves, see `layers.VectorQuantizer`.
+        num_classes, condition_shape, seed, name, dtype: As in `GenerativeModel`.
 
     Logs: `loss`, `reconstruction` (nats per example), `commitment` (the squared distance, summed over the
     codes of an example), `perplexity` (the effective number of codes in use, see `metrics.CodeUsage`).
@@ -149,9 +149,9 @@ class VQVAE(EncoderDecoder):
         """The distribution p(x|z) of codes.
 
         Args:
-            z: codes, integers `[B, *latent_shape]`.
-            condition: one for all or one per row.
-            training: whether layers act as in training.
+            z: Codes, integers `[B, *latent_shape]`.
+            condition: One condition for all rows, or one per row.
+            training: Whether layers act as in training.
         """
         self._refuse_symbolic("z", z)
         return super().likelihood(
