@@ -104,7 +104,7 @@ class GenerativeModel(
         # `next` is atomic, so that threads that draw at once get different numbers.
         self._sampling_numbers = itertools.count(1)
         self._graphs = GraphCache(version=lambda: self.stage)
-        # The constructor builds every network, as `compile` checks: `fit` and `save` need no call before them.
+        # The constructor builds every network, as `compile` checks: `fit` and `save` need no call before.
         self.built = type(self).build is keras.Model.build
 
     # ---- what a family writes -------------------------------------------------------------------
