@@ -177,6 +177,28 @@ def test_terms_must_be_per_example_and_weights_must_name_terms():
         objective(player({"t": batch.x[:, 0]}, {"other": 1.0}), batch, seed, training=True)
 
 
+@pytest.mark.parametrize("shape", [(5, 2), (None, 2), None])
+def test_a_term_over_something_else_than_the_examples_is_refused(shape):
+    """Divided by the number of examples, the sum over 3 chains would be no mean."""
+
+    def traced(values):
+        player = Player("p", (), lambda x, **_: {"t": values(x)})
+
+        @tf.function(input_signature=[tf.TensorSpec(shape)])
+        def step(x):
+            return objective(player, Batch(x), tf.constant([0, 1]), training=True).terms["t"]
+
+        return step.get_concrete_function()
+
+    size = 5 if shape and shape[0] else "any number of"
+    for length in (1, 3):
+        expected = rf"The term 't' .*; received {length} values for a batch of {size} examples.*tf.fill"
+        with pytest.raises(ValueError, match=expected):
+            traced(lambda x, length=length: tf.zeros([length]))
+    total = traced(lambda x: tf.fill([tf.shape(x)[0]], 2.0))
+    assert float(total(tf.zeros([5, 2]))) == 10.0
+
+
 def test_micro_batches_wait_for_each_other():
     """So that the activations of one at a time are in memory: each part depends on the last gradients."""
     model = Line()
