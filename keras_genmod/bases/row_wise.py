@@ -62,6 +62,14 @@ class RowWise(_Callable):
         """The space of one example `x`. A model of several kinds of data has a space for each."""
         return Space("x", self.event_shape, self.real_dtype, self.value_range())
 
+    def data_spaces(self) -> tuple[Space, ...]:
+        """The spaces of the arrays in `x` for a model that trains on a dictionary; none elsewhere.
+
+        A model between two unpaired domains returns `(Space("a", ...), Space("b", ...))` and trains on
+        `{"a": ..., "b": ...}`. The number of rows of the largest array counts as the number of examples.
+        """
+        return ()
+
     def input_space(self) -> Space:
         """The space of what `call`, and so `predict`, takes beside the condition."""
         return self.event_space()
