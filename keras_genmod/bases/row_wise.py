@@ -150,7 +150,9 @@ class RowWise(_Callable):
         """Applies a row-wise function to many rows in bounded memory.
 
         Args:
-            key: Under which the function's graph is kept.
+            key: Under which the function's graph is kept: a name, and all that the function depends on
+                beside its arguments and the weights, such as `("translate", direction)`. A later call with
+                an equal key runs the first one's function.
             function: Of `x` and the condition, one row each.
             x: Rows of the space.
             condition: One condition for all rows, or one per row.

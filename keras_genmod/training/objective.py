@@ -222,9 +222,13 @@ def _sum(name: str, term: tf.Tensor, weight: tf.Tensor | None, lengths: Collecti
     """
     term = as_real(term)
     if term.shape.rank != 1:
+        shape = "unknown" if term.shape.rank is None else tuple(term.shape)
+        advice = "Sum it over the axes of one example."
+        if term.shape.rank == 0:
+            advice = "Leave the batch axis as it is: the step takes the mean over examples."
         raise ValueError(
-            f"The term {name!r} must have one value per example, shape [batch]; received shape "
-            f"{tuple(term.shape)}. Sum it over the axes of one example."
+            f"The term {name!r} must have one value per example, shape [batch]; received shape {shape}. "
+            f"{advice}"
         )
     if term.shape[0] is not None and term.shape[0] not in lengths:
         # Its sum is divided by the number of examples, so it would be no mean, and silently so.

@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from keras_genmod.bases import GenerativeModel
 from keras_genmod.layers import BatchNormalization, Dropout
-from keras_genmod.training.averaging import AveragedNetwork, copy_network
+from keras_genmod.training import AveragedNetwork
+from keras_genmod.training.averaging import copy_network
 
 
 def network():

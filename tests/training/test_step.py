@@ -173,6 +173,8 @@ def test_terms_must_be_per_example_and_weights_must_name_terms():
     batch = Batch(tf.constant(X))
     with pytest.raises(ValueError, match=r"one value per example.*received shape \(5, 1\)"):
         objective(player({"t": batch.x}, {}), batch, seed, training=True)
+    with pytest.raises(ValueError, match=r"one value per example.*shape \(\)\. Leave the batch axis"):
+        objective(player({"t": tf.reduce_mean(batch.x)}, {}), batch, seed, training=True)
     with pytest.raises(ValueError, match=r"`term_weights` must name.*\['t'\]; received \['other'\]"):
         objective(player({"t": batch.x[:, 0]}, {"other": 1.0}), batch, seed, training=True)
 
