@@ -164,7 +164,7 @@ def test_grey_values_warn_once_and_name_the_remedies():
 def test_weights_of_examples():
     with pytest.raises(ValueError, match=r"one row for each"):
         model().fit(X, sample_weight=np.ones(3), verbose=0)
-    with pytest.raises(ValueError, match=r"not negative"):
+    with pytest.raises(ValueError, match="must not be negative"):
         model().fit(X, sample_weight=-np.ones(12), verbose=0)
     with pytest.raises(ValueError, match=r"shape \[N\]"):
         model().fit(X, sample_weight=np.ones((12, 2)), verbose=0)
