@@ -74,7 +74,6 @@ class EncoderDecoder(GenerativeModel):
         self._warned_of_grey = self._warned_of_bounds = False
         of_locations = isinstance(head, (GaussianHead, StudentTHead))
         self._location_bounds = output_bounds(decoder) if of_locations else None
-        self.built = True
 
     # ---- networks -------------------------------------------------------------------------------
 

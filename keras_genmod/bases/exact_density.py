@@ -38,7 +38,7 @@ class ExactDensity:
             x: Any,
             condition: Any,
             *,
-            space: Space | None = None,
+            space: Space | tuple[Space, ...] | None = None,
             batch_size: int | None = None,
         ) -> tf.Tensor: ...
         def event_space(self) -> Space: ...

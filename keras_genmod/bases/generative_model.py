@@ -30,6 +30,7 @@ from keras_genmod.core.noise import (
     stream_seed,
 )
 from keras_genmod.core.rows import GraphCache
+from keras_genmod.core.spaces import check_parts
 from keras_genmod.core.user_warnings import warn_user
 from keras_genmod.metrics.means import TermMeans
 from keras_genmod.training.arguments import ExplainsCalls, explained
@@ -104,6 +105,8 @@ class GenerativeModel(
         # `next` is atomic, so that threads that draw at once get different numbers.
         self._sampling_numbers = itertools.count(1)
         self._graphs = GraphCache(version=lambda: self.stage)
+        # The constructor builds every network, as `compile` checks: `fit` and `save` need no call before.
+        self.built = type(self).build is keras.Model.build
 
     # ---- what a family writes -------------------------------------------------------------------
 
@@ -233,7 +236,7 @@ class GenerativeModel(
         """Refuses data of a wrong shape, type or range, before they are used.
 
         Args:
-            x: Array `[N, *event_shape]`.
+            x: Array `[N, *event_shape]`, or a dictionary of arrays of the model's `data_spaces`.
             condition: Array `[N, ...]`, None for an unconditional model.
 
         Raises:
@@ -241,24 +244,30 @@ class GenerativeModel(
             ValueError: For a wrong shape, for NaN, infinite values or values out of range, or for a
                 condition that is missing or not expected.
         """
-        check_rows("x", x, self.event_shape)
-        accepted = self.value_range()
-        accepted.check("x", np.asarray(x))
-        self._warn_of_half(accepted, np.asarray(x[:256]))
+        spaces = self.data_spaces()
+        if spaces:
+            check_parts("x", x, spaces)
+            for space in spaces:
+                self._warn_of_half(space.name, space.value_range, np.asarray(x[space.name][:256]))
+        else:
+            check_rows("x", x, self.event_shape)
+            accepted = self.value_range()
+            accepted.check("x", np.asarray(x))
+            self._warn_of_half("x", accepted, np.asarray(x[:256]))
         self._condition_spec.check_presence(condition)
         if condition is not None:
             self._condition_spec.check_values(condition)
 
-    def _warn_of_half(self, accepted: ValueRange, x: np.ndarray) -> None:
+    def _warn_of_half(self, name: str, accepted: ValueRange, x: np.ndarray) -> None:
         """Warns once if data use only the upper half of a symmetric range, such as pixels in [0, 1]."""
         symmetric = np.isfinite(accepted.high) and accepted.low == -accepted.high
         if self._warned_of_half or not symmetric or len(x) < 2 or x.min() < 0 or x.max() == x.min():
             return
         self._warned_of_half = True
         warn_user(
-            f"`x` has values from {x.min():g} to {x.max():g} only, the upper half of the {accepted} that "
-            f"this {type(self).__name__} is made for. Scale pixels to the whole range, `2 * x - 1` of values "
-            "in [0, 1], or build the model with an output in [0, 1], such as a sigmoid."
+            f"`{name}` has values from {x.min():g} to {x.max():g} only, the upper half of the {accepted} "
+            f"that this {type(self).__name__} is made for. Scale pixels to the whole range, `2 * x - 1` of "
+            "values in [0, 1], or build the model with an output in [0, 1], such as a sigmoid."
         )
 
     # ---- configuration --------------------------------------------------------------------------

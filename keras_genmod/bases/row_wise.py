@@ -62,6 +62,14 @@ class RowWise(_Callable):
         """The space of one example `x`. A model of several kinds of data has a space for each."""
         return Space("x", self.event_shape, self.real_dtype, self.value_range())
 
+    def data_spaces(self) -> tuple[Space, ...]:
+        """The spaces of the arrays in `x` for a model that trains on a dictionary; none elsewhere.
+
+        A model between two unpaired domains returns `(Space("a", ...), Space("b", ...))` and trains on
+        `{"a": ..., "b": ...}`. The number of rows of the largest array counts as the number of examples.
+        """
+        return ()
+
     def input_space(self) -> Space:
         """The space of what `call`, and so `predict`, takes beside the condition."""
         return self.event_space()
@@ -136,24 +144,30 @@ class RowWise(_Callable):
         x: Any,
         condition: Any,
         *,
-        space: Space | None = None,
+        space: Space | tuple[Space, ...] | None = None,
         batch_size: int | None = None,
     ) -> tf.Tensor:
         """Applies a row-wise function to many rows in bounded memory.
 
         Args:
-            key: Under which the function's graph is kept.
-            function: Of `x` and the condition, one row each.
-            x: Rows of the space.
+            key: Under which the function's graph is kept: a name, and all that the function depends on
+                beside its arguments and the weights, such as `("translate", direction)`. A later call with
+                an equal key runs the first one's function.
+            function: Of `x` and the condition, one row each; of each entry of `x` where it has several.
+            x: Rows of the space, or a tuple with equally many rows of each of several spaces.
             condition: One condition for all rows, or one per row.
-            space: The space of `x`; None takes the event space.
+            space: The space of `x`, or a tuple of spaces; None takes the event space.
             batch_size: Rows processed in one pass; None uses the model's default.
         """
         rows_per_pass = self._batch_size(batch_size)
-        x = self._as_rows(x, space)
-        condition = self._condition_spec.rows(condition, x.shape[0] or tf.shape(x)[0])
+        if isinstance(space, tuple):
+            parts = tuple(self._as_rows(part, one) for part, one in zip(x, space, strict=True))
+            _check_equally_many(parts, space)
+        else:
+            parts = (self._as_rows(x, space),)
+        condition = self._condition_spec.rows(condition, parts[0].shape[0] or tf.shape(parts[0])[0])
         graph = self._graphs.get(key, lambda rows: function(*rows))
-        return map_rows(graph, (x, condition), batch_size=rows_per_pass)
+        return map_rows(graph, (*parts, condition), batch_size=rows_per_pass)
 
     def _batch_size(self, batch_size: int | None) -> int:
         """Rows in one pass: the caller's number, or the model's own."""
@@ -187,6 +201,17 @@ class RowWise(_Callable):
             f"`{name}` must be an array or tensor; received a KerasTensor, which has no values. {advice}:\n"
             f"    h = {part}\n    keras.Model({inputs}, h)"
         )
+
+
+def _check_equally_many(parts: tuple[tf.Tensor, ...], spaces: tuple[Space, ...]) -> None:
+    """Refuses tensors of different numbers of rows, which would be cut apart or broadcast."""
+    first, *others = ((space.name, part.shape[0]) for space, part in zip(spaces, parts, strict=True))
+    for name, rows in others:
+        if None not in (first[1], rows) and rows != first[1]:
+            raise ValueError(
+                f"`{name}` must have one row for each of the {first[1]} rows of `{first[0]}`; received "
+                f"{rows}. Repeat a single one, for example with `np.repeat({name}, {first[1]}, axis=0)`."
+            )
 
 
 class SamplesByRow:

@@ -60,7 +60,7 @@ class UnnormalizedDensity:
             x: Any,
             condition: Any,
             *,
-            space: Space | None = None,
+            space: Space | tuple[Space, ...] | None = None,
             batch_size: int | None = None,
         ) -> tf.Tensor: ...
         def _fixed_seed(self) -> tf.Tensor: ...

@@ -87,7 +87,7 @@ def sum_over_replicas(value: Any) -> Any:
 def gather_rows(value: Any) -> Any:
     """The rows `[B, ...]` of all replicas in their order: the whole batch. Gradients pass through it."""
     context = _replica_context()
-    if context is None:
+    if context is None or not tf.nest.flatten(value):
         return value
     # Over several workers the result goes to the device of what is gathered. A batch as it comes from the
     # data has none, the output of an operation has one.
@@ -128,8 +128,8 @@ def is_chief(strategy: tf.distribute.Strategy | None = None) -> bool:
     return resolver.task_type == "worker" and resolver.task_id == 0
 
 
-def assign_equally(variable: Any, update: Callable[[tf.Tensor, Any], tf.Tensor], *, rows: Any) -> None:
-    """Updates state from the rows of all replicas, to the same value on each replica.
+def assign_equally(variable: Any, update: Callable[[tf.Tensor, Any], tf.Tensor], *, rows: Any = ()) -> None:
+    """Updates state, perhaps from the rows of all replicas, to the same value on each replica.
 
     An assignment inside a replica's step would leave every replica with its own copy, and one of them would
     be saved. Here the rows of all replicas are gathered in their order, and each replica computes the same

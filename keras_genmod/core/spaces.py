@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import zlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -13,7 +14,7 @@ import tensorflow as tf
 
 from keras_genmod.core.checks import ValueRange, check_rows, check_shape_tuple, describe
 
-__all__ = ["EXAMPLE_ROWS", "ROW_SEEDS", "SEED", "Space"]
+__all__ = ["EXAMPLE_ROWS", "ROW_SEEDS", "SEED", "Space", "check_parts"]
 
 # Rows of an example where nobody asks for another number.
 EXAMPLE_ROWS = 3
@@ -178,6 +179,34 @@ class Space:
         if integer:
             low, high = max(low, int(_INT64.min)), min(high, int(_INT64.max))
         return low, high
+
+
+def check_parts(name: str, value: Any, spaces: Sequence[Space]) -> None:
+    """Refuses what is not a dictionary with one array of each space, under the space's name.
+
+    Args:
+        name: Name of the dictionary, for errors.
+        value: The dictionary.
+        spaces: The spaces of its arrays.
+
+    Raises:
+        TypeError: For another type, or arrays that hold no numbers.
+        ValueError: For other keys, or an array that does not lie in its space.
+    """
+    names = [space.name for space in spaces]
+    example = "{" + ", ".join(f"{one!r}: ..." for one in names) + "}"
+    if not isinstance(value, Mapping):
+        raise TypeError(
+            f"`{name}` must be a dictionary of arrays, `{example}`; received {describe(value)}. Put the "
+            "arrays into one."
+        )
+    if set(value) != set(names):
+        raise ValueError(
+            f"`{name}` must be a dictionary of the arrays `{example}`; received the keys {list(value)}. "
+            "Rename them, add what is missing and leave out the others."
+        )
+    for space in spaces:
+        space.check(value[space.name])
 
 
 # One seed a row, and one for a whole request.

@@ -1,5 +1,6 @@
-"""Training: the one optimisation step, its players, stages, and schedules."""
+"""Training: the one optimisation step, its players and stages, averaged networks, and schedules."""
 
+from keras_genmod.training.averaging import AveragedNetwork
 from keras_genmod.training.objective import MEASURE, SharedForward, keep_state
 from keras_genmod.training.players import Player
 from keras_genmod.training.schedules import (
@@ -12,6 +13,7 @@ from keras_genmod.training.stages import Stage
 
 __all__ = [
     "MEASURE",
+    "AveragedNetwork",
     "CosineSchedule",
     "CyclicalSchedule",
     "LinearSchedule",

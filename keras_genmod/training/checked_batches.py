@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -31,7 +31,7 @@ _MARK = "keras_genmod found bad data: "
 def checked_dataset(
     dataset: tf.data.Dataset,
     first: Batch,
-    space: Space,
+    space: Space | Sequence[Space],
     condition: ConditionSpec,
     table: np.ndarray | None = None,
 ) -> tf.data.Dataset:
@@ -40,12 +40,14 @@ def checked_dataset(
     Args:
         dataset: The batches.
         first: The first batch, which was checked in Python. The others must have its types and row shapes.
-        space: The space of `x`.
+        space: The space of `x`, or those of its arrays if it is a dictionary.
         condition: Describes the condition.
         table: Weights of all classes, if they weigh the examples.
     """
-    ranges = Batch(space.accepted, _condition_range(condition, first.condition), WEIGHTS)
-    names = (space.name, "condition", "sample_weight")
+    parts = () if isinstance(space, Space) else tuple(space)
+    x_name, x_range = (space.name, space.accepted) if isinstance(space, Space) else ("x", None)
+    ranges = Batch(x_range, _condition_range(condition, first.condition), WEIGHTS)
+    names = (x_name, "condition", "sample_weight")
     one_hot = condition.num_classes is not None and _is_one_hot(first.condition, condition)
 
     def prepare(number: tf.Tensor, *data: Any) -> tuple:
@@ -62,6 +64,10 @@ def checked_dataset(
                 with tf.control_dependencies(assertions):
                     part = tf.identity(part)
             checked.append(part)
+        for one in parts:
+            part = batch.x[one.name]
+            with tf.control_dependencies(_value_assertions(one.name, part, one.accepted, number)):
+                checked[0] = {**checked[0], one.name: tf.identity(part)}
         batch = Batch(*checked) if table is None else weigh(Batch(*checked), table, condition)
         return tuple(() if part is None else part for part in batch)
 

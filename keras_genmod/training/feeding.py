@@ -54,6 +54,7 @@ class Feeding:
         def real_dtype(self) -> tf.DType: ...
 
         def event_space(self) -> Space: ...
+        def data_spaces(self) -> tuple[Space, ...]: ...
         def input_space(self) -> Space: ...
         def check_data(self, x: Any, condition: Any = None) -> None: ...
 
@@ -181,10 +182,12 @@ class Feeding:
         batches = None
         if isinstance(data, tf.data.Dataset):
             batches = data
-            space = self.event_space() if check == self._check_arrays else self.input_space()
+            trains = check == self._check_arrays
+            space = self.event_space() if trains else self.input_space()
+            spaces = self.data_spaces() if trains else ()
             _refuse_single_examples(data, space.shape)
             first = _checked_first(next(iter(data.take(1)), None), check)
-            data = checked_dataset(data, first, space, self._condition_spec, table)
+            data = checked_dataset(data, first, spaces or space, self._condition_spec, table)
         elif isinstance(data, keras.utils.PyDataset):
             batches = map(data.__getitem__, range(data.num_batches or 1))
             _checked_first(data[0] if data.num_batches != 0 else None, check)

@@ -19,7 +19,7 @@ Two kinds of terms are not summed like that, and a player names them:
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, NamedTuple
 
 import keras
@@ -183,8 +183,9 @@ def _term_sums(
             f"`loss_terms` must not name a term {name!r}: {_RESERVED[name]} is logged under that name. "
             f"Rename the term, for example to '{name}_term'."
         )
+    lengths = {tf.TensorShape(part.shape)[0] for part in keras.tree.flatten(batch.x)}
     sums = {
-        name: _sum(name, term, None if _is_measure(weights, name) else batch.weight)
+        name: _sum(name, term, None if _is_measure(weights, name) else batch.weight, lengths)
         for name, term in terms.items()
     }
     # A penalty of the user's own layer is a scalar that enters the mean over examples once, so that each part
@@ -210,12 +211,32 @@ def _is_measure(weights: Mapping[str, Any], name: str) -> bool:
     return isinstance(weights.get(name), str) and weights[name] == MEASURE
 
 
-def _sum(name: str, term: tf.Tensor, weight: tf.Tensor | None) -> tf.Tensor:
+def _sum(name: str, term: tf.Tensor, weight: tf.Tensor | None, lengths: Collection[int | None]) -> tf.Tensor:
+    """The sum of a term over the examples.
+
+    Args:
+        name: Name of the term.
+        term: One value per example.
+        weight: Weights of the examples, None without.
+        lengths: Numbers of examples in the parts of the batch, None where only the running graph knows it.
+    """
     term = as_real(term)
     if term.shape.rank != 1:
+        shape = "unknown" if term.shape.rank is None else tuple(term.shape)
+        advice = "Sum it over the axes of one example."
+        if term.shape.rank == 0:
+            advice = "Leave the batch axis as it is: the step takes the mean over examples."
         raise ValueError(
-            f"The term {name!r} must have one value per example, shape [batch]; received shape "
-            f"{tuple(term.shape)}. Sum it over the axes of one example."
+            f"The term {name!r} must have one value per example, shape [batch]; received shape {shape}. "
+            f"{advice}"
+        )
+    if term.shape[0] is not None and term.shape[0] not in lengths:
+        # Its sum is divided by the number of examples, so it would be no mean, and silently so.
+        (size,) = lengths if len(lengths) == 1 else (None,)
+        raise ValueError(
+            f"The term {name!r} must have one value per example, shape [batch]; received {term.shape[0]} "
+            f"values for a batch of {'any number of' if size is None else size} examples. Repeat what does "
+            "not depend on the examples, such as a mean over chains: `tf.fill(tf.shape(x)[:1], mean)`."
         )
     return tf.reduce_sum(term if weight is None else term * tf.cast(weight, term.dtype))
 

@@ -27,7 +27,6 @@ class TwoDomains(kg.GenerativeModel):
         self.backward = dense_network((7,), (2, 3), hidden_dims=(4,), seed=1)
         self.embedding = keras.layers.Embedding(1000, 6)
         self.embedding.build(())
-        self.built = True
 
     def space_a(self):
         """Pictures."""
@@ -56,6 +55,17 @@ class TwoDomains(kg.GenerativeModel):
     def denoise(self, x, t):
         """A function of a time that no value but 0 to 999 can have."""
         return x + tf.reshape(self.embedding(t), [-1, 2, 3])
+
+    def denoised(self, x, t, *, batch_size=None):
+        """The same for rows of any number."""
+        return self._map_rows(
+            "denoise",
+            lambda x, t, _: self.denoise(x, t),
+            (x, t),
+            None,
+            space=(self.space_a(), self.space_t()),
+            batch_size=batch_size,
+        )
 
     def translate(self, x, *, direction):
         """The other side of a or b."""
@@ -112,6 +122,17 @@ def test_each_direction_checks_its_own_space(model):
         model.translate(A, direction="b_to_a")
     with pytest.raises(TypeError, match=r"`b` must be an array.*its network `model.backward\(b\)`"):
         model.translate(keras.Input((7,)), direction="b_to_a")
+
+
+def test_rows_of_several_spaces_stay_together(model):
+    times = np.array([7, 0, 999, 3, 7])
+    expected = A + model.embedding.get_weights()[0][times].reshape(-1, 2, 3)
+    for batch_size in (None, 2):
+        np.testing.assert_allclose(model.denoised(A, times, batch_size=batch_size), expected, rtol=1e-6)
+    with pytest.raises(ValueError, match=r"`t` must have one row for each of the 5 rows of `a`; received 1"):
+        model.denoised(A, times[:1])
+    with pytest.raises(ValueError, match=r"`t` must hold integers in \[0, 999\]"):
+        model.denoised(A, times + 1)
 
 
 def test_an_export_holds_examples_of_its_spaces(model, tmp_path):

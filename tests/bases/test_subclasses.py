@@ -1,5 +1,7 @@
 """What a subclass has forgotten is said where it can be seen first: in `compile`, `predict`, `export`."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -71,3 +73,47 @@ def test_a_model_without_call_says_so(tmp_path):
         ):
             call()
     assert not any(tmp_path.iterdir())
+
+
+def test_a_model_needs_no_call_before_it_is_backed_up_or_saved(tmp_path):
+    def compiled():
+        model = Own(keras.Sequential([keras.Input((4,)), keras.layers.Dense(4, kernel_initializer="ones")]))
+        model.compile()
+        return model
+
+    def fit(model, epochs):
+        model.fit(X, epochs=epochs, verbose=0, callbacks=[backup()])
+
+    def backup():
+        return keras.callbacks.BackupAndRestore(tmp_path / "backup", delete_checkpoint=False)
+
+    model = compiled()
+    assert model.built
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        model.save(tmp_path / "model.keras")
+    fit(model, 2)
+    resumed = compiled()
+    fit(resumed, 2)
+    assert int(resumed.training_steps) == int(model.training_steps) == 2
+    for weight, other in zip(resumed.network.get_weights(), model.network.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, other)
+
+
+def test_a_build_of_ones_own_is_called():
+    class Built(Own):
+        def __init__(self):
+            super().__init__(keras.layers.Dense(4))
+
+        def build(self, input_shape):
+            self.network.build(input_shape)
+            self.built = True
+
+        def call(self, x, condition=None, training=False):
+            return self.network(x)
+
+    model = Built()
+    assert not model.built and not model.network.built
+    model(X)
+    model.compile()
+    assert np.isfinite(model.fit(X, verbose=0).history["loss"][0])

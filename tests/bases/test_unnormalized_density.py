@@ -36,7 +36,6 @@ class BoltzmannMachine(UnnormalizedDensity, GenerativeModel):
 
         self.couplings = add("couplings", (self.size, self.size))
         self.biases = add("biases", (self.num_classes or 1, self.size))
-        self.built = True
 
     def value_range(self):
         """Bits."""

@@ -107,6 +107,23 @@ def test_state_stays_equal_and_is_that_of_one_device(strategy, kind):
         np.testing.assert_array_equal(copy, alone)
 
 
+def test_state_may_move_without_rows(strategy):
+    """A persistent chain moves by itself."""
+
+    def move(old, rows):
+        assert rows == ()
+        return 2.0 * old + 1.0
+
+    alone = make_pool("keras")
+    with strategy.scope():
+        pool = make_pool("keras")
+    for expected in (1.0, 3.0):
+        assign_equally(alone, move)
+        run(strategy, lambda: assign_equally(pool, move))
+        for copy in (alone, *strategy.experimental_local_results(pool.value)):
+            np.testing.assert_array_equal(copy, np.full([6, 2], expected))
+
+
 def test_state_that_each_replica_would_keep_for_itself_is_refused(strategy):
     with strategy.scope():
         pool = keras.Variable(np.zeros([6, 2], np.float32), trainable=False, name="pool")

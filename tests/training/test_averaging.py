@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from keras_genmod.bases import GenerativeModel
 from keras_genmod.layers import BatchNormalization, Dropout
-from keras_genmod.training.averaging import AveragedNetwork, copy_network
+from keras_genmod.training import AveragedNetwork
+from keras_genmod.training.averaging import copy_network
 
 
 def network():
@@ -65,7 +66,6 @@ class Fit(GenerativeModel):
         self.layer = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="zeros")])
         self._average = AveragedNetwork(self.layer, 0.5)
         self.averaged_layer = self._average.network
-        self.built = True
 
     def loss_terms(self, x, *, condition=None, training=False, seed=None):
         return {"error": tf.square(self.layer(tf.ones_like(x)) - x)[:, 0]}

@@ -33,7 +33,6 @@ class Noise(GenerativeModel):
     def __init__(self, **kwargs):
         super().__init__((1,), **kwargs)
         self.layer = Weight()
-        self.built = True
 
     def loss_terms(self, x, *, condition=None, training=False, seed=None):
         return {"noise": noise_times_weight(self.layer, x, seed)}
@@ -99,7 +98,6 @@ class Rounds(AdversarialModel):
     def __init__(self, **kwargs):
         super().__init__((1,), **kwargs)
         self.layer, self.other = Weight(), Weight()
-        self.built = True
 
     def players(self):
         def terms(layer):

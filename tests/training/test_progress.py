@@ -58,7 +58,6 @@ class Recorder(GenerativeModel):
     def __init__(self, event_shape=(2,), **kwargs):
         super().__init__(event_shape, **kwargs)
         self.mean = self.add_weight(shape=(2,), initializer="zeros", name="mean")
-        self.built = True
 
     def call(self, x, condition=None, training=False):
         """The distance to the mean."""

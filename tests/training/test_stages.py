@@ -33,7 +33,6 @@ class Stacked(GenerativeModel):
 
         self.first = [dense(3, 4, 1), dense(4, 3, 2)]
         self.second = [dense(2, 3, 3), dense(3, 2, 4)]
-        self.built = True
 
     def stages(self):
         """Each autoencoder by itself, then both."""
@@ -458,7 +457,6 @@ def test_a_schedule_counts_steps_in_which_its_optimizer_rests():
             self.parts = [keras.layers.Dense(1, kernel_initializer="zeros", use_bias=False) for _ in "ab"]
             for part in self.parts:
                 part.build((None, 4))
-            self.built = True
 
         def stages(self):
             return [Stage("a", 2), Stage("b")]

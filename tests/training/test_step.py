@@ -32,7 +32,6 @@ class Line(GenerativeModel):
             kernel_initializer=keras.initializers.Constant(a),
         )
         self.layer.build((None, 1))
-        self.built = True
 
     @property
     def a(self):
@@ -174,8 +173,32 @@ def test_terms_must_be_per_example_and_weights_must_name_terms():
     batch = Batch(tf.constant(X))
     with pytest.raises(ValueError, match=r"one value per example.*received shape \(5, 1\)"):
         objective(player({"t": batch.x}, {}), batch, seed, training=True)
+    with pytest.raises(ValueError, match=r"one value per example.*shape \(\)\. Leave the batch axis"):
+        objective(player({"t": tf.reduce_mean(batch.x)}, {}), batch, seed, training=True)
     with pytest.raises(ValueError, match=r"`term_weights` must name.*\['t'\]; received \['other'\]"):
         objective(player({"t": batch.x[:, 0]}, {"other": 1.0}), batch, seed, training=True)
+
+
+@pytest.mark.parametrize("shape", [(5, 2), (None, 2), None])
+def test_a_term_over_something_else_than_the_examples_is_refused(shape):
+    """Divided by the number of examples, the sum over 3 chains would be no mean."""
+
+    def traced(values):
+        player = Player("p", (), lambda x, **_: {"t": values(x)})
+
+        @tf.function(input_signature=[tf.TensorSpec(shape)])
+        def step(x):
+            return objective(player, Batch(x), tf.constant([0, 1]), training=True).terms["t"]
+
+        return step.get_concrete_function()
+
+    size = 5 if shape and shape[0] else "any number of"
+    for length in (1, 3):
+        expected = rf"The term 't' .*; received {length} values for a batch of {size} examples.*tf.fill"
+        with pytest.raises(ValueError, match=expected):
+            traced(lambda x, length=length: tf.zeros([length]))
+    total = traced(lambda x: tf.fill([tf.shape(x)[0]], 2.0))
+    assert float(total(tf.zeros([5, 2]))) == 10.0
 
 
 def test_micro_batches_wait_for_each_other():

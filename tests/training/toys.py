@@ -42,7 +42,6 @@ class ToyCycleGAN(AdversarialModel):
         self.critic_b = network(self.other_shape, (1,), self.seed)
         if not shares:
             self.shared_forward = None
-        self.built = True
 
     def check_data(self, x, condition=None):
         """Checks the first domain; the second has another shape."""
@@ -151,7 +150,6 @@ class ToyChain(GenerativeModel):
         self.chains = self.add_weight(
             shape=(NUM_CHAINS, *self.event_shape), name="chains", **options, **state
         )
-        self.built = True
 
     def call(self, x, condition=None, training=False):
         """The energy of each row."""

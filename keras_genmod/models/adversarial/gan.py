@@ -168,7 +168,6 @@ class GAN(SamplesByRow, AdversarialModel):
         self._average = None if ema_decay is None else AveragedNetwork(generator, ema_decay, name="ema_decay")
         self.averaged_generator = None if self._average is None else self._average.network
         self._value_range = output_range(generator)
-        self.built = True
 
     # ---- networks -------------------------------------------------------------------------------
 

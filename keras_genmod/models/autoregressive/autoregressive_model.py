@@ -47,7 +47,6 @@ class AutoregressiveModel(AncestralSampling, ExactDensity, GenerativeModel):
         """Sets the network and the head; a constructor calls this last."""
         self._likelihood_head = head
         self.network = network
-        self.built = True
 
     # ---- what a family may write ------------------------------------------------------------------
 

@@ -108,7 +108,6 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
         self.base.set_shapes(
             self.latent_dim, (self.latent_dim,), ValueRange(), seed=self.seed, dtype=self.real_dtype
         )
-        self.built = True
 
     # ---- distributions --------------------------------------------------------------------------
 

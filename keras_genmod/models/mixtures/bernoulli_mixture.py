@@ -98,7 +98,6 @@ class BernoulliMixture(MixtureModel):
         normal = keras.initializers.RandomNormal(stddev=1.0, seed=self.seed)
         self._value_logits = self._add_parameter("value_logits", (self.num_components, self._size), normal)
         self._add_averages()
-        self.built = True
 
     def value_range(self) -> ValueRange:
         """The values 0 and 1."""

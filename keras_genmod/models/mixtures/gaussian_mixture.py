@@ -128,7 +128,6 @@ class GaussianMixture(MixtureModel):
                 "scale", kind.scale_shape, lambda shape, dtype: tf.zeros(shape, dtype) + one
             )
         self._add_averages()
-        self.built = True
 
     @property
     def _is_triangular(self) -> bool:

@@ -126,7 +126,6 @@ class KernelDensity(FittedDensity):
         self._log_weights: keras.Variable | None = None
         if num_points is not None:
             self._make_room(check_integer("num_points", num_points))
-        self.built = True
 
     def _make_room(self, num_points: int) -> None:
         """Creates weights for a number of points in place of the old ones."""
