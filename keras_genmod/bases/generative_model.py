@@ -51,8 +51,8 @@ class GenerativeModel(
     A family with one objective writes `loss_terms`, and `term_weights` if not all weights are 1. The base
     does the rest: the step, noise, replicas, logs, data checks, saving and export.
 
-    Networks compute in the dtype of their policy, which may be half precision. `call`, and every other answer,
-    casts their outputs to `real_dtype`; terms of the objective are cast by the step.
+    Networks compute in the dtype of their policy, which may be half precision. `call` and every other answer
+    cast their outputs to `real_dtype`; terms of the objective are cast by the step.
 
     A condition is the second argument, after the rows that it belongs to: `fit(x, condition)`,
     `log_prob(x, condition)`, `decode(z, condition)`, `model([x, condition])`. `sample` takes it by name,
