@@ -14,6 +14,7 @@ import tensorflow as tf
 __all__ = [
     "assign_equally",
     "check_collectives",
+    "check_one_value",
     "gather_rows",
     "in_multi_worker",
     "is_chief",
@@ -144,10 +145,23 @@ def assign_equally(variable: Any, update: Callable[[tf.Tensor, Any], tf.Tensor],
     Raises:
         ValueError: On several replicas, for a variable of another aggregation.
     """
+    if _replica_context() is not None:
+        check_one_value(variable)
+    variable.assign(update(tf.convert_to_tensor(variable), gather_rows(rows)))
+
+
+def check_one_value(variable: Any) -> None:
+    """Refuses a variable of which each replica keeps a value of its own.
+
+    Args:
+        variable: A Keras variable or `tf.Variable`.
+
+    Raises:
+        ValueError: For another aggregation than "only_first_replica".
+    """
     aggregation = str(getattr(variable.aggregation, "name", variable.aggregation)).lower()
-    if _replica_context() is not None and aggregation != "only_first_replica":
+    if aggregation != "only_first_replica":
         raise ValueError(
-            "`variable` must be created with aggregation='only_first_replica', so that all replicas keep one "
+            "State must be created with aggregation='only_first_replica', so that all replicas keep one "
             f"value; received aggregation={aggregation!r} for {variable.name!r}. Pass it to `add_weight`."
         )
-    variable.assign(update(tf.convert_to_tensor(variable), gather_rows(rows)))

@@ -32,7 +32,8 @@ class AveragedNetwork:
         def advance_state(self, batch, *, seed, shared):
             self._average.update(self.training_steps)
 
-    Trainable weights and moving statistics are averaged, other state is copied.
+    Trainable weights and moving statistics are averaged, other state is copied. The network of the averages
+    is not trainable; setting `model.trainable = True` on the whole model would make it so.
 
     Args:
         source: The network in training, built.

@@ -55,6 +55,8 @@ class Compilable(_Compiling):
         @property
         def training_steps(self) -> tf.Tensor: ...
 
+        def _check_state(self) -> None: ...
+
         def _players_by_stage(self) -> list[Sequence[Player]]: ...
 
         def default_optimizers(self) -> dict[str, keras.optimizers.Optimizer]: ...
@@ -124,6 +126,7 @@ class Compilable(_Compiling):
         self._refuse(refused)
         self._check_strategy()
         self._check_built()
+        self._check_state()
         self._micro_batches = check_integer("micro_batches", own["micro_batches"])
         check_integer("steps_per_execution", keras_options["steps_per_execution"])
         scale = auto_scale_loss and self.dtype_policy.name == "mixed_float16"

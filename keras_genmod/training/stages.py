@@ -13,6 +13,9 @@ model lists its stages, and its `players` ask `self.stage` for the current one:
 The stage is a function of the number of training steps, which every model saves. So a run that is resumed
 from a file or by `BackupAndRestore` continues in the middle of a stage.
 
+A fade within a stage is a function of `self.training_steps - self.stage.first_step`, in training and in
+evaluation.
+
 A training step is traced for one stage. If a stage ends within an execution of several steps, `fit` divides
 the execution there, and traces the step again for the next stage. Whatever else the model has traced, such as
 the graph of `evaluate`, is traced again too.

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from keras_genmod.core.batches import Batch, batch_size
+from keras_genmod.core.replicas import check_one_value
 from keras_genmod.metrics.means import TermMeans
 from keras_genmod.training.objective import SharedForward, Sums, objective
 from keras_genmod.training.players import Player
@@ -28,7 +29,9 @@ class Stepping:
 
     # What it needs of the model.
     metrics: list[keras.Metric]
+    distribute_strategy: tf.distribute.Strategy
     _noise_state: keras.Variable
+    _non_trainable_variables: list[keras.Variable]
     _term_means: TermMeans
     _micro_batches: int
     _watch_terms: bool
@@ -55,7 +58,8 @@ class Stepping:
         must change no state; evaluation never comes here.
 
         Every replica must end with the same state: compute it from the rows of all replicas with
-        `core.replicas.assign_equally`. The base class does nothing.
+        `core.replicas.assign_equally`. On several replicas `compile` refuses own state of the model that was
+        created without `aggregation="only_first_replica"`. The base class does nothing.
 
         Args:
             batch: All examples of this replica in the step: `batch.x`, `batch.condition`, `batch.weight`.
@@ -63,6 +67,16 @@ class Stepping:
             shared: What `shared_forward` gave for the batch in the last round of updates, as constants;
                 None for a model without one.
         """
+
+    def _moves_state(self) -> bool:
+        """Whether a training step ends in `advance_state`."""
+        return type(self).advance_state is not Stepping.advance_state
+
+    def _check_state(self) -> None:
+        """Refuses state of which several replicas would keep and move different values."""
+        if self._moves_state() and self.distribute_strategy.num_replicas_in_sync > 1:
+            for variable in self._non_trainable_variables:
+                check_one_value(variable)
 
     def _shared_forward(self) -> SharedForward | None:
         return None if self.shared_forward is None else SharedForward(self.shared_forward)
@@ -90,7 +104,7 @@ class Stepping:
         if self._watch_terms:
             self._term_means.watch(_watched(sums), self.training_steps)
         self._term_means.update_state(sums.terms, batch_size(batch), sums.statistics)
-        if type(self).advance_state is not Stepping.advance_state:
+        if self._moves_state():
             shared = None if played.shared is None else played.shared.given(self._micro_batches)
             self.advance_state(batch, seed=self._state_seed(), shared=shared)
         # The one place that advances the saved state of the noise.

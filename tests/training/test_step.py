@@ -513,6 +513,19 @@ def test_chains_move_once_a_step(strategy, kind, float64):
         np.testing.assert_allclose(model.chains, chains, atol=SAME)
 
 
+def test_state_of_which_replicas_would_keep_different_values_is_refused(strategy):
+    class Unequal(ToyChain):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.count = self.add_weight(shape=(), trainable=False, name="count")
+
+    Unequal((3,), seed=3).compile("sgd")
+    with strategy.scope():
+        model = Unequal((3,), seed=3)
+        with pytest.raises(ValueError, match="aggregation='only_first_replica'.*'none' for 'count'"):
+            model.compile("sgd")
+
+
 def test_chains_move_after_all_rounds_of_updates_with_the_last_shared_pass():
     seen = []
 
