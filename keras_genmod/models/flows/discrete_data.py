@@ -61,7 +61,10 @@ def _grid(rows: np.ndarray) -> tuple[str, int | None, bool] | None:
     """The grid on which all values lie: description, number of levels, and whether it is scaled to [0, 1]."""
     low, high = rows.min(), rows.max()
     if np.array_equal(rows, np.round(rows)):
-        return "integers", None if low < 0 else max(2, int(high) + 1), False
+        num_levels = max(2, int(high) + 1)
+        # The largest of these rows may be below the largest of a byte.
+        num_levels = 256 if 128 < num_levels < 256 else num_levels
+        return "integers", None if low < 0 else num_levels, False
     if low < 0.0 or high > 1.0:
         return None
     levels = rows * 255.0

@@ -49,6 +49,8 @@ CONTINUOUS = RNG.normal(size=(ROWS, 4)).astype("float32")
     [
         (pixels() / 255.0, ["multiples of 1/255", "3 of 8", "UniformDequantization(256)", "Multiply"]),
         (pixels(levels=17), ["are integers", "num_levels=17", "logit_alpha"]),
+        # Bytes, the largest of which is not among the rows.
+        (np.minimum(pixels(levels=256), 250), ["are integers", "num_levels=256", "logit_alpha"]),
         (RNG.integers(-3, 4, size=(ROWS, 4)).astype("float32"), ["are integers", "Add uniform noise"]),
         (CONTINUOUS * [1, 1, 0, 1] + [0, 0, 0.3, 0], ["1 of 4", "standardise"]),
         (
