@@ -333,7 +333,7 @@ FAULTS = [
         "return x",
         [
             "tests/core/test_precision.py",
-            f"{NUMBERS}::test_mixed_precision_computes_and_trains[convolutional vae]",
+            f"{NUMBERS}::test_mixed_precision_computes_and_trains[convolutional conditional autoencoder]",
         ],
     ),
 ]

@@ -117,8 +117,9 @@ class Case:
         overfit_term: the term that is looked at.
         exempt: names of promises that do not apply.
         without_gradient: weights whose gradient is 0 by the mathematics.
-        sibling: whether its objective differs from another row's by a term alone, so that only promises of
-            replicas are among the default tests, and the others among the longer ones.
+        sibling: whether it differs from other rows by a term of its objective alone, or joins what two of
+            them bring. Only promises of replicas are then among the default tests, the others among the
+            longer ones.
         network: whether it brings a network or a way of computing of its own. XLA and half precision are
             tried by default for these rows alone, and for all rows among the longer tests.
         mechanism: whether it stands for the rows that use the training loop as it does. What the loop
@@ -341,6 +342,7 @@ CASES = [
         (8, 8, 1),
         lambda seed: NoiselessVAE((8, 8, 1), latent_dim=2, seed=seed),
         overfit=(3e-3, 150, 0.5),
+        sibling=True,
     ),
     Case(
         "vae with full covariance and a mixture",
@@ -358,7 +360,7 @@ CASES = [
         *_rows(kg.BetaTCVAE, beta=2.0, num_examples=100),
         overfit=(2e-2, 300, 0.75),
         exempt=_BY_PAIRS,
-        network=False,
+        sibling=True,
     ),
     Case(
         "dip_vae",
@@ -401,6 +403,7 @@ CASES = [
         lambda seed: NoiselessGAN((6,), seed=seed, r2=0.5, label_smoothing=0.1, **_players((6,))),
         adversarial=True,
         exempt=frozenset({"overfit"}),
+        mechanism=True,
     ),
     Case(
         "conditional dcgan",
@@ -411,7 +414,6 @@ CASES = [
         adversarial=True,
         # A batch's statistics are not those of its parts.
         exempt=frozenset({"overfit", "micro_batches"}),
-        mechanism=True,
     ),
     Case(
         "conditional wgan_gp",

@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras_genmod.bases import generative_model
 from keras_genmod.core.batches import Batch
 from tests.arithmetic import SAME
-from tests.contract.cases import check_export, every_mechanism, every_row, largest_difference
+from tests.contract.cases import check_export, every_mechanism, largest_difference
 
 ROWS = 19  # the last batch of an epoch has three rows: two for one replica, one for the other
 
@@ -31,7 +31,7 @@ def doubled(data):
     return keras.tree.map_structure(twice, data)
 
 
-@every_row
+@every_mechanism
 def test_the_full_objective_on_identical_shards_with_identical_seeds(case, strategy, monkeypatch, float64):
     if "identical_shards" in case.exempt:
         return
