@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -53,22 +53,19 @@ def checked_dataset(
     def prepare(number: tf.Tensor, *data: Any) -> tuple:
         batch = unpack(data)
         batch = Batch(*(_with_row_shapes(*each, number) for each in zip(names, batch, first, strict=True)))
-        checked = []
+        checks = []
         for name, part, allowed in zip(names, batch, ranges, strict=True):
             if tf.is_tensor(part) and allowed is not None:
-                assertions = _value_assertions(name, part, allowed, number)
+                checks += _value_checks(name, part, allowed, number)
                 if name == "condition" and one_hot:
-                    assertions.append(_one_hot_assertion(part, number))
+                    checks.append(_one_hot_check(part, number))
                 if tf.is_tensor(batch.x):
-                    assertions.append(_length_assertion(name, part, batch.x, number))
-                with tf.control_dependencies(assertions):
-                    part = tf.identity(part)
-            checked.append(part)
+                    checks.append(_length_check(name, part, batch.x, number))
         for one in parts:
-            part = batch.x[one.name]
-            with tf.control_dependencies(_value_assertions(one.name, part, one.accepted, number)):
-                checked[0] = {**checked[0], one.name: tf.identity(part)}
-        batch = Batch(*checked) if table is None else weigh(Batch(*checked), table, condition)
+            checks += _value_checks(one.name, batch.x[one.name], one.accepted, number)
+        with tf.control_dependencies([_assertion(checks)] if checks else []):
+            batch = keras.tree.map_structure(lambda leaf: leaf if leaf is None else tf.identity(leaf), batch)
+        batch = batch if table is None else weigh(batch, table, condition)
         return tuple(() if part is None else part for part in batch)
 
     # The next batch is checked while a step runs.
@@ -100,63 +97,74 @@ def _with_row_shapes(name: str, part: Any, first: Any, number: tf.Tensor) -> Any
         fits &= tf.reduce_all(tf.equal(tf.shape(leaf)[-len(row_shape) :], row_shape) if row_shape else fits)
         wanted = ", ".join(["batch", *map(str, row_shape)])
         message = f"`{name}` must have shape [{wanted}] as in the first batch; batch {{}} has shape {{}}."
-        with tf.control_dependencies([_assertion(fits, message, [number, tf.shape(leaf)])]):
+        with tf.control_dependencies([_assertion([_Check(fits, message, [number, tf.shape(leaf)])])]):
             leaf = tf.identity(leaf)
         return tf.ensure_shape(leaf, [None, *row_shape])
 
     return keras.tree.map_structure(shaped, part, first)
 
 
-def _assertion(holds: tf.Tensor, message: str, values: list) -> tf.Tensor:
-    """Fails unless `holds`, with a message in which the values stand for `{}`."""
+class _Check(NamedTuple):
+    """What must hold of a batch, and the message if it does not, in which the values stand for `{}`."""
+
+    holds: tf.Tensor
+    message: str
+    values: list
+
+
+def _assertion(checks: Sequence[_Check]) -> tf.Tensor:
+    """Fails with the message of the first check that does not hold."""
+    # One branch for all checks, and messages inside it: a batch without faults costs its comparisons alone.
+    holds = tf.stack([check.holds for check in checks])
 
     def refuse() -> tf.Tensor:
-        text = tf.strings.format(f"{_MARK}{message}{_MARK}", values)
-        with tf.control_dependencies([tf.Assert(False, [text])]):
+        texts = [tf.strings.format(f"{_MARK}{check.message}{_MARK}", check.values) for check in checks]
+        first = tf.stack(texts)[tf.argmin(tf.cast(holds, tf.int32))]
+        with tf.control_dependencies([tf.Assert(False, [first])]):
             return tf.constant(False)
 
-    return tf.cond(holds, lambda: tf.constant(True), refuse)
+    return tf.cond(tf.reduce_all(holds), lambda: tf.constant(True), refuse)
 
 
-def _length_assertion(name: str, part: tf.Tensor, x: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+def _length_check(name: str, part: tf.Tensor, x: tf.Tensor, number: tf.Tensor) -> _Check:
     rows, length = tf.shape(part)[0], tf.shape(x)[0]
     message = (
         f"`{name}` must have one row for each of the {{}} examples, and one at least; batch {{}} has {{}}."
     )
-    return _assertion((rows == length) & (rows > 0), message, [length, number, rows])
+    return _Check((rows == length) & (rows > 0), message, [length, number, rows])
 
 
-def _one_hot_assertion(rows: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+def _one_hot_check(rows: tf.Tensor, number: tf.Tensor) -> _Check:
     message = (
         "`condition` must hold one-hot rows, one 1 among zeros; batch {} (counted from 0) holds others. Pass "
         "the numbers of the classes, or build the model with `condition_shape=` to use mixtures of classes."
     )
-    return _assertion(tf.reduce_all(tf.reduce_sum(rows, axis=-1) == 1), message, [number])
+    return _Check(tf.reduce_all(tf.reduce_sum(rows, axis=-1) == 1), message, [number])
 
 
-def _value_assertions(name: str, value: tf.Tensor, accepted: ValueRange, number: tf.Tensor) -> list:
-    """Assertions that a batch holds accepted values; none if its dtype has no others."""
+def _value_checks(name: str, value: tf.Tensor, accepted: ValueRange, number: tf.Tensor) -> list[_Check]:
+    """Checks that a batch holds accepted values; none if its dtype has no others."""
     dtype = value.dtype
     if dtype == tf.bool or not (dtype.is_floating or dtype.is_integer):
         return []
     low, high = max(accepted.low, dtype.min), min(accepted.high, dtype.max)
     lowest, highest = tf.reduce_min(value), tf.reduce_max(value)
     must = f"`{name}` must hold {accepted}; batch {{}} (counted from 0)"
-    assertions = []
+    checks = []
     if dtype.is_floating:
         # The minimum and the maximum may miss a NaN. Numbers within finite bounds have a finite sum.
         bounded = np.isfinite(accepted.low) and np.isfinite(accepted.high)
         finite = tf.reduce_all(tf.math.is_finite(tf.reduce_sum(value) if bounded else value))
         message = f"{must} holds NaN, infinite or huge ones, of values from {{}} to {{}}."
-        assertions.append(_assertion(finite, message, [number, lowest, highest]))
+        checks.append(_Check(finite, message, [number, lowest, highest]))
     if low > dtype.min or high < dtype.max:
         low, high = (np.asarray(bound).astype(dtype.as_numpy_dtype) for bound in (low, high))
         message = f"{must} holds values from {{}} to {{}}. {accepted.advice}"
-        assertions.append(_assertion((lowest >= low) & (highest <= high), message, [number, lowest, highest]))
+        checks.append(_Check((lowest >= low) & (highest <= high), message, [number, lowest, highest]))
     if accepted.integer and dtype.is_floating:
         discrete = tf.reduce_all(value == tf.floor(value))
-        assertions.append(_assertion(discrete, f"{must} holds fractions. {accepted.advice}", [number]))
-    return assertions
+        checks.append(_Check(discrete, f"{must} holds fractions. {accepted.advice}", [number]))
+    return checks
 
 
 @contextlib.contextmanager
