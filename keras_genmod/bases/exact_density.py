@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from keras_genmod.core.conditions import ConditionSpec
-from keras_genmod.core.spaces import Space
 from keras_genmod.serving.endpoints import Endpoint
 
 __all__ = ["ExactDensity"]
 
+if TYPE_CHECKING:
+    # The host's answers about rows, of which this part adds more.
+    from keras_genmod.bases.row_wise import RowWise as _RowWise
+else:
+    _RowWise = object
 
-class ExactDensity:
+
+class ExactDensity(_RowWise):
     """The part of a `GenerativeModel` that follows from its log-density; a family writes `_log_prob`.
 
     Logs: `loss`, the negative log-likelihood in nats per example, also named `nll`.
@@ -27,21 +32,6 @@ class ExactDensity:
 
     density: str | None = "exact"
     _default_endpoint = "log_prob"
-
-    if TYPE_CHECKING:
-
-        def _inputs(self, *spaces: Space) -> tuple[Space, ...]: ...
-        def _map_rows(
-            self,
-            key: Any,
-            function: Callable,
-            x: Any,
-            condition: Any,
-            *,
-            space: Space | tuple[Space, ...] | None = None,
-            batch_size: int | None = None,
-        ) -> tf.Tensor: ...
-        def event_space(self) -> Space: ...
 
     def _log_prob(self, x: tf.Tensor, condition: Any = None, training: bool = False) -> tf.Tensor:
         """The log-density log p(x) of rows in the real dtype, `[B]` nats; a family writes it."""

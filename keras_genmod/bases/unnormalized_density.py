@@ -11,10 +11,15 @@ import tensorflow as tf
 from keras_genmod.core.checks import check_integer
 from keras_genmod.core.conditions import ConditionSpec
 from keras_genmod.core.rows import GraphCache
-from keras_genmod.core.spaces import Space
 from keras_genmod.serving.endpoints import Endpoint
 
 __all__ = ["LogPartition", "UnnormalizedDensity"]
+
+if TYPE_CHECKING:
+    # The host's answers about rows, of which this part adds more.
+    from keras_genmod.bases.row_wise import RowWise as _RowWise
+else:
+    _RowWise = object
 
 
 class LogPartition(NamedTuple):
@@ -29,7 +34,7 @@ class LogPartition(NamedTuple):
     error: tf.Tensor
 
 
-class UnnormalizedDensity:
+class UnnormalizedDensity(_RowWise):
     r"""The part of a `GenerativeModel` that follows from an energy; a family writes `_energy`.
 
     $$ p(x) = \frac{e^{-E(x)}}{Z}, \qquad Z = \sum_x e^{-E(x)} $$
@@ -52,20 +57,8 @@ class UnnormalizedDensity:
 
     if TYPE_CHECKING:
 
-        def _inputs(self, *spaces: Space) -> tuple[Space, ...]: ...
-        def _map_rows(
-            self,
-            key: Any,
-            function: Callable,
-            x: Any,
-            condition: Any,
-            *,
-            space: Space | tuple[Space, ...] | None = None,
-            batch_size: int | None = None,
-        ) -> tf.Tensor: ...
         def _fixed_seed(self) -> tf.Tensor: ...
         def _sampling_seed(self, seed: Any) -> tf.Tensor: ...
-        def event_space(self) -> Space: ...
 
     # ---- what a family writes -------------------------------------------------------------------
 
