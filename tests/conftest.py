@@ -14,6 +14,9 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+# Its promises are assertions; this tells what was compared.
+pytest.register_assert_rewrite("keras_genmod.testing")
+
 # The folder with the real data sets, for the longer tests that read them.
 DATA_FOLDER = os.environ.get("KERAS_GENMOD_DATA")
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import keras_genmod as kg
 from keras_genmod.core.checksums import DamagedFileError
-from tests.contract.cases import largest_difference, unlike
+from keras_genmod.testing.comparing import largest_difference, unlike
 
 X = np.random.default_rng(0).integers(0, 2, size=[16, 6]).astype("float32")
 

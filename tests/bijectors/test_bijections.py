@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_genmod import bijectors
 from keras_genmod.bijectors.bijection import build_chain
 from keras_genmod.core.conditions import ConditionSpec
-from tests.arithmetic import UNIT, rounding_spread
+from keras_genmod.testing.arithmetic import UNIT, rounding_spread
 
 B = bijectors
 CONDITION = ConditionSpec(shape=(2,))

@@ -1,12 +1,9 @@
-"""One row per model: what the contract tests need to know of it.
+"""One row per model: a case for the promises of `keras_genmod.testing`.
 
 A new family adds its rows here and is then held to every promise.
 """
 
-import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -22,7 +19,7 @@ from keras_genmod.networks import (
     dense_generator,
     dense_network,
 )
-from keras_genmod.serving.examples import read_examples
+from keras_genmod.testing import Case
 from tests.training.toys import ToyChain, ToyCycleGAN
 
 
@@ -101,63 +98,41 @@ def _started(model):
 
 
 @dataclass(frozen=True)
-class Case:
-    """A model, its data, and the promises that do not apply to it.
+class Listed(Case):
+    """A case, and which of its promises are among the default tests; all others are among the longer ones.
 
     Args:
-        name: of the row.
-        build: function `(seed) -> model`.
-        event_shape: of the data.
-        noiseless: function `(seed) -> model` of the same family with a deterministic objective.
-        num_classes, condition_shape: of the condition.
-        paired, unpaired: for translators.
-        other_shape: shape of an example of a translator's second domain.
-        adversarial: whether its loss is a sum over players, which need not fall.
-        overfit: learning rate of Adam, steps, and the share of the first loss that must be left.
-        overfit_term: the term that is looked at.
-        exempt: names of promises that do not apply.
-        without_gradient: weights whose gradient is 0 by the mathematics.
-        sibling: whether it differs from other rows by a term of its objective alone, or joins what two of
-            them bring. Only promises of replicas are then among the default tests, the others among the
-            longer ones.
-        network: whether it brings a network or a way of computing of its own. XLA and half precision are
-            tried by default for these rows alone, and for all rows among the longer tests.
-        mechanism: whether it stands for the rows that use the training loop as it does. What the loop
-            promises whatever is trained is among the default tests for these rows alone.
+        sibling: Whether it differs from other rows by a term of its objective alone, or joins what two of
+            them bring.
+        network: Whether it brings a network or a way of computing of its own, which XLA and half precision
+            could treat in another way.
+        mechanism: Whether it stands for the rows that use the training loop as it does, for promises that
+            the loop keeps whatever is trained.
+        coupled: Whether its objective, its state or its start joins examples, so that replicas could differ
+            from one device.
     """
 
-    name: str
-    build: Callable[[int], Any]
-    event_shape: tuple[int, ...]
-    noiseless: Callable[[int], Any]
-    num_classes: int | None = None
-    condition_shape: tuple[int, ...] | None = None
-    paired: bool = False
-    unpaired: bool = False
-    other_shape: tuple[int, ...] = ()
-    adversarial: bool = False
-    overfit: tuple[float, int, float] = (1e-2, 150, 0.5)
     overfit_term: str = "reconstruction"
-    exempt: frozenset = field(default_factory=frozenset)
-    without_gradient: tuple[str, ...] = ()
     sibling: bool = False
     network: bool = True
     mechanism: bool = False
+    coupled: bool = False
 
-    def data(self, num_rows: int, seed: int = 0) -> tuple:
-        """The arguments of `fit`: `(x,)` or `(x, condition)`; binary data of few patterns."""
-        generator = np.random.default_rng(seed)
-        patterns = generator.random((4, *self.event_shape)) < 0.5
-        labels = generator.integers(0, 4, num_rows)
-        x = patterns[labels].astype("float32")
-        if self.paired or self.unpaired:
-            others = (generator.random((4, *self.other_shape)) < 0.5).astype("float32")[labels]
-            return (x, others) if self.paired else ({"a": x, "b": others},)
-        if self.num_classes is not None:
-            return x, labels % self.num_classes
-        if self.condition_shape is not None:
-            return x, generator.normal(size=(num_rows, *self.condition_shape)).astype("float32")
-        return (x,)
+
+def _pairs(shape, other_shape, num_rows, seed):
+    """Examples of two domains that belong together, of four patterns each."""
+    generator = np.random.default_rng(seed)
+    patterns = [generator.random((4, *one)) < 0.5 for one in (shape, other_shape)]
+    labels = generator.integers(0, 4, num_rows)
+    return tuple(one[labels].astype("float32") for one in patterns)
+
+
+def _unpaired(num_rows, seed):
+    return (dict(zip("ab", _pairs((3,), (2,), num_rows, seed), strict=True)),)
+
+
+def _paired(num_rows, seed):
+    return _pairs((3,), (2,), num_rows, seed)
 
 
 def _dense(**kwargs):
@@ -190,10 +165,17 @@ def _rows(model, code=4, **options):
     return build, (6,), noiseless
 
 
+# A bound falls slowly, for its noise.
+_VARIATIONAL = (2e-2, 300, 0.75)
+
+# A game of players need not fall.
+_BY_PLAYERS = frozenset({"few_examples_are_learnt"})
+_BY_PARTS = frozenset({"micro_batches_give_the_gradient_of_the_whole_batch"})
+_BY_SHARDS = frozenset({"identical_shards_train_as_one"})
 # A statistic of a whole batch is not that of its parts, and sees each example once, whatever its weight.
-_BY_BATCH = frozenset({"micro_batches", "repetition"})
+_BY_BATCH = _BY_PARTS | {"a_weight_of_two_counts_like_the_example_twice"}
 # One that compares examples with each other changes when each is there twice.
-_BY_PAIRS = _BY_BATCH | {"identical_shards"}
+_BY_PAIRS = _BY_BATCH | _BY_SHARDS
 
 
 def _players(event_shape, **kwargs):
@@ -292,14 +274,14 @@ def _pixel_rnn(seed):
 
 
 CASES = [
-    Case(
+    Listed(
         "autoencoder",
         lambda seed: kg.Autoencoder((6,), seed=seed, denoising=0.3, sparsity=0.01, **_dense(code=2)),
         (6,),
         lambda seed: kg.Autoencoder((6,), seed=seed, **_dense(code=2)),
         network=False,
     ),
-    Case(
+    Listed(
         "convolutional conditional autoencoder",
         lambda seed: kg.Autoencoder(
             (5, 6, 1), latent_dim=2, seed=seed, denoising=0.3, num_classes=3, likelihood="gaussian"
@@ -310,15 +292,15 @@ CASES = [
         overfit=(3e-3, 150, 0.5),
         network=False,
     ),
-    Case(
+    Listed(
         "vae",
         lambda seed: kg.VAE((6,), seed=seed, **_dense(code=4)),
         (6,),
         lambda seed: NoiselessVAE((6,), seed=seed, **_dense(code=4)),
-        overfit=(2e-2, 300, 0.75),
+        overfit=_VARIATIONAL,
         network=False,
     ),
-    Case(
+    Listed(
         "conditional vae with a schedule",
         lambda seed: kg.VAE(
             (6,),
@@ -333,10 +315,10 @@ CASES = [
             (6,), seed=seed, condition_shape=(2,), **_dense(code=4, condition_shape=(2,))
         ),
         condition_shape=(2,),
-        overfit=(2e-2, 300, 0.75),
+        overfit=_VARIATIONAL,
         mechanism=True,
     ),
-    Case(
+    Listed(
         "convolutional vae",
         lambda seed: kg.VAE((8, 8, 1), latent_dim=2, seed=seed),
         (8, 8, 1),
@@ -344,57 +326,61 @@ CASES = [
         overfit=(3e-3, 150, 0.5),
         sibling=True,
     ),
-    Case(
+    Listed(
         "vae with full covariance and a mixture",
         *_rows(kg.VAE, code=5, posterior="full_covariance", prior="gaussian_mixture", free_bits=0.1),
-        overfit=(2e-2, 300, 0.75),
+        overfit=_VARIATIONAL,
     ),
-    Case(
+    Listed(
         "doubly reparameterized iwae with a vampprior",
         *_rows(kg.IWAE, num_importance_samples=3, doubly_reparameterized=True, prior="vamp"),
-        overfit=(2e-2, 300, 0.75),
+        overfit=_VARIATIONAL,
         overfit_term="negative_bound",
     ),
-    Case(
+    Listed(
         "beta_tcvae",
         *_rows(kg.BetaTCVAE, beta=2.0, num_examples=100),
-        overfit=(2e-2, 300, 0.75),
+        overfit=_VARIATIONAL,
         exempt=_BY_PAIRS,
         sibling=True,
+        coupled=True,
     ),
-    Case(
+    Listed(
         "dip_vae",
         *_rows(kg.DIPVAE, kind="I", off_diagonal=0.1),
-        overfit=(2e-2, 300, 0.75),
+        overfit=_VARIATIONAL,
         exempt=_BY_BATCH,
         sibling=True,
+        coupled=True,
     ),
-    Case(
+    Listed(
         "info_vae",
         *_rows(kg.InfoVAE, alpha=0.5),
-        overfit=(2e-2, 300, 0.75),
+        overfit=_VARIATIONAL,
         exempt=_BY_PAIRS,
         sibling=True,
+        coupled=True,
     ),
-    Case("wae", *_rows(kg.WAE), overfit=(2e-2, 300, 0.85), exempt=_BY_PAIRS, sibling=True),
-    Case(
+    Listed("wae", *_rows(kg.WAE), overfit=(2e-2, 300, 0.85), exempt=_BY_PAIRS, sibling=True, coupled=True),
+    Listed(
         "factor_vae",
         *_rows(kg.FactorVAE),
         adversarial=True,
         # Latents are permuted over all rows of a batch or of its part, of which one row has none to offer.
-        exempt=frozenset({"overfit", "identical_shards", "micro_batches"}),
+        exempt=_BY_PLAYERS | _BY_SHARDS | _BY_PARTS,
         network=False,
+        coupled=True,
     ),
-    Case(
+    Listed(
         "vq_vae",
         lambda seed: kg.VQVAE((6,), num_codes=8, code_dim=2, num_latents=3, seed=seed),
         (6,),
         lambda seed: kg.VQVAE((6,), num_codes=8, code_dim=2, num_latents=3, revival_threshold=0.0, seed=seed),
         # The codebook moves the further the more vectors there are.
-        exempt=frozenset({"identical_shards"}),
+        exempt=_BY_SHARDS,
         mechanism=True,
     ),
-    Case(
+    Listed(
         "gan",
         lambda seed: kg.GAN(
             (6,), seed=seed, instance_noise=kg.training.LinearSchedule(0.0, 10, start=0.1), **_players((6,))
@@ -402,10 +388,10 @@ CASES = [
         (6,),
         lambda seed: NoiselessGAN((6,), seed=seed, r2=0.5, label_smoothing=0.1, **_players((6,))),
         adversarial=True,
-        exempt=frozenset({"overfit"}),
+        exempt=_BY_PLAYERS,
         mechanism=True,
     ),
-    Case(
+    Listed(
         "conditional dcgan",
         lambda seed: kg.DCGAN((5, 6, 1), seed=seed, **_images()),
         (5, 6, 1),
@@ -413,9 +399,10 @@ CASES = [
         num_classes=3,
         adversarial=True,
         # A batch's statistics are not those of its parts.
-        exempt=frozenset({"overfit", "micro_batches"}),
+        exempt=_BY_PLAYERS | _BY_PARTS,
+        coupled=True,
     ),
-    Case(
+    Listed(
         "conditional wgan_gp",
         lambda seed: kg.WGAN_GP(
             (6,), seed=seed, condition_shape=(2,), **_players((6,), condition_shape=(2,))
@@ -433,12 +420,13 @@ CASES = [
         ),
         condition_shape=(2,),
         adversarial=True,
-        exempt=frozenset({"overfit"}),
+        exempt=_BY_PLAYERS,
         # A critic's offset cancels in the difference of its means.
         without_gradient=("outputs/bias",),
         network=False,
+        coupled=True,
     ),
-    Case(
+    Listed(
         "made with several masks",
         lambda seed: kg.MADE((6,), hidden_dims=(12, 12), num_masks=2, ordering="random", seed=seed),
         (6,),
@@ -446,7 +434,7 @@ CASES = [
         overfit_term="nll",
         mechanism=True,
     ),
-    Case(
+    Listed(
         "conditional nade over random orders",
         lambda seed: kg.NADE(
             (6,), hidden_dim=8, order_agnostic=True, num_orderings=2, num_classes=3, seed=seed
@@ -456,7 +444,7 @@ CASES = [
         num_classes=3,
         overfit_term="nll",
     ),
-    Case(
+    Listed(
         "conditional gated pixelcnn",
         lambda seed: _pixel_cnn(seed),
         (4, 3, 1),
@@ -464,14 +452,14 @@ CASES = [
         condition_shape=(2,),
         overfit_term="nll",
     ),
-    Case(
+    Listed(
         "pixelrnn",
         lambda seed: _pixel_rnn(seed),
         (4, 3, 1),
         lambda seed: _pixel_rnn(seed),
         overfit_term="nll",
     ),
-    Case(
+    Listed(
         "conditional realnvp",
         lambda seed: _flow(seed, dequantization="uniform", num_levels=2),
         (6,),
@@ -479,19 +467,21 @@ CASES = [
         condition_shape=(2,),
         overfit_term="nll",
         # The start has noise for each example.
-        exempt=frozenset({"identical_shards"}),
+        exempt=_BY_SHARDS,
+        coupled=True,
     ),
-    Case(
+    Listed(
         "glow with a variational dequantisation",
         lambda seed: _glow(seed, dequantization="variational", num_levels=2),
         (4, 4, 1),
         _glow,
         overfit_term="nll",
         # The start has noise for each example.
-        exempt=frozenset({"identical_shards"}),
+        exempt=_BY_SHARDS,
         sibling=True,
+        coupled=True,
     ),
-    Case(
+    Listed(
         "autoregressive splines from a mixture",
         _spline_flow,
         (4,),
@@ -499,15 +489,15 @@ CASES = [
         overfit_term="nll",
         sibling=True,
     ),
-    Case(
+    Listed(
         "vae with flows",
         lambda seed: _vae_of_flows(seed, kg.bijectors.FlowPosterior),
         (6,),
         lambda seed: _vae_of_flows(seed, NoiselessFlowPosterior),
-        overfit=(2e-2, 300, 0.75),
+        overfit=_VARIATIONAL,
         sibling=True,
     ),
-    Case(
+    Listed(
         "gaussian mixture by gradients",
         lambda seed: _started(kg.GaussianMixture((6,), num_components=2, method="gradient", seed=seed)),
         (6,),
@@ -515,7 +505,7 @@ CASES = [
         overfit_term="nll",
         sibling=True,
     ),
-    Case(
+    Listed(
         "bernoulli mixture by em",
         lambda seed: _started(kg.BernoulliMixture((6,), num_components=2, seed=seed)),
         (6,),
@@ -523,31 +513,29 @@ CASES = [
         overfit_term="nll",
         overfit=(1e-1, 150, 0.8),
         # Beside the same pseudo-counts the examples count twice as much where each is there twice.
-        exempt=frozenset({"identical_shards"}),
+        exempt=_BY_SHARDS,
     ),
-    Case(
+    Listed(
         "unpaired translator",
         lambda seed: ToyCycleGAN((3,), seed=seed),
         (3,),
         lambda seed: ToyCycleGAN((3,), seed=seed, noise=0.0),
-        unpaired=True,
-        other_shape=(2,),
+        draw=_unpaired,
         adversarial=True,
-        exempt=frozenset({"overfit"}),
+        exempt=_BY_PLAYERS,
         mechanism=True,
     ),
-    Case(
+    Listed(
         "paired translator",
         lambda seed: ToyCycleGAN((3,), paired=True, seed=seed),
         (3,),
         lambda seed: ToyCycleGAN((3,), paired=True, seed=seed, noise=0.0),
-        paired=True,
-        other_shape=(2,),
+        draw=_paired,
         adversarial=True,
-        exempt=frozenset({"overfit"}),
+        exempt=_BY_PLAYERS,
         network=False,
     ),
-    Case(
+    Listed(
         "persistent chains",
         lambda seed: ToyChain((3,), seed=seed),
         (3,),
@@ -559,75 +547,16 @@ CASES = [
 ]
 
 
-def _over_cases(is_default):
-    """A parametrisation over all rows, those that are not of the default tests marked so."""
-    return pytest.mark.parametrize(
-        "case",
-        [
-            pytest.param(case, id=case.name, marks=[] if is_default(case) else [pytest.mark.slow])
-            for case in CASES
-        ],
-    )
-
-
-# For promises of a model, of how its networks compute, and of the loop that trains it.
-every_case = _over_cases(lambda case: not case.sibling)
-every_network = _over_cases(lambda case: case.network and not case.sibling)
-every_mechanism = _over_cases(lambda case: case.mechanism)
-every_row = _over_cases(lambda case: True)
+def over_cases(*names):
+    """A parametrisation over all rows; those that are not named are among the longer tests."""
+    params = []
+    for case in CASES:
+        marks = [] if case.name in names else [pytest.mark.slow]
+        params.append(pytest.param(case, id=case.name, marks=marks))
+    return pytest.mark.parametrize("case", params)
 
 
 def selected_cases(request) -> list[str]:
     """The names of the rows that the tests of a requesting module are run for."""
     mine = [item for item in request.session.items if getattr(item, "module", None) is request.module]
     return sorted({item.callspec.params["case"].name for item in mine if hasattr(item, "callspec")})
-
-
-def weights(model) -> dict[str, np.ndarray]:
-    """All weights by a name that two models of one class share."""
-    return {f"{i}:{weight.name}": weight.numpy() for i, weight in enumerate(model.weights)}
-
-
-def largest_difference(first, second) -> float:
-    """The largest difference between the weights of two models."""
-    a, b = weights(first), weights(second)
-    assert a.keys() == b.keys()
-    assert all(np.all(np.isfinite(weight)) for weight in a.values())
-    return max(float(np.max(np.abs(a[k].astype("float64") - b[k]), initial=0.0)) for k in a)
-
-
-def unlike(first, second) -> bool:
-    """Whether two models differ in real weights; the integers of the noise state hold seed and steps."""
-    pairs = zip(first.weights, second.weights, strict=True)
-    real = [(a.numpy(), b.numpy()) for a, b in pairs if tf.as_dtype(a.dtype).is_floating]
-    return max(float(np.max(np.abs(a - b))) for a, b in real) > 1e-4
-
-
-def check_export(path, model) -> None:
-    """Compares what an export recorded of its endpoints with what a model's methods answer.
-
-    `serving.verify` compares the export with that record, which the exporting model's own endpoints made.
-    Methods that draw take one seed for all rows where endpoints take one for each; of these only `sample` is
-    compared.
-    """
-    compared = 0
-    for example in read_examples(path):
-        inputs = dict(example.inputs)
-        method = getattr(model, example.signature, None)
-        if example.signature == "sample":
-            answers = [method(int(inputs.pop("num_samples")), **inputs)]
-        elif "seed" in inputs or (method and "seed" in inspect.signature(method).parameters):
-            continue
-        else:
-            asked = [method] * bool(method) + [model] * example.default
-            answers = [function(*inputs.values()) for function in asked]
-        for answer in answers:
-            (recorded,) = example.outputs.values()
-            np.testing.assert_allclose(recorded, answer, rtol=1e-5, atol=1e-5)
-        compared += len(answers)
-    assert compared
-
-
-def tensors(data: tuple) -> tuple:
-    """Arrays as tensors."""
-    return tf.nest.map_structure(tf.convert_to_tensor, data)

@@ -1,79 +1,38 @@
-"""Models that the promises of one row share, each with steps that are traced once.
-
-Tracing a step takes a hundred times as long as the three steps of an epoch. So tests that only look at a
-trained model train the same one, every time anew from its start.
-"""
+"""What the tests of one row share: its models, and a process that answers from exports."""
 
 import subprocess
 import tempfile
 from pathlib import Path
+from unittest import mock
 
-import keras
 import pytest
 
 import keras_genmod as kg
+from keras_genmod import testing
 from keras_genmod.serving import runner
 
 
-class Restarted:
-    """A compiled model that is trained from the same start as often as it is asked to.
-
-    Its start is the value of everything that a run changes: weights, the state of the noise and the
-    optimizers' slots.
-    """
-
-    def __init__(self, model, *optimizers):
-        model.compile(*optimizers)
-        self.model = model
-        slots = [variable for optimizer in model._optimizers() for variable in optimizer.variables]
-        self._start = [(variable, variable.numpy()) for variable in [*model.variables, *slots]]
-
-    def trained(self, data, *, batch_size=8, epochs=1, **options):
-        """The model, trained from its start; `history` holds the logs."""
-        for variable, value in self._start:
-            variable.assign(value)
-        self.history = self.model.fit(
-            *data, batch_size=batch_size, epochs=epochs, verbose=0, **options
-        ).history
-        return self.model
-
-
-class Row:
-    """What the tests of one row have made so far; another row's is let go."""
+class Rows:
+    """The models of the row whose promises are tried; another row's are let go."""
 
     def __init__(self):
-        self.case = None
+        self._row = None
 
-    def once(self, case, name, make):
-        """What `make` gives, made once for all tests of a row."""
-        if case is not self.case:
-            self.case, self._made = case, {}
-        if name not in self._made:
-            self._made[name] = make()
-        return self._made[name]
+    def of(self, case, **options):
+        if self._row is None or self._row.case is not case:
+            self._row = testing.Row(case, **options)
+        return self._row
 
 
 @pytest.fixture(scope="module")
-def row():
-    return Row()
+def rows():
+    return Rows()
 
 
 @pytest.fixture
-def full(case, row):
-    """The model of a row as users train it: float32, with its noise and its default optimizers."""
-    return row.once(case, "full", lambda: Restarted(case.build(7)))
-
-
-@pytest.fixture
-def twin(case, row):
-    """Another model of the same seed."""
-    return row.once(case, "twin", lambda: Restarted(case.build(7)))
-
-
-@pytest.fixture
-def exact(case, row, float64):
-    """The noiseless model of a row in float64: other ways to compute it differ by roundings alone."""
-    return row.once(case, "exact", lambda: Restarted(case.noiseless(7), keras.optimizers.SGD(0.005)))
+def row(case, rows, strategy, loader):
+    """The row of a case, with the session's strategy and one process for all exports."""
+    return rows.of(case, strategy=strategy, verify=loader.verify)
 
 
 class Loader:
@@ -100,6 +59,11 @@ class Loader:
             return subprocess.CompletedProcess(command, 0, stderr="")
         return subprocess.CompletedProcess(command, *self.end())
 
+    def verify(self, path):
+        """`kg.serving.verify` of an export by this process."""
+        with mock.patch.object(runner, "subprocess", self):
+            return kg.serving.verify(path)
+
     def end(self):
         """Ends the process: its code and its errors."""
         if self._child is None:
@@ -116,13 +80,6 @@ def loader():
     loader = Loader()
     yield loader
     loader.end()
-
-
-@pytest.fixture
-def verify(loader, monkeypatch):
-    """`kg.serving.verify` with one process for all exports."""
-    monkeypatch.setattr(runner, "subprocess", loader)
-    return kg.serving.verify
 
 
 def pytest_itemcollected(item):

@@ -10,7 +10,8 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from tests.contract.cases import CASES, largest_difference, unlike
+from keras_genmod.testing.comparing import largest_difference, unlike
+from tests.contract.cases import CASES
 
 EPOCHS = 4
 

@@ -11,13 +11,24 @@ import keras
 import numpy as np
 import pytest
 
-from tests.arithmetic import SAME
-from tests.contract.cases import CASES, check_export, every_mechanism, selected_cases
+from keras_genmod.testing.arithmetic import SAME
+from keras_genmod.testing.comparing import check_export
+from tests.contract.cases import CASES, over_cases, selected_cases
 
 # One pair of processes for all of them.
 pytestmark = pytest.mark.xdist_group("workers")
 
 ROOT = Path(__file__).parents[2]
+
+# One objective with a condition, several players, state that moves.
+ROWS = (
+    "conditional vae with a schedule",
+    "gan",
+    "vq_vae",
+    "made with several masks",
+    "unpaired translator",
+    "persistent chains",
+)
 
 
 def free_ports(count):
@@ -60,7 +71,7 @@ def run(request, tmp_path_factory):
     return folder, [json.loads((folder / f"worker{i}.json").read_text()) for i in range(2)]
 
 
-@every_mechanism
+@over_cases(*ROWS)
 def test_two_workers_are_one_device(case, run, float64):
     _, results = run
     model = case.noiseless(7)
@@ -73,7 +84,7 @@ def test_two_workers_are_one_device(case, run, float64):
             np.testing.assert_allclose(weight.numpy().ravel(), theirs, rtol=0.0, atol=SAME)
 
 
-@every_mechanism
+@over_cases(*ROWS)
 def test_workers_agree_on_a_seed_and_the_chief_writes_whole_files(case, run):
     folder, results = run
     number = CASES.index(case)
@@ -87,9 +98,9 @@ def test_workers_agree_on_a_seed_and_the_chief_writes_whole_files(case, run):
     assert not (folder / f"backup{number}").exists()
 
 
-def test_the_chief_exports_what_it_saves(run, verify):
+def test_the_chief_exports_what_it_saves(run, loader):
     """Of the first row: how models are written in a run of several workers is no matter of the model."""
     folder, (worker, _) = run
-    assert max(verify(folder / "export" / "1").values()) < 1e-4
+    assert max(loader.verify(folder / "export" / "1").values()) < 1e-4
     number = [case.name for case in CASES].index(min(worker))
     check_export(folder / "export" / "1", keras.saving.load_model(folder / f"checkpoint{number}.keras"))

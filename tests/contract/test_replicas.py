@@ -1,4 +1,4 @@
-"""N replicas equal one device, and draw different noise."""
+"""What replicas do beyond the promises of a model: different noise, one clipping, one overflow."""
 
 import contextlib
 
@@ -6,50 +6,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_genmod.bases import generative_model
 from keras_genmod.core.batches import Batch
-from tests.arithmetic import SAME
-from tests.contract.cases import check_export, every_mechanism, largest_difference
+from keras_genmod.testing.arithmetic import SAME
+from keras_genmod.testing.comparing import largest_difference
+from tests.contract.cases import over_cases
 
-ROWS = 19  # the last batch of an epoch has three rows: two for one replica, one for the other
-
-
-def train(build, data, *, scope=None, batch_size=8, **compile_options):
-    with scope or contextlib.nullcontext():
-        model = build(7)
-        model.compile(keras.optimizers.SGD(0.005), **compile_options)
-    model.fit(*data, batch_size=batch_size, epochs=2, verbose=0)
-    return model
+VAE = "conditional vae with a schedule"
 
 
-def doubled(data):
-    """Every batch of 4 as a batch of 8 whose two halves are the same."""
-
-    def twice(x):
-        return np.concatenate([np.concatenate([x[i : i + 4]] * 2) for i in range(0, len(x), 4)])
-
-    return keras.tree.map_structure(twice, data)
-
-
-@every_mechanism
-def test_the_full_objective_on_identical_shards_with_identical_seeds(case, strategy, monkeypatch, float64):
-    if "identical_shards" in case.exempt:
-        return
-    monkeypatch.setattr(generative_model, "replica_seed", lambda seed: seed)
-    data = case.data(16)
-    one = train(lambda seed: unshuffled(case, seed), data, batch_size=4)
-    two = train(lambda seed: unshuffled(case, seed), doubled(data), scope=strategy.scope(), batch_size=8)
-    assert largest_difference(one, two) < SAME
-
-
-def unshuffled(case, seed):
-    model = case.build(seed)
-    fit = model.fit
-    model.fit = lambda *args, **kwargs: fit(*args, shuffle=False, **kwargs)
-    return model
-
-
-@every_mechanism
+@over_cases(VAE)
 def test_replicas_draw_different_noise(case, strategy):
     with strategy.scope():
         model = case.build(7)
@@ -68,7 +33,7 @@ def test_replicas_draw_different_noise(case, strategy):
     assert len(set(drawn)) == 3 * 2 + 2
 
 
-@every_mechanism
+@over_cases(VAE, "gan")
 def test_clipping_acts_on_the_sum_over_replicas(case, strategy, float64):
     models = []
     for scope in (contextlib.nullcontext(), strategy.scope()):
@@ -80,18 +45,7 @@ def test_clipping_acts_on_the_sum_over_replicas(case, strategy, float64):
     assert largest_difference(*models) < SAME
 
 
-@every_mechanism
-def test_saved_and_exported_from_replicas(case, strategy, verify, tmp_path):
-    model = train(case.build, case.data(ROWS), scope=strategy.scope(), steps_per_execution=2)
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    assert largest_difference(model, loaded) == 0.0
-    model.export(tmp_path / "1")
-    assert max(verify(tmp_path / "1").values()) < 1e-4
-    check_export(tmp_path / "1", loaded)
-
-
-@every_mechanism
+@over_cases(VAE, "gan")
 def test_float16_replicas_agree_on_overflow(case, strategy):
     """One replica's infinite gradient leaves a step out on both, and nothing is poisoned."""
     keras.config.set_dtype_policy("mixed_float16")

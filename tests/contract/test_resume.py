@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.cases import every_mechanism, selected_cases
+from tests.contract.cases import over_cases, selected_cases
 
 # One process for all of them.
 pytestmark = pytest.mark.xdist_group("resume")
@@ -31,7 +31,14 @@ def results(request, tmp_path_factory):
     return json.loads((folder / "results.json").read_text())
 
 
-@every_mechanism
+@over_cases(
+    "conditional vae with a schedule",
+    "gan",
+    "vq_vae",
+    "made with several masks",
+    "unpaired translator",
+    "persistent chains",
+)
 def test_a_resumed_run_is_the_uninterrupted_one(case, results):
     result = results[case.name]
     assert result["backup"] == 0.0

@@ -8,8 +8,8 @@ import tensorflow as tf
 import keras_genmod as kg
 from keras_genmod.bases import GenerativeModel
 from keras_genmod.core.registration import register
+from keras_genmod.testing.comparing import largest_difference, unlike
 from keras_genmod.training.progress import DataPosition
-from tests.contract.cases import largest_difference, unlike
 
 # ---- positions --------------------------------------------------------------------------------------
 

@@ -12,12 +12,12 @@ import keras_genmod as kg
 from keras_genmod.bases import GenerativeModel
 from keras_genmod.core.batches import Batch
 from keras_genmod.core.noise import Purpose, stream_seed
+from keras_genmod.testing.arithmetic import SAME
+from keras_genmod.testing.comparing import largest_difference
 from keras_genmod.training import MEASURE, Player, SharedForward
 from keras_genmod.training.fused_adam import FusedAdam
 from keras_genmod.training.objective import objective
 from keras_genmod.training.step import gradients
-from tests.arithmetic import SAME
-from tests.contract.cases import largest_difference
 from tests.training.toys import NUM_CHAINS, START, STEP, ToyChain, ToyCycleGAN
 
 

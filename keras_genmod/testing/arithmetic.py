@@ -4,13 +4,17 @@ Two computations of one thing differ by roundings, and by which depends on the p
 libraries' kernels and the number of threads. No tolerance may come from what one machine printed.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from keras_genmod.training import MEASURE
+from keras_genmod.training.objective import MEASURE
+
+__all__ = ["SAME", "UNIT", "loss_tolerance", "rounding_spread", "term_sizes", "terms_of"]
 
 # The largest relative error of one rounding.
 UNIT = {"bfloat16": 2.0**-9, "float16": 2.0**-11, "float32": 2.0**-24, "float64": 2.0**-53}
@@ -20,20 +24,26 @@ UNIT = {"bfloat16": 2.0**-9, "float16": 2.0**-11, "float32": 2.0**-24, "float64"
 SAME = 1e-11
 
 
-def terms_of(model, data: tuple) -> Iterator[tuple]:
-    """Each player of a model, the prefix of its terms in the logs, and its terms `[B]` on the data."""
+def terms_of(model: Any, data: tuple, *, training: bool = False) -> Iterator[tuple]:
+    """Each player of a model, the prefix of its terms in the logs, and its terms `[B]` on the data.
+
+    Args:
+        model: The model.
+        data: The arguments of `fit`.
+        training: Whether layers act as in training.
+    """
     players = model.players()
     batch = model._unpack(tuple(tf.nest.map_structure(tf.convert_to_tensor, data)))
     seed = tf.constant([0, 1])
     shared = model._shared_forward()
-    extra = {} if shared is None else {"shared": shared(batch, seed, False)}
+    extra = {} if shared is None else {"shared": shared(batch, seed, training)}
     for player in players:
         prefix = "" if len(players) == 1 else f"{player.name}_"
-        terms = player.loss_terms(batch.x, condition=batch.condition, training=False, seed=seed, **extra)
+        terms = player.loss_terms(batch.x, condition=batch.condition, training=training, seed=seed, **extra)
         yield player, prefix, terms
 
 
-def term_sizes(model, data: tuple) -> dict[str, float]:
+def term_sizes(model: Any, data: tuple) -> dict[str, float]:
     """The mean absolute value of each term over the examples, by its name in the logs.
 
     Those of objectives are sums of their weighted terms' sizes: what a rounding error is relative to, however
@@ -80,7 +90,7 @@ def rounding_spread(function: Callable[[], Any], variables: Sequence[Any], unit:
     return np.sqrt(np.mean(np.square(changes), axis=0))
 
 
-def loss_tolerance(model, data: tuple, dtype: str) -> float:
+def loss_tolerance(model: Any, data: tuple, dtype: str) -> float:
     """How far the loss of a model may be from that of the same model computed in `dtype`.
 
     Rounding the weights alone gives a spread. In a layer the product, the bias and the activation are rounded

@@ -1,0 +1,177 @@
+"""`Row`: the models of one case, each with steps that are traced once.
+
+Tracing a step takes a hundred times as long as the three steps of an epoch. So promises that only look at a
+trained model train the same one, every time anew from its start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_genmod.serving.verify import verify as verify_export
+from keras_genmod.testing.case import Case
+
+__all__ = ["BATCH", "RAGGED", "Restarted", "Row", "policy", "run_variables", "two_replicas"]
+
+BATCH = 8
+# Rows of an epoch of two whole batches and one of three rows: two for one replica, one for the other.
+RAGGED = 19
+
+_SEED = 7
+
+
+@contextlib.contextmanager
+def policy(name: str) -> Iterator[None]:
+    """Keras' dtype policy, for a while."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+@functools.cache
+def two_replicas() -> tf.distribute.MirroredStrategy:
+    """A strategy of two replicas on two logical CPU devices, the same object at every call.
+
+    Raises:
+        RuntimeError: If TensorFlow has started with one CPU device. Call this function before any tensor is
+            made.
+    """
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    with contextlib.suppress(RuntimeError):  # TensorFlow has started.
+        if len(tf.config.get_logical_device_configuration(cpu) or ()) < 2:
+            devices = [tf.config.LogicalDeviceConfiguration()] * 2
+            tf.config.set_logical_device_configuration(cpu, devices)
+    count = len(tf.config.list_logical_devices("CPU"))
+    if count < 2:
+        raise RuntimeError(
+            "Two replicas need two logical CPU devices; TensorFlow has started with one. Call "
+            "`keras_genmod.testing.two_replicas()` before any tensor is made, or leave promises of replicas "
+            "out: `check_model(case, skip=['two_replicas_train_as_one_device'])`."
+        )
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+def run_variables(model: Any) -> list[keras.Variable]:
+    """All that a run of a compiled model changes."""
+    slots = [variable for optimizer in model._optimizers() for variable in optimizer.variables]
+    return [*model.variables, *slots]
+
+
+class Restarted:
+    """A compiled model that is trained from the same start as often as it is asked to.
+
+    Its start is the value of everything that a run changes: weights, the state of the noise and the
+    optimizers' slots.
+
+    Args:
+        model: The model; it is compiled here.
+        optimizers: Arguments of `compile`.
+        options: Named arguments of `compile`.
+    """
+
+    def __init__(self, model: Any, *optimizers: Any, **options: Any) -> None:
+        model.compile(*optimizers, **options)
+        self.model = model
+        self.history: dict[str, list] = {}
+        self._start = [(variable, variable.numpy()) for variable in run_variables(model)]
+
+    def restart(self) -> Any:
+        """The model at its start."""
+        for variable, value in self._start:
+            variable.assign(value)
+        return self.model
+
+    def trained(self, data: tuple, *, batch_size: int = BATCH, epochs: int = 1, **options: Any) -> Any:
+        """The model, trained from its start; `history` holds the logs.
+
+        Args:
+            data: The arguments of `fit`.
+            batch_size, epochs: As in `fit`.
+            options: More of its arguments.
+        """
+        model = self.restart()
+        self.history = model.fit(*data, batch_size=batch_size, epochs=epochs, verbose=0, **options).history
+        return model
+
+
+class Row:
+    """The models of one case, each made when a promise first asks for it.
+
+    Args:
+        case: The case.
+        strategy: A strategy of two replicas; None takes `two_replicas()`. TensorFlow lets one
+            `MirroredStrategy` object train in a process, so pass your own where your tests have one.
+        verify: Stands for `keras_genmod.serving.verify`.
+    """
+
+    def __init__(
+        self,
+        case: Case,
+        *,
+        strategy: tf.distribute.Strategy | None = None,
+        verify: Callable[[Path], dict[str, float]] = verify_export,
+    ) -> None:
+        self.case = case
+        self.verify = verify
+        self._strategy = strategy
+
+    @property
+    def strategy(self) -> tf.distribute.Strategy:
+        """The strategy of two replicas."""
+        return two_replicas() if self._strategy is None else self._strategy
+
+    @contextlib.contextmanager
+    def folder(self) -> Iterator[Path]:
+        """An empty folder, for a while."""
+        with tempfile.TemporaryDirectory() as name:
+            yield Path(name)
+
+    @functools.cached_property
+    def full(self) -> Restarted:
+        """The model as users train it: float32, with its noise and its default optimizers."""
+        with policy("float32"):
+            return Restarted(self.case.build(_SEED))
+
+    @functools.cached_property
+    def twin(self) -> Restarted:
+        """Another one, built from the same seed and passed through a file before it has trained."""
+        with policy("float32"), self.folder() as folder:
+            model = self.case.build(_SEED)
+            model.compile()
+            model.save(folder / "start.keras")
+            loaded = keras.saving.load_model(folder / "start.keras")
+            return Restarted(loaded)
+
+    @functools.cached_property
+    def noisy(self) -> Restarted:
+        """The model with its noise in float64, trained by plain gradient steps."""
+        with policy("float64"):
+            return Restarted(self.case.build(_SEED), _plain())
+
+    @functools.cached_property
+    def exact(self) -> Restarted:
+        """The noiseless model in float64: other ways to compute it differ by roundings alone."""
+        with policy("float64"):
+            return Restarted(self.case.without_noise(_SEED), _plain())
+
+    @functools.cached_property
+    def replicated(self) -> Restarted:
+        """The noiseless model in float64 on two replicas."""
+        with policy("float64"), self.strategy.scope():
+            return Restarted(self.case.without_noise(_SEED), _plain())
+
+
+def _plain() -> keras.optimizers.Optimizer:
+    """An optimizer whose update is as exact as the gradient, however small that is."""
+    return keras.optimizers.SGD(0.005)
