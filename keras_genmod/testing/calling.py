@@ -81,9 +81,7 @@ def bad_data_are_refused_before_the_first_step(row: Row) -> None:
     bad = {
         "an axis too many": changed(lambda x: x[:, None]),
         "no examples": keras.tree.map_structure(lambda x: x[:0], data),
-        "NaN": changed(
-            lambda x: np.where(np.arange(len(x)).reshape(-1, *[1] * (x.ndim - 1)) == 3, np.nan, x)
-        ),
+        "NaN": changed(lambda x: np.where(np.arange(x.size).reshape(x.shape) == 3, np.nan, x)),
     }
     if row.case.condition() is not None:
         bad["no condition"] = data[:1]

@@ -22,10 +22,10 @@ class Case:
         name: Name of the case, for messages.
         build: Function `(seed) -> model`, with all noise that the model has: dropout, draws, corruption.
         event_shape: Shape of one example.
-        noiseless: Function `(seed) -> model` of the same family whose objective draws no random number. Two
-            ways to compute it then differ by roundings alone, so that the promises of replicas, micro-batches,
-            XLA and precisions can compare them. None takes `build`. Networks are best smooth: across a kink
-            a rounding error changes a gradient at once.
+        noiseless: Function `(seed) -> model` of the same family whose objective draws no random number.
+            Two ways to compute it then differ by roundings alone, so that the promises of replicas,
+            micro-batches, XLA and precisions can compare them. None takes `build`. Networks are best
+            smooth: across a kink a rounding error changes a gradient at once.
         num_classes, condition_shape: Those of the model.
         draw: Function `(num_rows, seed) -> (x,)` or `(x, condition)`, the arguments of `fit`. None draws
             binary data of four patterns and conditions for them.

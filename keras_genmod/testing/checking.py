@@ -65,8 +65,8 @@ def check_model(case: Case, *, skip: Collection[str] = (), **options: Any) -> li
         ValueError: For a promise that does not exist.
         RuntimeError: Without two logical devices, see `two_replicas`.
 
-    Cost: about twenty traced training steps, half a minute to a minute for a small model on one core, and some
-    seconds for a process that answers from the export.
+    Cost: about a dozen traced training steps, in all a minute for a small model on one core, and some
+    seconds for the processes that answer from exports.
     """
     _refuse_unknown("skip", skip)
     row, kept = Row(case, **options), []

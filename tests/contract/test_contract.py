@@ -63,15 +63,19 @@ DEFAULT = {
 }
 
 
-def rows():
-    """Each case with each promise that applies to it."""
-    for case in CASES:
-        for name, promise in testing.promises(case).items():
-            marks = [] if DEFAULT[name](case) else [pytest.mark.slow]
-            yield pytest.param(case, promise, id=f"{case.name}-{name}", marks=marks)
+PROMISES = [
+    pytest.param(
+        case,
+        promise,
+        id=f"{case.name}-{name}",
+        marks=[] if DEFAULT[name](case) else [pytest.mark.slow],
+    )
+    for case in CASES
+    for name, promise in testing.promises(case).items()
+]
 
 
-@pytest.mark.parametrize(("case", "promise"), rows())
+@pytest.mark.parametrize(("case", "promise"), PROMISES)
 def test_promise(case, promise, row):
     promise(row)
 

@@ -20,12 +20,10 @@ pytestmark = pytest.mark.xdist_group("workers")
 
 ROOT = Path(__file__).parents[2]
 
-# One objective with a condition, several players, state that moves.
+# One objective with a condition, several players, state that moves, data of several parts.
 ROWS = (
     "conditional vae with a schedule",
     "gan",
-    "vq_vae",
-    "made with several masks",
     "unpaired translator",
     "persistent chains",
 )

@@ -15,6 +15,15 @@ pytestmark = pytest.mark.xdist_group("resume")
 
 ROOT = Path(__file__).parents[2]
 
+# One objective with a condition, several players, state that moves, data of several parts.
+ROWS = (
+    "conditional vae with a schedule",
+    "gan",
+    "vq_vae",
+    "unpaired translator",
+    "persistent chains",
+)
+
 
 @pytest.fixture(scope="module")
 def results(request, tmp_path_factory):
@@ -31,14 +40,7 @@ def results(request, tmp_path_factory):
     return json.loads((folder / "results.json").read_text())
 
 
-@over_cases(
-    "conditional vae with a schedule",
-    "gan",
-    "vq_vae",
-    "made with several masks",
-    "unpaired translator",
-    "persistent chains",
-)
+@over_cases(*ROWS)
 def test_a_resumed_run_is_the_uninterrupted_one(case, results):
     result = results[case.name]
     assert result["backup"] == 0.0
