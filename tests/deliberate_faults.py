@@ -22,8 +22,7 @@ ROOT = Path(__file__).parents[1]
 VAE = "conditional vae with a schedule"
 STEP = "tests/training/test_step.py"
 NOISE = "tests/training/test_noise_of_steps.py"
-CONTRACT = "tests/contract/test_contract.py"
-NUMBERS = "tests/contract/test_same_numbers.py"
+CONTRACT = "tests/contract/test_contract.py::test_promise"
 REPLICAS = "tests/contract/test_replicas.py"
 BIJECTIONS = "tests/bijectors/test_bijections.py"
 
@@ -194,7 +193,7 @@ FAULTS = [
         "a configuration leaves out an argument",
         '            "beta": weight_config(self.beta),\n            "capacity"',
         '            "capacity"',
-        [f"{CONTRACT}::test_a_configuration_rebuilds_the_model[{VAE}]"],
+        [f"{CONTRACT}[{VAE}-a_configuration_rebuilds_the_model]"],
     ),
     Fault(
         "slots of a loaded optimizer start anew",
@@ -206,20 +205,20 @@ FAULTS = [
         "a loaded model starts its noise anew",
         "        super().load_own_variables(values)\n",
         "        super().load_own_variables(values)\n        self._noise_state.assign([0, 0])\n",
-        [f"{CONTRACT}::test_a_file_keeps_weights_slots_and_the_next_noise[{VAE}]"],
+        [f"{CONTRACT}[{VAE}-a_file_keeps_weights_slots_and_the_next_noise]"],
     ),
     Fault(
         "an export from replicas has the weights of the start",
         "        copy.set_weights(self.get_weights())\n",
         "",
-        [f"{REPLICAS}::test_saved_and_exported_from_replicas[{VAE}]"],
+        [f"{CONTRACT}[{VAE}-replicas_are_saved_and_exported]"],
     ),
     Fault(
         "an endpoint mixes its rows",
         "return -self.likelihood(self._code(x, condition), condition=condition).log_prob(x)",
         "error = -self.likelihood(self._code(x, condition), condition=condition).log_prob(x)\n"
         "        return error - tf.reduce_mean(error)",
-        [f"{CONTRACT}::test_an_export_gives_the_numbers_of_the_model_without_this_package[autoencoder]"],
+        [f"{CONTRACT}[autoencoder-an_export_gives_the_numbers_of_the_model]"],
     ),
     Fault(
         "the default signature is the first by name",
@@ -333,7 +332,7 @@ FAULTS = [
         "return x",
         [
             "tests/core/test_precision.py",
-            f"{NUMBERS}::test_mixed_precision_computes_and_trains[convolutional conditional autoencoder]",
+            f"{CONTRACT}[convolutional conditional autoencoder-bfloat16_computes_and_trains]",
         ],
     ),
 ]

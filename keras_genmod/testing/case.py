@@ -22,7 +22,8 @@ class Case:
         name: Name of the case, for messages.
         build: Function `(seed) -> model`, with all noise that the model has: dropout, draws, corruption.
         event_shape: Shape of one example.
-        noiseless: Function `(seed) -> model` of the same family whose objective draws no random number.
+        noiseless: Function `(seed) -> model` of the same family whose objective draws no random number, and
+            whose terms have fixed weights.
             Two ways to compute it then differ by roundings alone, so that the promises of replicas,
             micro-batches, XLA and precisions can compare them. None takes `build`. Networks are best
             smooth: across a kink a rounding error changes a gradient at once.
@@ -30,8 +31,8 @@ class Case:
         draw: Function `(num_rows, seed) -> (x,)` or `(x, condition)`, the arguments of `fit`. None draws
             binary data of four patterns and conditions for them.
         adversarial: Whether the loss is a sum over players, which need not fall.
-        overfit: Learning rate, number of steps, and the share of a first figure that must be left after so
-            many steps on 8 examples.
+        overfit: Learning rate, number of steps, and the share of a figure that may be left after so many
+            steps of the default optimizers on 8 examples. An optimizer with a schedule keeps its own rate.
         overfit_term: The term that is that figure, such as "reconstruction" or "nll"; the model's whole
             objective by default.
         exempt: Names of promises that do not apply.

@@ -57,7 +57,7 @@ def check_export(path: str | os.PathLike, model: Any) -> None:
     try:
         for example in read_examples(path):
             inputs = dict(example.inputs)
-            method = getattr(model, example.signature, None)
+            method: Any = getattr(model, example.signature, None)
             if example.signature == "sample":
                 answers = [method(int(inputs.pop("num_samples")), **inputs)]
             elif "seed" in inputs or (method and "seed" in inspect.signature(method).parameters):

@@ -112,8 +112,8 @@ def double_precision_is_the_same_model(row: Row) -> None:
         single.compile(run_eagerly=True)
     double = row.exact.restart()
     double.set_weights(single.get_weights())
-    losses = [evaluated(model, data)["loss"] for model in (single, double)]
-    np.testing.assert_allclose(*losses, rtol=0.0, atol=loss_tolerance(double, data, "float32"))
+    loss, expected = (evaluated(model, data)["loss"] for model in (single, double))
+    np.testing.assert_allclose(loss, expected, rtol=0.0, atol=loss_tolerance(double, data, "float32"))
     model = row.case.build(7)
     assert all(weight.dtype == "float64" for weight in model.trainable_weights)
     for _, _, terms in terms_of(model, row.case.data(2)):

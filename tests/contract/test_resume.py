@@ -15,13 +15,11 @@ pytestmark = pytest.mark.xdist_group("resume")
 
 ROOT = Path(__file__).parents[2]
 
-# One objective with a condition, several players, state that moves, data of several parts.
+# One objective with a condition, several players, state that moves.
 ROWS = (
     "conditional vae with a schedule",
     "gan",
     "vq_vae",
-    "unpaired translator",
-    "persistent chains",
 )
 
 

@@ -45,7 +45,7 @@ class ToyCycleGAN(AdversarialModel):
 
     def check_data(self, x, condition=None):
         """Checks the first domain; the second has another shape."""
-        super().check_data(self._sides(x, condition)["a"])
+        super().check_data(self._sides(x, condition)["a"], None if self.paired else condition)
 
     def _sides(self, x, condition):
         return {"a": x, "b": condition} if self.paired else x
