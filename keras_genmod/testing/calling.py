@@ -92,8 +92,9 @@ def bad_data_are_refused_before_the_first_step(row: Row) -> None:
         try:
             model.fit(*arguments, verbose=0)
         except (TypeError, ValueError):
-            pass
-        else:
-            raise AssertionError(f"`fit` must refuse data with {what}.")
+            continue
+        except Exception as error:
+            raise AssertionError(f"`fit` must refuse data with {what}; received {error!r}.") from error
+        raise AssertionError(f"`fit` must refuse data with {what}.")
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(new, old, err_msg="Data that are refused must change no weight.")

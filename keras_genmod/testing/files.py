@@ -12,7 +12,7 @@ import numpy as np
 from keras_genmod.testing.arithmetic import terms_of
 from keras_genmod.testing.comparing import check_export, largest_difference
 from keras_genmod.testing.keeping import promise
-from keras_genmod.testing.row import BATCH, RAGGED, Row, run_variables
+from keras_genmod.testing.row import RAGGED, Row, run_variables
 from keras_genmod.training.objective import MEASURE
 
 __all__ = [
@@ -76,10 +76,10 @@ def a_file_keeps_weights_slots_and_the_next_noise(row: Row) -> None:
         for ours, theirs in zip(*slots, strict=True):
             np.testing.assert_array_equal(theirs.numpy(), ours.numpy(), err_msg=theirs.path)
     # The twin came from a file before it trained; with this file's state it is this file's model.
-    twin = row.twin.model
+    twin = row.twin.restart()
     for variable, value in zip(run_variables(twin), run_variables(loaded), strict=True):
         variable.assign(value.numpy())
-    twin.fit(*data, batch_size=BATCH, initial_epoch=1, epochs=2, verbose=0)
+    row.twin.trained_further(data, initial_epoch=1, epochs=2)
     assert largest_difference(row.full.trained(data, epochs=2), twin) < 1e-6
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -72,7 +73,8 @@ class Restarted:
     """A compiled model that is trained from the same start as often as it is asked to.
 
     Its start is the value of everything that a run changes: weights, the state of the noise and the
-    optimizers' slots.
+    optimizers' slots. Each such model trains under global random numbers of its own, so that one that draws
+    from these differs from its equals.
 
     Args:
         model: The model; it is compiled here.
@@ -80,7 +82,10 @@ class Restarted:
         options: Named arguments of `compile`.
     """
 
+    _numbers = itertools.count()
+
     def __init__(self, model: Any, *optimizers: Any, **options: Any) -> None:
+        self._global_seed = next(self._numbers)
         model.compile(*optimizers, **options)
         self.model = model
         self.history: dict[str, list] = {}
@@ -92,17 +97,25 @@ class Restarted:
             variable.assign(value)
         return self.model
 
-    def trained(self, data: tuple, *, batch_size: int = BATCH, epochs: int = 1, **options: Any) -> Any:
+    def trained(self, data: tuple, **options: Any) -> Any:
         """The model, trained from its start; `history` holds the logs.
 
         Args:
-            data: The arguments of `fit`.
-            batch_size, epochs: As in `fit`.
-            options: More of its arguments.
+            data: The first arguments of `fit`.
+            options: Its other arguments; batches have 8 rows by default.
         """
-        model = self.restart()
-        self.history = model.fit(*data, batch_size=batch_size, epochs=epochs, verbose=0, **options).history
-        return model
+        self.restart()
+        return self.trained_further(data, **options)
+
+    def trained_further(self, data: tuple, *, batch_size: int = BATCH, **options: Any) -> Any:
+        """The model, trained from where it is.
+
+        Args:
+            data, batch_size, options: As in `trained`.
+        """
+        keras.utils.set_random_seed(self._global_seed)
+        self.history = self.model.fit(*data, batch_size=batch_size, verbose=0, **options).history
+        return self.model
 
 
 class Row:

@@ -42,9 +42,8 @@ def the_same_seed_trains_to_the_same_weights(row: Row) -> None:
     assert difference == 0.0, f"Two models of one seed must train to equal weights; {difference} apart."
     if not unlike(row.case.build(7), row.case.build(8)):
         # The seed decides on no initial weight where the networks are given, but on the noise and the order.
-        other = row.twin.restart()
-        other._noise_state.assign([8, 0])
-        other.fit(*data, batch_size=BATCH, verbose=0)
+        row.twin.restart()._noise_state.assign([8, 0])
+        other = row.twin.trained_further(data)
         assert unlike(first, other), "Two models of different seeds must train differently."
 
 
@@ -131,7 +130,7 @@ def few_examples_are_learnt(row: Row) -> None:
     for optimizer in model._optimizers():
         with contextlib.suppress(TypeError):  # It has a schedule.
             optimizer.learning_rate = rate
-    model.fit(*data, batch_size=8, epochs=1, steps_per_epoch=steps, verbose=0)
+    row.full.trained_further(data, steps_per_epoch=steps)
     end = evaluated(model, data)[term]
     assert end < share * start, (
         f"`{term}` must fall from {start} to {share} of it in {steps} steps; received {end}."
