@@ -7,13 +7,11 @@ import numpy as np
 import pytest
 
 import keras_genmod as kg
+from keras_genmod import testing
 from keras_genmod.bases import GenerativeModel
 
 X = (np.random.default_rng(0).random((5, 4)) < 0.5).astype("float32")
 LABELS = np.arange(5) % 3
-
-# Float32 sums of a hundred products of numbers about 1, in an order that depends on the number of rows.
-SUMS = 100 * 2.0**-24
 
 
 def fitted_mixture():
@@ -58,26 +56,8 @@ def row_wise(model):
 
 
 def test_the_condition_is_second_and_batch_size_changes_nothing(model):
-    condition = conditions(model)
-    for method in row_wise(model):
-        expected = method(X, condition=condition)
-        np.testing.assert_array_equal(method(X, condition), expected)
-        np.testing.assert_allclose(method(X, condition, batch_size=2), expected, rtol=1e-5, atol=SUMS)
-        with pytest.raises(ValueError, match="`batch_size` must be an integer of at least 1; received 0"):
-            method(X, condition, batch_size=0)
-    if hasattr(model, "sample"):
-        whole = model.sample(5, condition=condition, seed=1)
-        parts = model.sample(5, condition=condition, seed=1, batch_size=2)
-        np.testing.assert_allclose(parts, whole, rtol=1e-5, atol=SUMS)
-    if hasattr(model, "decode"):
-        z = np.asarray(model.encode(X, condition))
-        np.testing.assert_array_equal(model.decode(z, condition), model.decode(z, condition=condition))
-        assert model.decode(z, condition, batch_size=2).shape == X.shape
-    if hasattr(model, "inpaint"):
-        mask = np.array([1, 1, 0, 0])
-        whole = model.inpaint(X, mask, condition, seed=1, num_particles=3)
-        parts = model.inpaint(X, mask, condition=condition, seed=1, num_particles=3, batch_size=4)
-        np.testing.assert_array_equal(parts, whole)
+    case = testing.Case(model.name, lambda seed: model, (4,), num_classes=model.num_classes)
+    testing.promises()["the_condition_is_second_and_batch_size_changes_nothing"](testing.Row(case))
 
 
 def test_a_model_takes_its_inputs_as_a_list(model):

@@ -57,6 +57,7 @@ DEFAULT = {
     "float16_scales_losses": named(VAE, "gan"),
     "replicas_are_saved_and_exported": named(VAE, "gan", "vq_vae"),
     "several_steps_in_one_execution_are_the_same": named(VAE, "gan", "vq_vae"),
+    # test_calling.py tries this one on a conditional model of each family.
     "the_condition_is_second_and_batch_size_changes_nothing": named(),
     "two_replicas_evaluate_as_one_device": mechanism,
     "weights_files_round_trip": mechanism,

@@ -23,7 +23,6 @@ def case():
     sys.path.insert(0, EXAMPLES)
     try:
         names = {"keras": keras, "kg": importlib.import_module("keras_genmod")}
-        importlib.import_module("keras_genmod.testing")
         names["HierarchicalVAE"] = importlib.import_module("hierarchical_vae").HierarchicalVAE
         exec(code, names)
     finally:
