@@ -131,11 +131,11 @@ def test_pipelines_cross_validation_and_searches():
     x = blobs(90, size=3)
     labels = (x[:, 0] > np.median(x[:, 0])).astype(int)
     density = make_pipeline(StandardScaler(), PCA(2), DensityEstimator(kernels, epochs=1))
-    scores = cross_val_score(density, x, cv=3)
-    assert scores.shape == (3,) and np.all(np.isfinite(scores))
-    held_out = density.fit(x[30:]).score_samples(x[:30])
+    scores = cross_val_score(density, x, cv=2)
+    assert scores.shape == (2,) and np.all(np.isfinite(scores))
+    held_out = density.fit(x[45:]).score_samples(x[:45])
     assert scores[0] == pytest.approx(held_out.mean(), rel=1e-5)
-    recipes = [functools.partial(kernels, bandwidth=bandwidth) for bandwidth in (1e-2, 0.7, 1e2)]
+    recipes = [functools.partial(kernels, bandwidth=bandwidth) for bandwidth in (1e-2, 0.7)]
     search = GridSearchCV(DensityEstimator(kernels, epochs=1), {"model": recipes}, cv=2).fit(x)
     assert search.best_params_["model"].keywords == {"bandwidth": 0.7}
     classifier = make_pipeline(StandardScaler(), Codes(flow, epochs=1), LogisticRegression())

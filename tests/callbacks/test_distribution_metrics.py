@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*real and .* generated samples"
 
 def make_gan(run_eagerly=True, **options):
     model = GAN((2,), latent_dim=2, seed=0, **options)
-    # Two steps an epoch are done before a graph of them is traced.
+    # One step an epoch is done before a graph of them is traced.
     model.compile(keras.optimizers.Adam(1e-3), keras.optimizers.Adam(1e-3), run_eagerly=run_eagerly)
     return model
 
@@ -35,7 +35,7 @@ def conditional_gan():
 
 
 def fit(model, *callbacks, x=X, y=None, epochs=2, **options):
-    options = {"batch_size": 48, "verbose": 0, **options}
+    options = {"batch_size": 96, "verbose": 0, **options}
     return model.fit(x, y, epochs=epochs, callbacks=list(callbacks), **options).history
 
 
