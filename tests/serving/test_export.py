@@ -57,12 +57,15 @@ def test_signatures_keep_names_types_and_a_free_batch(exported):
     assert set(loaded.signatures["sample"].structured_input_signature[1]) == {"num_samples", "seed"}
 
 
-def test_arguments_keep_their_order_whatever_the_alphabet(tmp_path):
+def test_arguments_and_the_default_keep_their_places_whatever_the_alphabet(tmp_path):
     endpoint = Endpoint(lambda x, a: {"y": x - 2.0 * a}, (*X, Space("a", (3,))))
-    export_saved_model(tmp_path / "1", {"minus": endpoint}, "minus")
+    # The default is neither the first by name nor the first that is given.
+    export_saved_model(tmp_path / "1", {"double": times(2.0), "minus": endpoint}, "minus")
     loaded = tf.saved_model.load(tmp_path / "1")
     x, a = tf.fill([2, 3], 5.0), tf.fill([2, 3], 1.0)
     np.testing.assert_array_equal(loaded.signatures["minus"](x=x, a=a)["y"], np.full([2, 3], 3.0))
+    default = loaded.signatures["serving_default"](x=x, a=a)["y"]
+    np.testing.assert_array_equal(default, np.full([2, 3], 3.0))
     np.testing.assert_array_equal(loaded.minus(x, a)["y"], np.full([2, 3], 3.0))
     np.testing.assert_array_equal(loaded.minus(a=a, x=x)["y"], np.full([2, 3], 3.0))
 

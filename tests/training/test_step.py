@@ -408,7 +408,7 @@ def test_players_of_one_optimizer_train_on_replicas_as_on_one_device(strategy, n
     models = []
     for scope in (contextlib.nullcontext(), strategy.scope()):
         with scope:
-            model = Sides(("optimizer", "optimizer"))
+            model = Sides(("optimizer", "optimizer"), seed=0)
             model.compile(OPTIMIZERS[name]())
         model.fit(X, batch_size=3, verbose=0)
         models.append(model)
