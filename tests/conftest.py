@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import pytest
+from _pytest.doctest import DoctestItem
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -25,6 +26,7 @@ def pytest_configure(config):
     """Sets TensorFlow up, in the processes that run tests."""
     if config.getoption("dist", "no") != "no":
         return  # pytest-xdist's controller runs no test, and starts sooner without TensorFlow.
+    config.pluginmanager.register(EagerExamples())
     import tensorflow as tf
 
     cpu = tf.config.list_physical_devices("CPU")[0]
@@ -33,6 +35,23 @@ def pytest_configure(config):
         # The workers share the cores already. Threads between operations stay: replicas that
         # wait for each other need them.
         tf.config.threading.set_intra_op_parallelism_threads(1)
+
+
+class EagerExamples:
+    """Runs the examples of docstrings without graphs, whose tracing takes longer than their few steps."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item):
+        """A plugin's hook, since a conftest's hooks are for the tests below its folder."""
+        if not isinstance(item, DoctestItem):
+            return (yield)
+        import tensorflow as tf
+
+        tf.config.run_functions_eagerly(True)
+        try:
+            return (yield)
+        finally:
+            tf.config.run_functions_eagerly(False)
 
 
 def pytest_report_header():

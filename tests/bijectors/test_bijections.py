@@ -73,15 +73,17 @@ def data(shape, dtype="float64", rows=4, seed=0):
     return np.random.default_rng(seed).uniform(-2.5, 2.5, (rows, *shape)).astype(dtype)
 
 
-def jacobian_log_det(function, x):
+def jacobian_log_det(function, x, condition=None):
     """The log-determinant of a function of one row, by automatic differentiation, for each row."""
-    x = tf.convert_to_tensor(x)
+    rows, size = len(x), int(np.prod(x.shape[1:]))
+    # A copy of a row for each of its outputs, whose gradient is that row of the Jacobian.
+    copies = tf.repeat(tf.convert_to_tensor(x), size, axis=0)
     with tf.GradientTape() as tape:
-        tape.watch(x)
-        y = tf.reshape(function(x), [x.shape[0], -1])
-    size = int(np.prod(x.shape[1:]))
-    jacobian = tf.reshape(tape.batch_jacobian(y, x), [x.shape[0], size, size])
-    return tf.linalg.slogdet(jacobian).log_abs_determinant.numpy()
+        tape.watch(copies)
+        y = function(copies, None if condition is None else np.repeat(condition, size, axis=0))
+        y = tf.linalg.diag_part(tf.reshape(y, [rows, size, size]))
+    jacobian = tf.reshape(tape.gradient(y, copies), [rows, size, size])
+    return np.linalg.slogdet(jacobian.numpy()).logabsdet
 
 
 def float32_tolerances(name, layer, x, z):
@@ -117,8 +119,30 @@ def float32_tolerances(name, layer, x, z):
     ]
 
 
-@every_bijection
-@pytest.mark.parametrize(("dtype", "conditional"), [("float64", True), ("float32", False)])
+# Of bijections that compute alike, one is tried in single precision.
+LIKE_OTHERS = (
+    "array mask",
+    "half of an image",
+    "checkerboard",
+    "swapped checkerboard",
+    "channel coupling",
+    "autoregressive image",
+    "convolution",
+    "permutation",
+    "squeeze",
+)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "conditional", "name"),
+    [
+        *(("float64", True, name) for name in BIJECTIONS),
+        *(
+            pytest.param("float32", False, name, marks=[pytest.mark.slow] * (name in LIKE_OTHERS))
+            for name in BIJECTIONS
+        ),
+    ],
+)
 def test_inverse_and_log_determinant(name, dtype, conditional):
     layer, shape = made(name, dtype, CONDITION if conditional else None)
     condition = np.random.default_rng(5).normal(size=(4, 2)).astype(dtype) if conditional else None
@@ -133,7 +157,7 @@ def test_inverse_and_log_determinant(name, dtype, conditional):
     back = layer.bijector(condition)
     np.testing.assert_allclose(back.forward(tf.identity(z)), x, atol=of_data)
     ndims = len(shape)
-    log_det = jacobian_log_det(lambda x: layer.bijector(condition).inverse(x), x)
+    log_det = jacobian_log_det(lambda x, c: layer.bijector(c).inverse(x), x, condition)
     np.testing.assert_allclose(there.inverse_log_det_jacobian(x, event_ndims=ndims), log_det, atol=of_log_det)
     if dtype == "float64":
         # The short way that training goes.
@@ -143,7 +167,7 @@ def test_inverse_and_log_determinant(name, dtype, conditional):
         np.testing.assert_allclose(short, z, atol=1e-11)
         np.testing.assert_allclose(np.broadcast_to(short_log_det, [4]), log_det, atol=of_log_det)
     noise_ndims = len(layer.output_shape)
-    forward = jacobian_log_det(lambda z: layer.bijector(condition).forward(z), z)
+    forward = jacobian_log_det(lambda z, c: layer.bijector(c).forward(z), z, condition)
     np.testing.assert_allclose(forward, -log_det, atol=of_forward + of_log_det)
     known = back.forward_log_det_jacobian(tf.identity(z), event_ndims=noise_ndims)
     np.testing.assert_allclose(known, forward, atol=2 * of_forward)

@@ -124,7 +124,10 @@ class StopAt(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
-@pytest.mark.parametrize(("every_n_steps", "steps_kept"), [(None, 20), (4, 24), (7, 21)])
+@pytest.mark.parametrize(
+    ("every_n_steps", "steps_kept"),
+    [(None, 20), pytest.param(4, 24, marks=pytest.mark.slow), (7, 21)],
+)
 def test_the_last_good_state_comes_back(every_n_steps, steps_kept, tmp_path):
     """Twenty steps are an epoch; the weights go bad before step 26."""
     path = tmp_path / "last.weights.h5"
@@ -218,7 +221,9 @@ class Spoil(keras.callbacks.Callback):
             self.model.spare.assign(np.nan)
 
 
-@pytest.mark.parametrize(("every_n_steps", "steps_kept"), [(None, 20), (4, 24)])
+@pytest.mark.parametrize(
+    ("every_n_steps", "steps_kept"), [pytest.param(None, 20, marks=pytest.mark.slow), (4, 24)]
+)
 def test_spoilt_weights_behind_a_finite_loss_are_put_back(every_n_steps, steps_kept, tmp_path):
     class Spare(VAE):
         """Has a weight that no loss shows."""

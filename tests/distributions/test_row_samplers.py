@@ -1,5 +1,7 @@
 """Draws with one seed a row follow each distribution, and need no loop where a sampler is known."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -124,9 +126,16 @@ OTHERS = {
 ALL = {**VECTORISED, **OTHERS}
 
 
-def traced(make, num_samples):
-    graph = tf.function(lambda seeds: sample_rows(make(), num_samples, seeds), autograph=False)
-    return graph.get_concrete_function(tf.TensorSpec([ROWS, 2], tf.int32))
+@pytest.fixture(scope="module")
+def graph_of():
+    """A function from a name to the graph of eight draws from seeds."""
+
+    @functools.cache
+    def trace(name):
+        graph = tf.function(lambda seeds: sample_rows(ALL[name](), 8, seeds), autograph=False)
+        return graph.get_concrete_function(tf.TensorSpec([ROWS, 2], tf.int32))
+
+    return trace
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -171,8 +180,8 @@ def test_draws_of_each_row_have_its_distribution_function(name):
 
 
 @pytest.mark.parametrize("name", VECTORISED)
-def test_known_samplers_need_no_loop_and_no_other_generator(name):
-    operations = {operation.type for operation in traced(VECTORISED[name], 2).graph.get_operations()}
+def test_known_samplers_need_no_loop_and_no_other_generator(name, graph_of):
+    operations = {operation.type for operation in graph_of(name).graph.get_operations()}
     assert not [each for each in operations if "While" in each or "Random" in each]
 
 
@@ -202,14 +211,14 @@ def test_heads_need_no_loop_for_any_number_of_rows(head):
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_other_distributions_are_drawn_in_a_loop(name):
-    operations = {operation.type for operation in traced(OTHERS[name], 2).graph.get_operations()}
+def test_other_distributions_are_drawn_in_a_loop(name, graph_of):
+    operations = {operation.type for operation in graph_of(name).graph.get_operations()}
     assert "While" in operations or "StatelessWhile" in operations
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_row_is_drawn_alike_beside_other_rows(name):
-    graph = traced(ALL[name], 8)
+def test_a_row_is_drawn_alike_beside_other_rows(name, graph_of):
+    graph = graph_of(name)
     seeds, others = row_seeds(as_seed(3), 0, ROWS).numpy(), row_seeds(as_seed(4), 0, ROWS).numpy()
     whole = graph(tf.constant(seeds)).numpy()
     for row in range(ROWS):
@@ -221,7 +230,13 @@ def test_a_row_is_drawn_alike_beside_other_rows(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["student", "laplace", "categorical", "discretized logistic", "low rank", "mixture"]
+    "name",
+    [
+        "student",
+        "discretized logistic",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("laplace", "categorical", "low rank")),
+        "mixture",
+    ],
 )
 def test_xla_draws_alike(name):
     seeds = row_seeds(as_seed(4), 0, ROWS)

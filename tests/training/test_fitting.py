@@ -1,5 +1,6 @@
 """Data in every form, what is refused of it, and what a training leaves behind."""
 
+import functools
 import gc
 import weakref
 
@@ -12,13 +13,13 @@ import tensorflow as tf
 import keras_genmod as kg
 from keras_genmod.core.batches import Batch
 from keras_genmod.networks import conv_discriminator, conv_generator
-from keras_genmod.training.inputs import split
+from keras_genmod.training.inputs import array_batch, split
 
 
 def test_a_model_that_is_no_longer_used_leaves_the_memory():
     """TensorFlow keeps the functions of data pipelines; they must not keep the model."""
     x = np.eye(4, dtype="float32")
-    model = kg.VAE((4,), latent_dim=2, seed=0)
+    model = kg.MADE((4,), hidden_dims=(4,), seed=0)
     model.compile()
     model.fit(x, validation_data=x, batch_size=2, verbose=0)
     model.log_prob(x)
@@ -69,27 +70,41 @@ def weighted_data_set():
     return data_set(X, W).map(lambda x, w: (x, None, w))
 
 
-FORMS = {
-    "list of lists": lambda: X.tolist(),
+# Forms of arrays, which become arrays before anything else is done.
+CONVERTED = {
     "list of rows": lambda: list(X),
     "tuple of rows": lambda: tuple(X),
     "frame": lambda: pd.DataFrame(X, index=range(100, 100 + ROWS)),
     "tensor": lambda: tf.constant(X),
     "tuple with array": lambda: (X,),
+    "weights in a list": lambda: [X, None, W.tolist()],
+    "classes in a list": lambda: [X, Y],
+    "classes in nested lists": lambda: [X.tolist(), Y.tolist()],
+    "classes as a series": lambda: (X, pd.Series(Y)),
+}
+
+
+@pytest.mark.parametrize("form", CONVERTED)
+def test_forms_of_arrays_become_the_arrays_they_hold(form):
+    x, classes, weights = array_batch(CONVERTED[form](), None, None, (3,))
+    expected = (X, Y if form.startswith("classes") else None, W if form.startswith("weights") else None)
+    for ours, theirs in zip((x, classes, weights), expected, strict=True):
+        assert type(ours) is type(theirs)
+        np.testing.assert_array_equal(ours, theirs)
+
+
+FORMS = {
+    "list of lists": lambda: X.tolist(),
     "generator": lambda: generator(X),
     "iterator": lambda: iter(Sequence(X)),
     "sequence": lambda: Sequence(X),
     "data set": lambda: data_set(X),
     "data set of unknown shapes": lambda: unknown_shapes(X),
     "weights": lambda: (X, None, W),
-    "weights in a list": lambda: [X, None, W.tolist()],
     "weights in a generator": lambda: generator(X, None, W),
     "weights in a sequence": lambda: Sequence(X, None, W),
     "weights in a data set": weighted_data_set,
     "classes": lambda: (X, Y),
-    "classes in a list": lambda: [X, Y],
-    "classes in nested lists": lambda: [X.tolist(), Y.tolist()],
-    "classes as a series": lambda: (X, pd.Series(Y)),
     "classes as vectors": lambda: (X, np.eye(2)[Y]),
     "classes in a generator": lambda: generator(X, Y),
     "classes in a generator of lists": lambda: generator(X, Y, form=list),
@@ -121,25 +136,39 @@ def fresh_models():
     return get
 
 
+@pytest.fixture(scope="module")
+def of_arrays(fresh_models):
+    """Of arrays with or without classes and weights: evaluation, prediction, a fit, and its evaluation."""
+
+    @functools.cache
+    def get(conditional, weighted):
+        model, classes, weights = (
+            fresh_models(conditional),
+            Y if conditional else None,
+            W if weighted else None,
+        )
+
+        def evaluated():
+            return model.evaluate(X, classes, sample_weight=weights, batch_size=BATCH, verbose=0)
+
+        before, predicted = evaluated(), model.predict(X if classes is None else (X, classes), verbose=0)
+        model.fit(X, classes, sample_weight=weights, batch_size=BATCH, shuffle=False, verbose=0)
+        return before, predicted, [weight.numpy() for weight in model.trainable_weights], evaluated()
+
+    return get
+
+
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_of_data_gives_the_figures_of_arrays(form, fresh_models):
-    conditional, weighted = form.startswith("classes"), form.startswith("weights")
-    reference = (X, Y if conditional else None, W if weighted else None)
+def test_every_form_of_data_gives_the_figures_of_arrays(form, fresh_models, of_arrays):
+    conditional = form.startswith("classes")
+    before, predicted, trained, after = of_arrays(conditional, form.startswith("weights"))
     make, options = FORMS[form], {"verbose": 0}
     is_batches = not isinstance(make(), (list, tuple, pd.DataFrame, tf.Tensor))
     batches = {} if is_batches else {"batch_size": BATCH}
-    arrays = {"batch_size": BATCH, "shuffle": False}
 
     model = fresh_models(conditional)
-    expected = model.evaluate(*reference[:2], sample_weight=reference[2], batch_size=BATCH, **options)
-    np.testing.assert_allclose(model.evaluate(make(), **batches, **options), expected, rtol=1e-5)
-    inputs = X if not conditional else (X, Y)
-    expected = model.predict(inputs, **options)
-    np.testing.assert_allclose(model.predict(make(), **batches, **options), expected, rtol=1e-5, atol=1e-5)
-
-    model.fit(*reference[:2], sample_weight=reference[2], **arrays, **options)
-    trained = [weight.numpy() for weight in model.trainable_weights]
-    model = fresh_models(conditional)
+    np.testing.assert_allclose(model.evaluate(make(), **batches, **options), before, rtol=1e-5)
+    np.testing.assert_allclose(model.predict(make(), **batches, **options), predicted, rtol=1e-5, atol=1e-5)
     history = model.fit(
         make(),
         validation_data=make(),
@@ -152,8 +181,7 @@ def test_every_form_of_data_gives_the_figures_of_arrays(form, fresh_models):
     # Three steps of sums of a dozen numbers of size 1, whatever their order.
     for ours, theirs in zip(model.trainable_weights, trained, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
-    checked = model.evaluate(*reference[:2], sample_weight=reference[2], batch_size=BATCH, **options)
-    np.testing.assert_allclose(history["val_loss"], np.ravel(checked)[:1], rtol=1e-5)
+    np.testing.assert_allclose(history["val_loss"], np.ravel(after)[:1], rtol=1e-4)
 
 
 @pytest.mark.parametrize("run_eagerly", [False, True])
@@ -186,8 +214,10 @@ def unit_range():
     return model
 
 
-@pytest.mark.parametrize("make", [data_set, Sequence, generator])
-@pytest.mark.parametrize("bad", [255.0, np.nan, np.inf])
+@pytest.mark.parametrize(
+    ("make", "bad"),
+    [(data_set, 255.0), (data_set, np.nan), (data_set, np.inf), (Sequence, np.nan), (generator, 255.0)],
+)
 def test_each_batch_is_checked_and_named(make, bad, unit_range):
     x = X.copy()
     x[6, 1] = bad
@@ -217,7 +247,7 @@ def test_other_batches_are_checked_too(unit_range):
         (data_set(whole + 0.5 * (np.arange(ROWS) == 5)[:, None], Y), "`x` must hold .*batch 1"),
     ):
         with pytest.raises(ValueError, match=match):
-            made.fit(data, verbose=0)
+            made.evaluate(data, verbose=0)
     weights = data_set(X, np.where(np.arange(ROWS) == 6, -1.0, W)).map(lambda x, w: (x, None, w))
     with pytest.raises(ValueError, match="`sample_weight` must hold .*batch 1.*from -1"):
         unit_range.fit(weights, verbose=0)
@@ -270,7 +300,7 @@ def test_later_batches_fit_together(unit_range):
         (batches(whole[:0], vectors[:0], weights[:0]), "and one at least; batch 1 has 0"),
     ):
         with pytest.raises(ValueError, match=match):
-            made.fit(data, verbose=0)
+            made.evaluate(data, verbose=0)
 
 
 def test_data_of_unknown_length_give_the_steps_of_known_ones(fresh_models):

@@ -1,7 +1,9 @@
 """Two stacked autoencoders: the first layer, then the second on its codes, then both together."""
 
+import contextlib
 import csv
 import functools
+import io
 
 import keras
 import numpy as np
@@ -119,13 +121,14 @@ def state(model):
 @functools.cache
 def uninterrupted():
     """The state after the whole run, in double precision, with noise."""
-    model = stacked(noise=0.1)
+    model = stacked(noise=0.1, run_eagerly=True)
     train(model)
     return state(model)
 
 
+@functools.cache
 def by_hand(steps=STEPS):
-    """Three loops, one after the other, without any of the machinery."""
+    """In double precision: three loops, one after the other, without any of the machinery."""
     model = Stacked(seed=0)
     first, second = ([w for layer in each for w in layer.weights] for each in (model.first, model.second))
     optimizer = keras.optimizers.SGD(0.1, momentum=0.5)
@@ -165,7 +168,7 @@ def by_hand(steps=STEPS):
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("options", [{}, {"steps_per_execution": 4}, {"run_eagerly": True}])
+@pytest.mark.parametrize("options", [{"steps_per_execution": 4}, {"run_eagerly": True}])
 def test_stages_are_loops_one_after_the_other(options):
     model = stacked(**options)
     train(model)
@@ -196,52 +199,67 @@ def changed(before, after):
     return [not np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
 
 
-def test_only_what_a_stage_trains_changes():
-    model, steps = stacked(), Steps()
-    start = by_autoencoder(model)
-    before = slots(model)
-    train(model, callbacks=[steps])
-    history = [start, *steps.weights]
+class Watched:
+    """A run in double precision, and all that it left: states, logs, and what it printed."""
+
+    def __init__(self, folder):
+        self.model, self.steps = stacked(), Steps()
+        self.start, self.slots = by_autoencoder(self.model), slots(self.model)
+        csv_log = keras.callbacks.CSVLogger(folder / "log.csv")
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            self.history = train(self.model, callbacks=[self.steps, csv_log], verbose=2)
+        self.printed = printed.getvalue()
+        self.rows = list(csv.DictReader((folder / "log.csv").open()))
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory):
+    keras.config.set_dtype_policy("float64")
+    run = Watched(tmp_path_factory.mktemp("watched"))
+    keras.config.set_dtype_policy("float32")
+    return run
+
+
+def test_only_what_a_stage_trains_changes(watched):
+    steps = watched.steps
+    history = [watched.start, *steps.weights]
     for step in range(STEPS):
         first, second = (changed(*pair) for pair in zip(history[step], history[step + 1], strict=True))
         assert all(first) if step < 3 or step >= 7 else not any(first)
         assert all(second) if step >= 3 else not any(second)
     # The last variables are the momenta of the four weights of each autoencoder.
-    momenta = [changed(a, b)[-8:] for a, b in zip([before, *steps.slots], steps.slots, strict=False)]
+    before = [watched.slots, *steps.slots]
+    momenta = [changed(a, b)[-8:] for a, b in zip(before, steps.slots, strict=False)]
     assert momenta[2] == [True] * 4 + [False] * 4
     assert momenta[4] == [False] * 4 + [True] * 4
     assert momenta[7] == [True] * 8
 
 
-def test_the_log_names_the_stage(capsys, tmp_path):
-    model, steps = stacked(), Steps()
-    csv_log = keras.callbacks.CSVLogger(tmp_path / "log.csv")
-    history = train(model, callbacks=[steps, csv_log], verbose=2)
+def test_the_log_names_the_stage(watched, capsys):
     # The epochs end with steps 4, 9 and 14.
-    assert history["stage"] == [2, 3, 3]
-    assert [logs["stage"] for logs in steps.logs] == [1] * 3 + [2] * 4 + [3] * 8
-    assert steps.stages == ["first"] * 3 + ["second"] * 4 + ["joint"] * 8
-    assert [row["stage"] for row in csv.DictReader((tmp_path / "log.csv").open())] == ["2", "3", "3"]
-    printed = capsys.readouterr().out
+    assert watched.history["stage"] == [2, 3, 3]
+    assert [logs["stage"] for logs in watched.steps.logs] == [1] * 3 + [2] * 4 + [3] * 8
+    assert watched.steps.stages == ["first"] * 3 + ["second"] * 4 + ["joint"] * 8
+    assert [row["stage"] for row in watched.rows] == ["2", "3", "3"]
     for line in (
         "Stage 1/3, from training step 0: first\n",
         "Stage 2/3, from training step 3: second\n",
         "Stage 3/3, from training step 7: joint\n",
     ):
-        assert printed.count(line) == 1
-    train(stacked())
+        assert watched.printed.count(line) == 1
+    train(stacked(run_eagerly=True))
     assert capsys.readouterr().out == ""
 
 
 @pytest.mark.usefixtures("float64")
-def test_figures_are_those_of_the_stage():
+def test_weights_and_figures_are_those_of_the_stage(watched):
     """Means begin anew with a stage, whose terms may have other names."""
-    model, steps = stacked(), Steps()
-    history = train(model, callbacks=[steps], epochs=2)
-    _, losses = by_hand(10)
-    assert set(steps.logs[2]) == {"loss", "first", "size", "stage"}
-    assert set(steps.logs[3]) == {"loss", "second", "size", "stage"}
-    running = [steps.logs[2]["loss"], steps.logs[4]["loss"], steps.logs[6]["loss"], history["loss"][1]]
+    logs = watched.steps.logs
+    expected, losses = by_hand()
+    assert_equal(weights(watched.model), weights(expected))
+    assert set(logs[2]) == {"loss", "first", "size", "stage"}
+    assert set(logs[3]) == {"loss", "second", "size", "stage"}
+    running = [logs[2]["loss"], logs[4]["loss"], logs[6]["loss"], watched.history["loss"][1]]
     expected = [np.mean(losses[:3]), np.mean(losses[3:5]), np.mean(losses[5:7]), np.mean(losses[7:10])]
     # Logs are float32.
     np.testing.assert_allclose(running, expected, rtol=1e-5)
@@ -262,7 +280,7 @@ def test_a_validation_is_by_the_stage_that_was_trained():
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("stop", [2, 3, 5])
+@pytest.mark.parametrize("stop", [pytest.param(2, marks=pytest.mark.slow), 3, 5])
 def test_a_file_goes_on_in_the_middle_of_a_stage(stop, tmp_path):
     model = stacked(noise=0.1)
     train(model, epochs=stop, steps_per_epoch=1)
@@ -287,7 +305,9 @@ class Interrupt(keras.callbacks.Callback):
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize(("stop", "steps_per_execution"), [(4, 1), (8, 4)])
+@pytest.mark.parametrize(
+    ("stop", "steps_per_execution"), [pytest.param(4, 1, marks=pytest.mark.slow), (8, 4)]
+)
 def test_a_backup_goes_on_in_the_middle_of_a_stage(stop, steps_per_execution, tmp_path):
     def backed_up(*callbacks):
         model = stacked(noise=0.1, steps_per_execution=steps_per_execution)
@@ -302,7 +322,7 @@ def test_a_backup_goes_on_in_the_middle_of_a_stage(stop, steps_per_execution, tm
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("steps_per_execution", [1, 4])
+@pytest.mark.parametrize("steps_per_execution", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_replicas_change_the_stage_together(strategy, steps_per_execution):
     with strategy.scope():
         model = stacked(steps_per_execution=steps_per_execution)
@@ -322,7 +342,7 @@ def test_the_stage_moves_in_a_loop_of_ones_own(way):
 
 def test_a_graph_of_ones_own_is_refused_in_another_stage():
     model = stacked()
-    graph = tf.function(model.train_step)
+    graph = tf.function(model.train_step, autograph=False)
     x = tf.constant(X[:4], tf.float32)
     for _ in range(3):
         graph(x)
@@ -376,7 +396,7 @@ def test_weights_of_an_earlier_stage_bring_it_back(tmp_path):
         restored = False
 
     path = tmp_path / "two.weights.h5"
-    model, steps = stacked(), Steps()
+    model, steps = stacked(run_eagerly=True), Steps()
     train(model, epochs=2, steps_per_epoch=1)
     model.save_weights(path)
     train(model, epochs=8, steps_per_epoch=1, callbacks=[steps, Restore()])
@@ -408,7 +428,7 @@ def test_stages_that_cannot_be_are_refused(stages, error, match):
 def test_the_last_stage_lasts_beyond_its_number_of_steps():
     model = Stacked(seed=0)
     model.stages = lambda: [Stage("first", 2), Stage("joint", 1)]
-    model.compile()
+    model.compile(run_eagerly=True)
     assert train(model, epochs=5, steps_per_epoch=1)["stage"] == [1, 1, 2, 2, 2]
 
 
@@ -424,13 +444,13 @@ def test_without_stages_nothing_is_logged():
             return {"error": tf.reduce_sum(tf.square(self.first[0](x)), axis=-1)}
 
     model = Plain(seed=0)
-    model.compile()
+    model.compile(run_eagerly=True)
     assert set(train(model, epochs=1)) == {"loss", "error"}
     assert model.stage is None
 
 
 def test_a_list_of_callbacks_that_serves_twice_names_each_stage_once(capsys):
-    model = stacked()
+    model = stacked(run_eagerly=True)
     callbacks = keras.callbacks.CallbackList([], add_history=True, model=model)
     for stage in ("first", "joint"):
         train(model, epochs=2, callbacks=callbacks, verbose=2)
