@@ -48,10 +48,8 @@ intersphinx_mapping = reachable_inventories(HERE / "_build" / "inventories")
 intersphinx_disabled_reftypes = ["std:*"]
 nitpick_ignore_regex = [
     ("py:.*", rf"({'|'.join(dir(builtins))})"),
-    (
-        "py:.*",
-        r"(collections|contextlib|keras|np|numpy|os|pathlib|tensorflow|tensorflow_probability|tf|types|typing)\..*",
-    ),
+    ("py:.*", r"(collections|contextlib|os|pathlib|types|typing)\..*"),
+    ("py:.*", r"(keras|np|numpy|tensorflow|tensorflow_probability|tf)\..*"),
 ]
 
 html_theme = "furo"

@@ -1,9 +1,9 @@
 """Runs the code of the documentation's pages: `python docs/run_blocks.py [page ...]`, by default all pages.
 
 The `python` blocks of a page run from top to bottom in one namespace, in an empty temporary folder, without a
-window; `pycon` blocks are doctests in the same namespace. A comment that opens with `<!-- run` holds code that
-runs and is not shown. Blocks in other languages do not run. Each page has a process of its own, forked from one
-that has imported the library.
+window; `pycon` blocks are doctests in the same namespace. A comment that opens with `<!-- run` holds code
+that runs and is not shown. Blocks in other languages do not run. Each page has a process of its own, forked
+from one that has imported the library.
 """
 
 import argparse
@@ -123,7 +123,7 @@ def _relative(page: Path) -> str:
 
 
 def run_in_child(page: Path) -> bool:
-    """Runs a page in a child of this process and an empty folder; prints its time, and its output if it fails."""
+    """Runs a page in a child process and an empty folder; prints its time, and its output if it fails."""
     begin = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as output:
         child = multiprocessing.get_context("fork").Process(target=_in_folder, args=(page, folder, output))

@@ -1,9 +1,9 @@
-"""Builds the source archive, the wheel out of it, and tries the wheel outside this folder: `make test-wheel`.
+"""Builds the source archive and the wheel, and tries the wheel outside this folder: `make test-wheel`.
 
-The wheel is installed into an environment of its own, which finds the libraries that the package depends on in
-the environment that runs this script: those were installed from the same list, and TensorFlow a second time
-would cost minutes. The editable package is not found there, since a path added by a `.pth` file is searched
-for modules, not for further `.pth` files.
+The wheel is installed into an environment of its own, which finds the libraries that the package depends on
+in the environment that runs this script: those were installed from the same list, and TensorFlow a second
+time would cost minutes. The editable package is not found there, since a path added by a `.pth` file is
+searched for modules, not for further `.pth` files.
 """
 
 import os

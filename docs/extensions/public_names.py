@@ -15,6 +15,8 @@ __all__ = [
     "canonical",
     "documented_path",
     "families",
+    "is_model",
+    "is_own",
     "members",
     "path_of",
     "subpackages",
@@ -124,7 +126,7 @@ def _is_shown(cls: type, name: str) -> bool:
 
 
 def path_of(code: str) -> str | None:
-    """The path of what a piece of code names, such as `VampPrior`, `kg.data.load` or `VAE.sample`, or None."""
+    """The path of what a piece of code names, such as `VampPrior` or `kg.data.load`; None for other code."""
     path = f"{PACKAGE}.{code.removeprefix('kg.').removeprefix(PACKAGE + '.')}"
     if path in PUBLIC:
         return canonical(path)

@@ -1,6 +1,6 @@
-"""The reference of all public names: which pages there are, what they show, and a check that nothing is missing.
+"""The reference of all public names: its pages, what they show, and a check that nothing is missing.
 
-Pages are written from the package's lists of names, `__all__`, so that a new name is in the reference at once.
+Pages are written from the package's lists of names, `__all__`, so that a new name is in the reference.
 """
 
 import types
@@ -20,7 +20,7 @@ __all__ = ["setup"]
 
 
 def write_pages(app: Sphinx, *_: object) -> None:
-    """Writes `api/*.md`; a page that would not change is left alone, so that Sphinx does not read it again."""
+    """Writes `api/*.md`; a page that would not change is left alone: Sphinx need not read it again."""
     folder = Path(app.srcdir) / "api"
     folder.mkdir(exist_ok=True)
     pages = dict(_pages())
@@ -51,8 +51,8 @@ def _index(models: dict[str, types.ModuleType], others: dict[str, types.ModuleTy
         [
             "# API reference",
             "",
-            "Every public name, under the path that you import: after `import keras_genmod as kg` it is `kg.VAE`",
-            "or `kg.bijectors.Coupling`. Models and their base classes stand at the root.",
+            "Every public name, under the path that you import: after `import keras_genmod as kg` it is",
+            "`kg.VAE` or `kg.bijectors.Coupling`. Models and their base classes stand at the root.",
             "",
             *_contents("Models", {name: reference_text.summary(module) for name, module in models.items()}),
             *_contents(

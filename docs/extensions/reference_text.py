@@ -66,11 +66,9 @@ def full_signature(
         own = list(inspect.signature(base.__init__).parameters.values())[1:]
         others = [each for each in own if each.kind is each.VAR_KEYWORD]
         # A class itself passes the arguments that its base needs.
-        passed_on = [
-            each for each in own if each not in others and (not named or each.default is not each.empty)
-        ]
-        for each in passed_on:
-            named.setdefault(each.name, each)
+        for each in own:
+            if each not in others and (not named or each.default is not each.empty):
+                named.setdefault(each.name, each)
         if not others:
             break
     if not named:
