@@ -93,7 +93,7 @@ def _page(title: str, modules: list[str], documented: types.ModuleType, names: l
             f"# {title}",
             "",
             *_fenced("{eval-rst}", *(f".. py:module:: {path}" for path in modules)),
-            reference_text.paragraphs(documented),
+            reference_text.paragraphs(documented).removeprefix(f"{title}."),
             "",
             "| name | what it is |",
             "|---|---|",
