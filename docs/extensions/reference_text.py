@@ -73,8 +73,26 @@ def full_signature(
             break
     if not named:
         return None
-    parameters = sorted([*named.values(), *others], key=lambda each: each.kind)
+    shown = (each.replace(default=_readable(each.default)) for each in named.values())
+    parameters = sorted([*shown, *others], key=lambda each: each.kind)
     return stringify_signature(inspect.Signature(parameters), unqualified_typehints=True), ""
+
+
+class _Written:
+    """A default value that is shown as a text."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def _readable(default: object) -> object:
+    """A default value whose text is Python, unlike `<class 'dict'>`: Sphinx reads the signature again."""
+    if default is inspect.Parameter.empty or not repr(default).startswith("<"):
+        return default
+    return _Written(getattr(default, "__name__", "..."))
 
 
 def public_bases(_: Sphinx, name: str, value: type, options: object, bases: list[type]) -> None:
