@@ -112,7 +112,9 @@ def _entry(path: str) -> list[str]:
     value = PUBLIC[path]
     if isinstance(value, type):
         shown = ", ".join(members(value))
-        options = ["   :show-inheritance:", *([f"   :members: {shown}"] if shown else [])]
+        options = [f"   :members: {shown}"] if shown else []
+        if reference_text.bases_above(value):
+            options.append("   :show-inheritance:")
         return _fenced("{eval-rst}", f".. autoclass:: {path}", *options)
     kind = "autofunction" if isinstance(value, types.FunctionType) else "autodata"
     return _fenced("{eval-rst}", f".. {kind}:: {path}")

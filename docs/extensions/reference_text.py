@@ -10,7 +10,7 @@ from sphinx.util.inspect import stringify_signature
 
 import keras_genmod
 
-__all__ = ["convert", "full_signature", "paragraphs", "public_bases", "summary"]
+__all__ = ["bases_above", "convert", "full_signature", "paragraphs", "public_bases", "summary"]
 
 
 def paragraphs(module: types.ModuleType) -> str:
@@ -28,6 +28,8 @@ def summary(value: object) -> str:
 def convert(_: Sphinx, what: str, name: str, value: object, options: object, lines: list[str]) -> None:
     """Turns a docstring into reStructuredText; a model's one gets the idea and equation of its file."""
     text = "\n".join(lines)
+    if what == "data" and text.strip() == inspect.getdoc(type(value)):
+        text = ""  # A constant without a comment of its own has the docstring of its type.
     if what == "class" and value in _models():
         first, _, rest = text.partition("\n\n")
         idea = inspect.getdoc(inspect.getmodule(value)) or ""
@@ -66,8 +68,9 @@ def full_signature(
         own = list(inspect.signature(base.__init__).parameters.values())[1:]
         others = [each for each in own if each.kind is each.VAR_KEYWORD]
         # A class itself passes the arguments that its base needs.
+        is_base = bool(named)
         for each in own:
-            if each not in others and (not named or each.default is not each.empty):
+            if each not in others and not (is_base and each.default is each.empty):
                 named.setdefault(each.name, each)
         if not others:
             break
@@ -97,10 +100,15 @@ def _readable(default: object) -> object:
 
 def public_bases(_: Sphinx, name: str, value: type, options: object, bases: list[type]) -> None:
     """Shows the public classes above a private base instead of it."""
-    bases[:] = dict.fromkeys(public for base in bases for public in _public_above(base))
+    bases[:] = bases_above(value)
+
+
+def bases_above(cls: type) -> list[type]:
+    """The nearest public classes above a class, without `object`."""
+    return list(dict.fromkeys(public for base in cls.__bases__ for public in _public_above(base)))
 
 
 def _public_above(base: type) -> list[type]:
     if not is_own(base) or path_of(base.__name__):
-        return [base]
-    return [public for above in base.__bases__ for public in _public_above(above) if public is not object]
+        return [] if base is object else [base]
+    return bases_above(base)
