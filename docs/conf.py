@@ -49,6 +49,7 @@ intersphinx_disabled_reftypes = ["std:*"]
 nitpick_ignore_regex = [
     ("py:.*", rf"({'|'.join(dir(builtins))})"),
     ("py:.*", r"(collections|contextlib|os|pathlib|types|typing)\..*"),
+    ("py:.*", r"Figure|matplotlib\..*"),
     ("py:.*", r"(keras|np|numpy|tensorflow|tensorflow_probability|tf)\..*"),
 ]
 

@@ -88,6 +88,7 @@ def test_the_line_of_a_fault_is_named(old, new, message, tmp_path):
     [
         ("Is `x` of `VAE`, not $x_1$s.", "Is ``x`` of :py:obj:`VAE <a.VAE>`, not :math:`x_1`\\ s."),
         ("$$ a = b $$", ".. math::\n\n    a = b"),
+        ("Both val_ and `val_`", r"Both val\_ and ``val_``"),
         ("Cost: one pass.", "**Cost:** one pass."),
         (">>> `x` $y$", ">>> `x` $y$"),
         ("```python\nf(`x`)\n\ng()\n```", ".. code-block:: python\n\n    f(`x`)\n\n    g()"),

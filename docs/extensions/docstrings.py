@@ -19,6 +19,8 @@ _INLINE = re.compile(
 _TABLE = re.compile(r"^[ ]*\|.*\|$")
 # Arguments that are described together, of which Napoleon escapes the first one's stars only.
 _STARS = re.compile(r"(?<=, )(\*{1,2})(?=\w+[,:])")
+# A word with an underscore at its end, which would be a link.
+_LINK_LIKE = re.compile(r"(?<=\w)_(?!\w)")
 # Sections whose first line Napoleon would split at a colon, to take its beginning for a type.
 _RESULT = re.compile(r"^(?P<head>[ ]*(?:Returns|Yields):\n)(?P<indent>[ ]+)", re.MULTILINE)
 
@@ -72,7 +74,7 @@ def _convert(block: str, link: Callable[[str], str | None]) -> str:
     heading, example, rest = _at_doctest(block)
     if example:
         return f"{_convert(heading, link)}\n{rest}" if heading.strip() else rest
-    text = _LABELS.sub(r"**\1:** ", _INLINE.sub(lambda found: _inline(found, link), block))
+    text = _LABELS.sub(r"**\1:** ", _inlines(block, link))
     text = _STARS.sub(lambda found: r"\*" * len(found[1]), text)
     return _RESULT.sub(r"\g<head>\g<indent>\\\n\g<indent>", text)
 
@@ -103,6 +105,15 @@ def _table(lines: list[str], link: Callable[[str], str | None]) -> str:
 
 def _display(formula: str, indent: str) -> str:
     return f"{indent}.. math::\n\n" + textwrap.indent(textwrap.dedent(formula).strip("\n"), indent + "    ")
+
+
+def _inlines(text: str, link: Callable[[str], str | None]) -> str:
+    """Converts code and formulas, and escapes what stands between them."""
+    written, end = "", 0
+    for found in _INLINE.finditer(text):
+        written += _LINK_LIKE.sub(r"\\_", text[end : found.start()]) + _inline(found, link)
+        end = found.end()
+    return written + _LINK_LIKE.sub(r"\\_", text[end:])
 
 
 def _inline(found: re.Match, link: Callable[[str], str | None]) -> str:
