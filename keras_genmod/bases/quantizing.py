@@ -86,7 +86,10 @@ class Quantizable(_KerasQuantizing):
             return  # Keras would take a model without layers for a layer, and call itself without end.
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*does not have a `quantize` method")
-            super().quantize(mode, config=config, filters=filters, **kwargs)
+            # Older versions of Keras, such as 3.10, do not know these two arguments.
+            given = {"config": config, "filters": filters}
+            kwargs.update((name, value) for name, value in given.items() if value is not None)
+            super().quantize(mode, **kwargs)
 
 
 def quantized_layers(model: keras.Model) -> list[keras.layers.Layer]:

@@ -122,7 +122,7 @@ class Sprites:
         Raises:
             ValueError: If the shape is wrong, or a value is out of range or not an integer.
 
-        Cost: N `size`^2 bytes; 10,000 images of 64 pixels take a fraction of a second.
+        Cost: `N * size**2` bytes; 10,000 images of 64 pixels take a fraction of a second.
         """
         shape, scale, orientation, x, y = self._check(factors).T
         return self._images[shape, scale, orientation, y, x][..., None]

@@ -53,7 +53,6 @@ class FeatureExtractor:
         batch_size: Rows processed in one pass, which bounds memory.
 
     Attributes:
-        resize_rule: The resizing in words.
         feature_dim: Number of features. None until the first call if the model's output shape is unknown.
 
     Raises:

@@ -26,11 +26,15 @@ class AveragedNetwork:
     A model keeps it and the network of the averages, which is a layer of the model and so is saved with it,
     and moves it in `advance_state`:
 
-        self._average = AveragedNetwork(self.denoiser, 0.999)
-        self.averaged_denoiser = self._average.network
-        ...
-        def advance_state(self, batch, *, seed, shared):
-            self._average.update(self.training_steps)
+    ```python
+    self._average = AveragedNetwork(self.denoiser, 0.999)
+    self.averaged_denoiser = self._average.network
+    ...
+
+
+    def advance_state(self, batch, *, seed, shared):
+        self._average.update(self.training_steps)
+    ```
 
     Trainable weights and moving statistics are averaged, other state is copied. The network of the averages
     is not trainable; setting `model.trainable = True` on the whole model would make it so.
