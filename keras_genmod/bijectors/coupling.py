@@ -149,6 +149,13 @@ class Coupling(Bijection):
             )
         return mask
 
+    def kept_variables(self) -> np.ndarray:
+        """The variables that are kept, as an array of the event's shape that is true for them."""
+        if self._first is None:
+            return self._kept
+        in_first = np.arange(self.event_shape[-1]) < self._first
+        return np.broadcast_to(in_first ^ self.swap, self.event_shape)
+
     def bijector(self, condition: Any = None, training: bool = False) -> tfp.bijectors.Bijector:
         """The coupling, from noise to data."""
 

@@ -31,6 +31,7 @@ from keras_genmod.core.spaces import Space
 from keras_genmod.core.user_warnings import warn_user
 from keras_genmod.distributions.priors import StandardNormalPrior, get_prior
 from keras_genmod.models.flows.discrete_data import warn_of_discrete_data
+from keras_genmod.models.flows.kept_variables import warn_of_kept_variables
 from keras_genmod.serving.endpoints import Endpoint
 from keras_genmod.training.fused_adam import FusedAdam
 
@@ -61,6 +62,9 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
 
     Raises:
         ValueError: If bijections do not fit the shape, or a dequantisation is not the first one.
+
+    Warns:
+        UserWarning: If all couplings keep the same variables, whose density the flow then cannot learn.
 
     Cost: `log_prob` runs each bijection's inverse once, `sample` its forward pass once.
 
@@ -98,6 +102,7 @@ class NormalizingFlow(SamplesByRow, ExactDensity, GenerativeModel):
             seed=self.seed,
             dtype=self.real_dtype,
         )
+        warn_of_kept_variables(self.bijections)
         self.latent_dim = math.prod(self._noise_shape)
         self.base = get_prior(base, "base")
         if self.base.needs_posterior:
