@@ -21,7 +21,8 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS = {
     "callbacks": 7,
     "models": 6,
-    "applications": 6,
+    "plots": 6,
+    "applications": 5,
     "bases": 5,
     "training": 4,
     "bijectors": 4,
