@@ -35,12 +35,13 @@ def enlarged_grid(
     """A grid of images, uint8 `[height, width, channels]`, with lines as wide as the enlargement needs.
 
     Args:
-        images: `[N, height, width, 1 or 3]` or `[N, side * side]`.
+        images: `[N, height, width, 1 or 3]` or `[N, side * side]`, or a list of groups `[n, height, width, 1
+            or 3]`, each of which starts a new row.
         columns, value_range, line: As in `image_grid`.
         scale: Factor of enlargement; None enlarges small images to about 48 pixels a side.
     """
-    images = as_images(images)
-    scale = scale or max(1, round(_VISIBLE / images.shape[1]))
+    first = images[0] if isinstance(images, list) else as_images(images)
+    scale = scale or max(1, round(_VISIBLE / first.shape[1]))
     # The lines between images must be wide enough to be visible beside enlarged pixels.
     padding = max(1, scale // 2)
     return image_grid(images, columns, value_range=value_range, padding=padding, scale=scale, line=line)

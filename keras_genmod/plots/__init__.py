@@ -1,5 +1,6 @@
 """Figures of models and their scores, by matplotlib; they depend on a model's methods, never on its class."""
 
+from keras_genmod.plots.captioned import images
 from keras_genmod.plots.curves import history
 from keras_genmod.plots.densities import density_2d
 from keras_genmod.plots.latent_maps import latent_map
@@ -11,6 +12,7 @@ from keras_genmod.plots.traversed import traversals
 __all__ = [
     "density_2d",
     "history",
+    "images",
     "latent_map",
     "reconstructions",
     "roc",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["ImagePanel", "image_figure", "new_figure", "shown_grid", "single_axes"]
+__all__ = ["ImagePanel", "draw_points", "image_figure", "new_figure", "shown_grid", "single_axes"]
 
 # Pixels an inch. One pixel of a grid of images is one pixel of the saved figure.
 _DPI = 100
@@ -39,8 +39,21 @@ def single_axes(width: float, height: float, title: str, **labels: Any) -> tuple
     return figure, axes
 
 
+def draw_points(axes: Axes, points: np.ndarray, *, among: int | None = None, **options: Any) -> Any:
+    """Draws points `[N, 2]`, the smaller the more there are.
+
+    Args:
+        axes: Where to draw.
+        points: `[N, 2]`.
+        among: Number of points that the size depends on; N by default.
+        **options: Passed to matplotlib's `scatter`.
+    """
+    size = float(np.clip(7000 / max(among or len(points), 1), 3.0, 25.0))
+    return axes.scatter(points[:, 0], points[:, 1], s=size, linewidths=0, **options)
+
+
 def shown_grid(images: Any, columns: int | None, value_range: tuple[float, float]) -> np.ndarray:
-    """Images `[N, height, width, 1 or 3]`, enlarged if small, in a grid with grey lines, uint8."""
+    """Images or a list of groups of images, enlarged if small, in a grid with grey lines, uint8."""
     return enlarged_grid(images, columns, value_range=value_range, line=_LINE)
 
 
@@ -79,7 +92,7 @@ def image_figure(title: str, panels: Sequence[ImagePanel]) -> Figure:
     content += _GAP * (len(panels) - 1)
     extent = heading.get_window_extent()
     width = 2 * _GAP + max(content, round(extent.width))
-    height = 3 * _GAP + round(extent.height) + top + tallest + bottom
+    height = 2 * _GAP + (round(extent.height) + _GAP if title else 0) + top + tallest + bottom
     left = (width - content) // 2
     for axes, (rows, columns), box in zip(drawn, sizes, boxes, strict=True):
         lower = _GAP + bottom + tallest - rows
@@ -115,7 +128,8 @@ def _centres(number: int, length: int) -> np.ndarray:
 
 def _margins(axes: Axes) -> tuple[int, int, int]:
     """The pixels that captions need on the left of, above and below a grid."""
-    outer, inner = axes.get_tightbbox(), axes.get_window_extent()
+    inner = axes.get_window_extent()
+    outer = axes.get_tightbbox() or inner
     margins = (inner.x0 - outer.x0, outer.y1 - inner.y1, inner.y0 - outer.y0)
     left, top, bottom = (max(0, int(np.ceil(margin))) for margin in margins)
     return left, top, bottom

@@ -62,9 +62,9 @@ def history(
         ['training', 'validation']
     """
     logs = _logs(history)
-    first = list(getattr(history, "epoch", ()))
+    counted = list(getattr(history, "epoch", ()))
     num_epochs = max(map(len, logs.values()))
-    ticks = np.arange(1, num_epochs + 1) + (first[0] if len(first) == num_epochs else 0)
+    ticks = np.asarray(counted if len(counted) == num_epochs else range(num_epochs)) + 1
     chosen = _chosen(logs, names)
     columns = min(len(chosen), 4)
     rows = math.ceil(len(chosen) / columns)
@@ -79,7 +79,7 @@ def history(
                 marker = "o" if len(at) == 1 else None
                 (lines[label],) = axes.plot(at, logs[key], label=label, color=color, marker=marker)
         axes.set(title=name.replace("_", " "), xlabel="epoch", ylabel=_unit(name, logs))
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.locator_params(axis="x", integer=True)
         if _UNITS.get(name, "").startswith("number"):
             axes.set_ylim(0.0, 1.1 * axes.get_ylim()[1])
     figure.legend(lines.values(), lines, loc="outside lower center", ncols=2)

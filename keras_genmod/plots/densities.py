@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_genmod.core.checks import check_integer, describe
-from keras_genmod.plots.canvas import single_axes
+from keras_genmod.core.checks import check_integer, check_rows, describe
+from keras_genmod.plots.canvas import draw_points, single_axes
 from keras_genmod.plots.capabilities import require
 from keras_genmod.plots.events import columns_named, titled
 
@@ -71,7 +71,8 @@ def density_2d(
             "with `kg.plots.score_histogram`."
         )
     num_points = check_integer("num_points", num_points, minimum=2)
-    x = None if x is None else _points(x)
+    if x is not None:
+        check_rows("x", x := np.asarray(x), (2,))
     (left, right), (low, high) = _limits(limits, model, x, condition, seed)
     across, up = (
         start + (np.arange(num_points) + 0.5) * (end - start) / num_points
@@ -80,24 +81,16 @@ def density_2d(
     grid = np.stack(np.meshgrid(across, up), axis=-1).reshape(-1, 2).astype(np.float32)
     log_prob = np.asarray(model.log_prob(grid, condition=condition, **options), np.float64)
     density = np.exp(log_prob).reshape(num_points, num_points)
-    name = _NAMES.get(getattr(model, "density", None), "density p(x)")
+    name = _NAMES.get(str(getattr(model, "density", "")), "density p(x)")
     what = name + ("" if x is None else " and data")
     figure, axes = single_axes(5.6, 4.6, titled(title, model, what), **columns_named((0, 1)))
     image = axes.imshow(density, origin="lower", extent=(left, right, low, high), aspect="auto", vmin=0.0)
     figure.colorbar(image, label=f"{name}, per unit of area")
     if x is not None:
-        size = float(np.clip(4000 / len(x), 2.0, 12.0))
-        axes.scatter(*x.T, s=size, c="white", alpha=0.5, linewidths=0, label=f"data ({len(x)})")
+        draw_points(axes, x, c="white", alpha=0.5, label=f"data ({len(x)})")
         axes.set(xlim=(left, right), ylim=(low, high))
         axes.legend(markerscale=2.0, fontsize=9, facecolor="0.3", labelcolor="white")
     return figure
-
-
-def _points(x: Any) -> np.ndarray:
-    x = np.asarray(x)
-    if x.ndim != 2 or x.shape[1] != 2 or not len(x):
-        raise ValueError(f"`x` must have shape [N, 2]; received {describe(x)}. Pass points of the plane.")
-    return x
 
 
 def _limits(

@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_genmod.core.checks import check_integer
 
-__all__ = ["chosen_columns", "columns_named", "points_of", "titled"]
+__all__ = ["check_images", "chosen_columns", "columns_named", "points_of", "titled"]
 
 # Vectors of this length or longer are images where it is a square: shorter ones are rather tables.
 _SMALLEST_IMAGE = 16
@@ -38,8 +38,7 @@ def chosen_columns(model: Any, dims: Sequence[int] | None, *, function: str) -> 
         return dims[0], dims[1]
     if shape == (2,):
         return 0, 1
-    is_flat_image = len(shape) == 1 and shape[0] >= _SMALLEST_IMAGE and math.isqrt(shape[0]) ** 2 == shape[0]
-    if is_flat_image or (len(shape) == 3 and shape[-1] in (1, 3)):
+    if _is_image(shape):
         return None
     advice = "Draw the figure yourself from the arrays that the model gives."
     if len(shape) == 1 and shape[0] > 1:
@@ -51,6 +50,23 @@ def chosen_columns(model: Any, dims: Sequence[int] | None, *, function: str) -> 
         f"`kg.plots.{function}` draws images ([height, width, 1 or 3], or flat ones of square length) and "
         f"points of the plane; received a model of examples of shape {shape}. {advice}"
     )
+
+
+def check_images(model: Any, *, function: str) -> None:
+    """Refuses a model whose examples are no images."""
+    shape = tuple(model.event_shape)
+    if not _is_image(shape):
+        raise ValueError(
+            f"`kg.plots.{function}` draws images ([height, width, 1 or 3], or flat ones of square length); "
+            f"received a model of examples of shape {shape}. Draw the figure yourself from the arrays of "
+            "`kg.applications.traverse`."
+        )
+
+
+def _is_image(shape: tuple[int, ...]) -> bool:
+    if len(shape) == 1:
+        return shape[0] >= _SMALLEST_IMAGE and math.isqrt(shape[0]) ** 2 == shape[0]
+    return len(shape) == 3 and shape[-1] in (1, 3)
 
 
 def points_of(x: Any, dims: tuple[int, int]) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_genmod.applications.latents import encode
 from keras_genmod.core.checks import describe
-from keras_genmod.plots.canvas import single_axes
+from keras_genmod.plots.canvas import draw_points, single_axes
 from keras_genmod.plots.capabilities import require
 from keras_genmod.plots.events import titled
 
@@ -66,13 +66,12 @@ def latent_map(
     points, names = _projected(codes)
     what = f"latent space, codes of {len(codes)} examples"
     figure, axes = single_axes(5.8, 4.8, titled(title, model, what), xlabel=names[0], ylabel=names[1])
-    size = float(np.clip(6000 / len(points), 4.0, 25.0))
     if y is None:
-        axes.scatter(*points.T, s=size, linewidths=0)
+        draw_points(axes, points)
     elif np.issubdtype(y.dtype, np.floating) or len(np.unique(y)) > _MOST_CLASSES:
-        figure.colorbar(axes.scatter(*points.T, s=size, c=y.astype(np.float64), linewidths=0), label="y")
+        figure.colorbar(draw_points(axes, points, c=y.astype(np.float64)), label="y")
     else:
-        _scatter_classes(axes, points, y, size)
+        _draw_classes(axes, points, y)
     return figure
 
 
@@ -100,16 +99,16 @@ def _projected(codes: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
     return points, (first, second)
 
 
-def _scatter_classes(axes: Axes, points: np.ndarray, y: np.ndarray, size: float) -> None:
+def _draw_classes(axes: Axes, points: np.ndarray, y: np.ndarray) -> None:
     """Points in one colour per class, with a legend beside them."""
     classes = np.unique(y)
     colormap = "tab10" if len(classes) <= 10 else "tab20"
     for index, value in enumerate(classes):
-        own = points[y == value]
-        axes.scatter(*own.T, s=size, color=_color(colormap, index), linewidths=0, label=str(value))
+        color = _color(colormap, index)
+        draw_points(axes, points[y == value], among=len(points), color=color, label=str(value))
     axes.legend(
         title="class",
-        markerscale=float(np.clip(30.0 / size, 1.0, 7.0)) ** 0.5,
+        markerscale=1.5,
         fontsize=9,
         loc="upper left",
         bbox_to_anchor=(1.0, 1.0),

@@ -10,7 +10,7 @@ import numpy as np
 from keras_genmod.applications.shown import reconstruct, shown_range
 from keras_genmod.core.checks import check_integer, check_rows
 from keras_genmod.core.images import as_images
-from keras_genmod.plots.canvas import ImagePanel, image_figure, shown_grid, single_axes
+from keras_genmod.plots.canvas import ImagePanel, draw_points, image_figure, shown_grid, single_axes
 from keras_genmod.plots.capabilities import require
 from keras_genmod.plots.events import chosen_columns, columns_named, points_of, titled
 
@@ -77,15 +77,8 @@ def reconstructions(
         kinds = {"original": originals, **kinds}
     blocks = range(0, len(x), columns)
     rows = [as_images(images)[first : first + columns] for first in blocks for images in kinds.values()]
-    pictures = _same_length(rows, columns=min(columns, len(x)), value_range=value_range or shown_range(model))
+    pictures = shown_grid(rows, None, value_range or shown_range(model))
     return image_figure(title, [ImagePanel(pictures, rows=list(kinds) * len(blocks))])
-
-
-def _same_length(rows: Sequence[np.ndarray], *, columns: int, value_range: tuple[float, float]) -> np.ndarray:
-    """A grid of rows of images; a last, shorter row is filled up with white."""
-    white = np.full((columns - len(rows[-1]), *rows[-1].shape[1:]), value_range[1])
-    filled = [np.concatenate([row, white]) if len(row) < columns else row for row in rows]
-    return shown_grid(np.concatenate(filled), columns, value_range)
 
 
 def _name(model: Any) -> str:
@@ -97,7 +90,7 @@ def _scatter(title: str, x: np.ndarray, rebuilt: np.ndarray, dims: tuple[int, in
     """Points, each joined with its reconstruction."""
     figure, axes = single_axes(5.2, 4.8, title, **columns_named(dims))
     axes.plot(*np.stack([x, rebuilt]).transpose(2, 0, 1), color="0.8", linewidth=0.7, zorder=0)
-    axes.scatter(*x.T, s=10, c="0.45", linewidths=0, label="data")
-    axes.scatter(*rebuilt.T, s=10, linewidths=0, label="reconstruction")
+    draw_points(axes, x, c="0.45", label="data")
+    draw_points(axes, rebuilt, label="reconstruction")
     axes.legend(markerscale=1.5, fontsize=9)
     return figure

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_genmod.applications.shown import shown_range
-from keras_genmod.core.checks import check_integer
-from keras_genmod.plots.canvas import ImagePanel, image_figure, shown_grid, single_axes
+from keras_genmod.core.checks import check_integer, check_rows
+from keras_genmod.plots.canvas import ImagePanel, draw_points, image_figure, shown_grid, single_axes
 from keras_genmod.plots.capabilities import require
 from keras_genmod.plots.events import chosen_columns, columns_named, points_of, titled
 
@@ -67,17 +67,22 @@ def samples(
     """
     require(model, "samples")
     dims = chosen_columns(model, dims, function="samples")
+    if x is not None:
+        check_rows("x", x := np.asarray(x), model.event_shape)
     number = check_integer(
         "num_samples", (36 if dims is None else 2000) if num_samples is None else num_samples
     )
+    kinds = _kinds(model, options)
+    if dims is not None:
+        kinds = dict(list(kinds.items())[:1])  # Means beside draws would hide them.
     drawn = {
         caption: np.asarray(model.sample(number, condition=condition, seed=seed, **options, **choice))
-        for caption, choice in _kinds(model, options).items()
+        for caption, choice in kinds.items()
     }
     if dims is not None:
-        caption, points = next(iter(drawn.items()))
+        ((caption, points),) = drawn.items()
         return _scatter(titled(title, model, caption), points, x, dims, number)
-    shown = {} if x is None else {"data": np.asarray(x)[:number]}
+    shown = {} if x is None else {"data": x[:number]}
     value_range = value_range or shown_range(model)
     panels = [
         ImagePanel(shown_grid(images, columns, value_range), caption)
@@ -100,10 +105,9 @@ def _kinds(model: Any, options: Mapping[str, Any]) -> dict[str, dict[str, bool]]
 def _scatter(title: str, drawn: np.ndarray, x: Any, dims: tuple[int, int], number: int) -> Figure:
     """Points of samples, over those of data if there are any."""
     figure, axes = single_axes(5.2, 4.8, title, **columns_named(dims))
-    size = float(np.clip(8000 / number, 3.0, 20.0))
     if x is not None:
         data = points_of(x, dims)[:number]
-        axes.scatter(*data.T, s=size, c="0.65", linewidths=0, label=f"data ({len(data)})")
-    axes.scatter(*points_of(drawn, dims).T, s=size, alpha=0.7, linewidths=0, label=f"samples ({number})")
+        draw_points(axes, data, c="0.65", label=f"data ({len(data)})")
+    draw_points(axes, points_of(drawn, dims), alpha=0.7, label=f"samples ({number})")
     axes.legend(markerscale=2.0, fontsize=9)
     return figure

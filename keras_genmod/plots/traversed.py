@@ -14,7 +14,7 @@ from keras_genmod.applications.traversal import traverse
 from keras_genmod.core.checks import check_integer
 from keras_genmod.plots.canvas import ImagePanel, image_figure, shown_grid
 from keras_genmod.plots.capabilities import require
-from keras_genmod.plots.events import titled
+from keras_genmod.plots.events import check_images, titled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -70,26 +70,28 @@ def traversals(
     """
     require(model, "traversals")
     check_capability(model, "latent_dim", what="`kg.plots.traversals`")
-    values = np.asarray(np.linspace(-3.0, 3.0, 9) if values is None else values, np.float64)
+    check_images(model, function="traversals")
+    grid = np.asarray(np.linspace(-3.0, 3.0, 9) if values is None else values, np.float64)
     several = x is not None and np.ndim(x) == len(model.event_shape) + 1
     usage = latent_use(model, x if several else None, condition if several else None)
     start, single = (x[0], _first(model, condition)) if several else (x, condition)
-    if dims is None:
-        dims = dims_by_use(model, usage)[: check_integer("max_dims", max_dims)]
-    pictures = traverse(model, start, dims=dims, values=values, condition=single)
-    unused = _unused(model, usage)[np.asarray(dims)]
+    max_dims = check_integer("max_dims", max_dims)
+    varied = dims_by_use(model, usage)[:max_dims] if dims is None else dims
+    pictures = traverse(model, start, dims=varied, values=grid, condition=single)
+    unused = _unused(model, usage)[np.asarray(varied)]
     images = pictures.reshape(-1, *pictures.shape[2:])
     panel = ImagePanel(
-        shown_grid(images, values.size, value_range or shown_range(model)),
+        shown_grid(images, grid.size, value_range or shown_range(model)),
         rows=[
             f"latent {dim % model.latent_dim}" + "\nnot used" * bool(idle)
-            for dim, idle in zip(dims, unused, strict=True)
+            for dim, idle in zip(varied, unused, strict=True)
         ],
         faded=unused.tolist(),
-        columns=[f"{value:.3g}" for value in values],
+        columns=[f"{value:.3g}" for value in grid],
         below="value of the latent dimension",
     )
-    what = "traversals of the latent dimensions" + (", most used first" if usage is not None else "")
+    is_sorted = usage is not None and dims is None
+    what = "traversals of the latent dimensions" + ", most used first" * is_sorted
     return image_figure(titled(title, model, what), [panel])
 
 
