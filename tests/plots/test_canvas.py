@@ -26,7 +26,9 @@ def saved(figure):
 def contains(picture, part):
     """Whether the pixels of `part` stand somewhere in the picture."""
     windows = np.lib.stride_tricks.sliding_window_view(picture[..., 0], part.shape)
-    first = np.argwhere(windows[:, :, 0, : part.shape[1]].reshape(*windows.shape[:2], -1)[..., 0] == part[0, 0])
+    first = np.argwhere(
+        windows[:, :, 0, : part.shape[1]].reshape(*windows.shape[:2], -1)[..., 0] == part[0, 0]
+    )
     return any(np.array_equal(windows[row, column], part) for row, column in first)
 
 
@@ -49,7 +51,9 @@ def test_rows_have_the_names_of_their_groups():
 
 def test_nothing_of_a_figure_lies_outside_the_file():
     figure = plots.images(
-        {"a name of many words": IMAGES[:2]}, title="A title that is far wider than two small images", below="x"
+        {"a name of many words": IMAGES[:2]},
+        title="A title that is far wider than two small images",
+        below="x",
     )
     figure.canvas.draw()
     width, height = figure.get_size_inches() * figure.dpi

@@ -45,7 +45,11 @@ def test_axes_have_units():
     shown = panels(history(LOGS))
     assert {axes.get_xlabel() for axes in shown.values()} == {"epoch"}
     units = {title: axes.get_ylabel() for title, axes in shown.items()}
-    assert units == {"loss": "nats per example", "kl": "nats per example", "active units": "number of latents"}
+    assert units == {
+        "loss": "nats per example",
+        "kl": "nats per example",
+        "active units": "number of latents",
+    }
     # A sum of a likelihood and squared distances, or of two players' losses, is no number of nats.
     for other in ({"reconstruction": [1.0], "commitment": [2.0]}, {"generator_loss": [1.0]}):
         (loss, *_) = history({"loss": [3.0], **other}).axes
