@@ -5,7 +5,7 @@
 Each example writes its pictures to a folder of its own, `<name>_output/`, in a temporary folder; this script
 copies those that the documentation shows. Without names it runs all examples below, one after the other, in
 about eight minutes on two idle cores. The pictures of `examples/reproduce/` need real data and long
-trainings; their scripts put them into the gallery with `--gallery`, or they are copied by hand.
+trainings; they are copied from its output folders by hand.
 """
 
 import argparse
@@ -35,7 +35,7 @@ PICTURES = {
     },
     "complete_digits": {"completions.png": "complete_digits.png"},
     "conditional_vae": {"samples.png": "conditional_vae.png"},
-    "denoising_autoencoder": {"restored.png": "denoising.png"},
+    "denoising_autoencoder": {"restored.png": "denoising.png", "scores.png": "denoising_scores.png"},
     "digits_gan": {"curves.png": "digits_gan_curves.png", "samples.png": "digits_gan_samples.png"},
     "disentanglement": {
         "vae.png": "disentanglement_vae.png",
