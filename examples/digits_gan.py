@@ -26,7 +26,7 @@ EPOCHS = 150
 
 def main():
     # Both warnings are expected: 500 digits are few for a Fréchet distance, and the checkpoint waits for it.
-    warnings.filterwarnings("ignore", message="Fréchet distance from|Density and coverage|Can save best")
+    warnings.filterwarnings("ignore", message="Fréchet distance|Density and coverage|Can save best")
     shutil.rmtree(OUTPUT, ignore_errors=True)
     digits = kg.data.load("digits")
     splits = ("train", "valid", "test")
