@@ -26,7 +26,12 @@ _UNITS = {
     "reconstruction": _NATS,
     "active_units": "number of latents",
     "perplexity": "number of codes",
+    "fid": "Fréchet distance",
+    "kid": "kernel distance",
+    "discriminator_accuracy": "fraction of examples",
 }
+# A sum of terms of several kinds, a setting, or a figure of a user's own callback.
+_UNKNOWN = "value"
 # `loss` is in nats where one of these is a term of it.
 _DENSITY_TERMS = {"nll", "kl", "negative_bound"}
 
@@ -136,6 +141,6 @@ def _epochs_of(key: str, number: int, ticks: np.ndarray, epochs: Mapping[str, Se
 def _unit(name: str, logs: Mapping[str, np.ndarray]) -> str:
     """The label of the vertical axis."""
     if name != "loss":
-        return _UNITS.get(name, "mean over examples")
+        return _UNITS.get(name, _UNKNOWN)
     terms = {key.removeprefix(_VALIDATION) for key in logs} - {"loss"}
-    return _NATS if terms & _DENSITY_TERMS or terms == {"reconstruction"} else "mean over examples"
+    return _NATS if terms & _DENSITY_TERMS or terms == {"reconstruction"} else _UNKNOWN

@@ -53,7 +53,7 @@ def test_axes_have_units():
     # A sum of a likelihood and squared distances, or of two players' losses, is no number of nats.
     for other in ({"reconstruction": [1.0], "commitment": [2.0]}, {"generator_loss": [1.0]}):
         (loss, *_) = history({"loss": [3.0], **other}).axes
-        assert loss.get_ylabel() == "mean over examples"
+        assert loss.get_ylabel() == "value"
 
 
 def test_epochs_are_those_of_the_run():
