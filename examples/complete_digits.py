@@ -3,13 +3,12 @@
 Trains a PixelCNN on the 8x8 digits, conditioned on the class, and shows what an exact density is good for:
 nats and bits per pixel of unseen digits, classification by Bayes' rule, a score for anomalous pictures,
 samples of each class, and lower halves for given upper halves of digits. All files go to
-`complete_digits_output/`; `--gallery` also updates the picture in `examples/gallery/`.
+`complete_digits_output/`.
 """
 
 import quiet_start  # isort: skip
 
 import shutil
-import sys
 import time
 from pathlib import Path
 
@@ -58,28 +57,26 @@ def main():
     print(f"  a digit is more probable than one upside down: {scores.mean():.1%} of all pairs")
 
     classes = np.repeat(np.arange(10), 10)
-    samples = model.sample(100, condition=classes, seed=1)
-    kg.write_png(OUTPUT / "samples.png", kg.image_grid(np.asarray(samples), 10, scale=4))
+    samples = np.split(np.asarray(model.sample(100, condition=classes, seed=1)), 10)
+    by_class = {str(digit): images for digit, images in enumerate(samples)}
+    figure = kg.plots.images(by_class, title="PixelCNN: samples of each class")
+    figure.savefig(OUTPUT / "samples.png")
 
     shown = np.concatenate([np.flatnonzero(labels["test"] == digit)[:1] for digit in range(10)])
     upper = np.zeros((8, 8, 1))
     upper[:4] = 1
-    rows = [test[shown], test[shown] * upper + 0.5 * (1 - upper)]
-    rows += [
-        np.asarray(model.inpaint(test[shown], upper, condition=labels["test"][shown], seed=seed))
-        for seed in range(4)
-    ]
-    picture = np.concatenate(rows).astype("float32")
-    kg.write_png(OUTPUT / "completions.png", kg.image_grid(picture, 10, padding=2, scale=4))
+    rows = {"data": test[shown], "given": test[shown] * upper + 0.5 * (1 - upper)}
+    for seed in range(4):
+        completed = model.inpaint(test[shown], upper, condition=labels["test"][shown], seed=seed)
+        rows[f"completion {seed + 1}"] = np.asarray(completed)
+    figure = kg.plots.images(rows, title="PixelCNN: lower halves drawn given the upper halves")
+    figure.savefig(OUTPUT / "completions.png")
     print(f"\n  {OUTPUT / 'samples.png'}: one row per class")
     print(f"  {OUTPUT / 'completions.png'}: digits, their upper halves, four completions of each")
 
     model.export(OUTPUT / "serving" / "1")
     differences = kg.serving.verify(OUTPUT / "serving" / "1")
     print(f"\nExported: {', '.join(differences)}; largest difference {max(differences.values()):.1e}")
-    if "--gallery" in sys.argv:
-        gallery = Path(__file__).parent / "gallery"
-        shutil.copy(OUTPUT / "completions.png", gallery / "complete_digits.png")
     print(f"\nDone in {time.perf_counter() - quiet_start.STARTED:.0f} s.")
 
 

@@ -2,12 +2,11 @@
 
 The picture, `conditional_vae_output/samples.png`, has one row per digit and one latent vector per column, so
 that a column shows one style of handwriting. A classifier trained on the same digits measures how many
-samples show the chosen digit. `--gallery` also updates the picture in `examples/gallery/`.
+samples show the chosen digit.
 """
 
 import quiet_start  # isort: skip
 
-import sys
 import time
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from sklearn.linear_model import LogisticRegression
 import keras_genmod as kg
 
 OUTPUT = Path("conditional_vae_output")
-GALLERY = Path(__file__).parent / "gallery"
 
 
 def main():
@@ -35,11 +33,13 @@ def main():
 
     # One latent vector per column, decoded once for each digit.
     styles = np.random.default_rng(0).normal(size=(12, model.latent_dim))
-    rows = [model.decode(styles, condition=digit) for digit in range(10)]
-    picture = kg.image_grid(np.concatenate(rows), columns=12, padding=3, scale=5)
-    for path in [OUTPUT / "samples.png", *[GALLERY / "conditional_vae.png"] * ("--gallery" in sys.argv)]:
-        kg.write_png(path, picture)
-        print(f"Wrote {path}")
+    rows = {f"digit {digit}": model.decode(styles, condition=digit) for digit in range(10)}
+    figure = kg.plots.images(
+        rows, title="Conditional VAE: means of p(x|z, digit)", below="one latent vector z per column"
+    )
+    OUTPUT.mkdir(exist_ok=True)
+    figure.savefig(OUTPUT / "samples.png")
+    print(f"Wrote {OUTPUT / 'samples.png'}")
 
     judge = LogisticRegression(max_iter=2000).fit(x["train"].reshape(-1, 64), y["train"])
     ordered = np.repeat(np.arange(10), 100)

@@ -4,16 +4,14 @@ It learns to restore digits with erased pixels, and never sees a 7 in training. 
 questions:
 
 * How much closer to the original is a restored digit than the damaged one? The picture
-  `denoising_autoencoder_output/restored.png` shows triples of original, damaged, restored.
+  `denoising_autoencoder_output/restored.png` shows originals, damaged and restored digits.
 * Does its `anomaly_score`, the reconstruction error, detect pictures that are not digits, and digits of an
-  unknown class? The figure is the area under the ROC curve: 0.5 by chance, 1 at best.
-
-`--gallery` also updates the picture in `examples/gallery/`.
+  unknown class? The figure is the area under the ROC curve: 0.5 by chance, 1 at best. `scores.png` shows
+  the distributions of the score.
 """
 
 import quiet_start  # isort: skip
 
-import sys
 import time
 from pathlib import Path
 
@@ -24,7 +22,6 @@ from sklearn.metrics import roc_auc_score
 import keras_genmod as kg
 
 OUTPUT = Path("denoising_autoencoder_output")
-GALLERY = Path(__file__).parent / "gallery"
 UNKNOWN = 7
 ERASED = 0.3
 
@@ -46,11 +43,10 @@ def main():
     print(f"\nRoot mean square difference from the original, pixels from 0 to 1, {ERASED:.0%} erased:")
     for name, images in (("damaged", damaged), ("restored", restored)):
         print(f"  {name:<10}{np.sqrt(np.mean((images - known) ** 2)):.3f}")
-    triples = np.concatenate([known, damaged, restored], axis=2)[:24]
-    picture = kg.image_grid(triples, columns=4, padding=3, scale=5)
-    for path in [OUTPUT / "restored.png", *[GALLERY / "denoising.png"] * ("--gallery" in sys.argv)]:
-        kg.write_png(path, picture)
-        print(f"Wrote {path}")
+    OUTPUT.mkdir(exist_ok=True)
+    title = f"Denoising autoencoder: unseen digits, {ERASED:.0%} of the pixels erased"
+    figure = kg.plots.reconstructions(model, damaged[:24], originals=known[:24], title=title)
+    figure.savefig(OUTPUT / "restored.png")
 
     shuffled = generator.permuted(known.reshape(-1, 64), axis=1).reshape(known.shape)
     strange = {
@@ -60,10 +56,15 @@ def main():
     }
     print("\nArea under the ROC curve of the anomaly score, against the known digits:")
     usual = model.anomaly_score(known).numpy()
+    groups = {"known digits": usual}
     for name, images in strange.items():
-        scores = np.concatenate([usual, model.anomaly_score(images)])
+        groups[name] = model.anomaly_score(images).numpy()
+        scores = np.concatenate([usual, groups[name]])
         area = roc_auc_score(np.repeat([0, 1], [len(usual), len(images)]), scores)
         print(f"  {name:<26}{area:.3f}")
+    title = f"Denoising autoencoder that saw no {UNKNOWN}: scores of unseen pictures"
+    kg.plots.score_histogram(groups, title=title).savefig(OUTPUT / "scores.png")
+    print(f"\nWrote {OUTPUT / 'restored.png'} and {OUTPUT / 'scores.png'}")
     print(f"\nDone in {time.perf_counter() - quiet_start.STARTED:.0f} s.")
 
 

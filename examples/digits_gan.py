@@ -4,26 +4,21 @@ The digits are scikit-learn's, 8x8 pixels. The script trains a DCGAN and measure
 callback compares the samples with held-out digits, in the features of a small classifier, and the checkpoint
 with the smallest Fréchet distance is kept. Then come a picture, a path through the latent space, latent
 arithmetic, the discriminator's features, and an export that answers without this package. All files go to
-`digits_gan_output/`; `--gallery` also updates the pictures in `examples/gallery/`.
+`digits_gan_output/`.
 """
 
 import quiet_start  # isort: skip
 
 import shutil
-import sys
 import time
 import warnings
 from pathlib import Path
 
 import keras
-import matplotlib
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 import keras_genmod as kg
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 
 OUTPUT = Path("digits_gan_output")
 EPOCHS = 150
@@ -31,7 +26,7 @@ EPOCHS = 150
 
 def main():
     # Both warnings are expected: 500 digits are few for a Fréchet distance, and the checkpoint waits for it.
-    warnings.filterwarnings("ignore", message="Fréchet distance from|Density and coverage|Can save best")
+    warnings.filterwarnings("ignore", message="Fréchet distance|Density and coverage|Can save best")
     shutil.rmtree(OUTPUT, ignore_errors=True)
     digits = kg.data.load("digits")
     splits = ("train", "valid", "test")
@@ -64,7 +59,8 @@ def main():
     ).history
 
     heading("2. Look at the curves: the losses say little, the distance says when to stop")
-    plot_curves(history, OUTPUT / "curves.png")
+    curves = ["generator_loss", "discriminator_loss", "discriminator_accuracy", "fid"]
+    kg.plots.history(history, names=curves, title="DCGAN").savefig(OUTPUT / "curves.png")
     for epoch, figures in list(quality.measurements.items())[::5]:
         print(
             f"  epoch {epoch:>3}: Frechet distance {figures['fid']:6.2f}, coverage {figures['coverage']:.2f}"
@@ -82,8 +78,11 @@ def main():
     groups = [z[kinds == digit][:3] for digit in (8, 3, 1)]
     result, _ = kg.applications.latent_arithmetic(model, plus=[groups[0], groups[2]], minus=[groups[1]])
     print(f"  a mean 8, less a mean 3, plus a mean 1, is classified as a {kinds_of(extractor, result)}")
-    rows = np.concatenate([samples[:50], path])
-    kg.write_png(OUTPUT / "samples.png", kg.image_grid(rows, 10, value_range=(-1, 1), scale=5))
+    rows = {"samples": samples[:50], "path": path}
+    figure = kg.plots.images(
+        rows, title="DCGAN: samples, and a path through the latent space", columns=10, value_range=(-1, 1)
+    )
+    figure.savefig(OUTPUT / "samples.png")
 
     heading("4. Features of the discriminator for a classifier, beside raw pixels")
     for name, features in (
@@ -101,10 +100,6 @@ def main():
     (answer,) = kg.serving.run(OUTPUT / "serving" / "1", [("sample", {"num_samples": 4, "seed": [0, 7]})])
     difference = np.abs(answer["x"] - model.sample(4, seed=7)).max()
     print(f"  sample: largest difference from the model in memory {difference:.1e}")
-    if "--gallery" in sys.argv:
-        for name in ("samples", "curves"):
-            gallery = Path(__file__).parent / "gallery" / f"digits_gan_{name}.png"
-            shutil.copy(OUTPUT / f"{name}.png", gallery)
     print(f"\nDone in {time.perf_counter() - quiet_start.STARTED:.0f} s.")
 
 
@@ -114,21 +109,6 @@ def heading(text):
 
 def kinds_of(extractor, image):
     return kg.applications.predict_classes(extractor, image[None])[0]
-
-
-def plot_curves(history, path):
-    figure, axes = plt.subplots(1, 3, figsize=(9, 2.8), layout="constrained")
-    for name in ("discriminator_loss", "generator_loss"):
-        axes[0].plot(history[name], label=name)
-    axes[0].legend()
-    axes[1].plot(history["discriminator_accuracy"])
-    axes[1].set(title="discriminator_accuracy")
-    measured = np.arange(len(history["val_fid"])) * 10 + 10
-    axes[2].plot(measured, history["val_fid"])
-    axes[2].set(title="val_fid", ylim=(0, None))
-    for axis in axes:
-        axis.set(xlabel="epoch")
-    figure.savefig(path, dpi=80)
 
 
 if __name__ == "__main__":

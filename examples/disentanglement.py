@@ -2,13 +2,11 @@
 
 Draws all small sprites of three shapes in four sizes at 7 x 7 positions, trains a VAE and a beta-TCVAE on
 them without labels, and measures which latent encodes which factor. Two pictures of traversals go to
-`disentanglement_output/`, with one row per latent. `--gallery` also updates the picture in
-`examples/gallery/`.
+`disentanglement_output/`, with one row per latent.
 """
 
 import quiet_start  # isort: skip
 
-import sys
 import time
 from pathlib import Path
 
@@ -19,7 +17,6 @@ import keras_genmod as kg
 from keras_genmod import metrics
 
 OUTPUT = Path("disentanglement_output")
-GALLERY = Path(__file__).parent / "gallery"
 LATENT_DIM = 5
 
 
@@ -48,9 +45,11 @@ def main():
         print(f"{'nats of information about':<30}" + "".join(f"{factor:>8}" for factor in names))
         for dim, row in enumerate(information):
             print(f"{f'  latent {dim}':<30}" + "".join(f"{nats:>8.2f}" for nats in row))
-        pictures = kg.applications.traverse(model, start, values=np.linspace(-2, 2, 9))
-        grid = kg.image_grid(pictures.reshape(-1, *start.shape), columns=9, padding=1, scale=3)
-        write(f"{name.lower()}.png", grid)
+        title = f"{name}: sprites along each latent"
+        figure = kg.plots.traversals(model, start, values=np.linspace(-2, 2, 9), title=title)
+        OUTPUT.mkdir(exist_ok=True)
+        figure.savefig(OUTPUT / f"{name.lower()}.png")
+        print(f"Wrote {OUTPUT / name.lower()}.png")
     print(f"\nDone in {time.perf_counter() - quiet_start.STARTED:.0f} s.")
 
 
@@ -63,15 +62,6 @@ def networks(shape):
         "decoder": dense((LATENT_DIM,), shape, hidden_dims=(256, 256), seed=1, name="decoder"),
         "seed": 0,
     }
-
-
-def write(name, picture):
-    paths = [OUTPUT / name]
-    if "--gallery" in sys.argv:
-        paths.append(GALLERY / f"disentanglement_{name}")
-    for path in paths:
-        kg.write_png(path, picture)
-        print(f"Wrote {path}")
 
 
 if __name__ == "__main__":

@@ -5,12 +5,10 @@ digits, the number of latents in use, the quality of samples and of reconstructi
 `variational_family_output/samples.png` has one row of samples per model; the last two rows are from an
 autoencoder without a prior, decoded from normal noise and from a density fitted to its codes
 (`LatentSampler`). `vq_vae.png` shows digits above their reconstructions by a VQ-VAE from four codes each.
-`--gallery` also updates the pictures in `examples/gallery/`.
 """
 
 import quiet_start  # isort: skip
 
-import sys
 import time
 from pathlib import Path
 
@@ -20,7 +18,6 @@ import numpy as np
 import keras_genmod as kg
 
 OUTPUT = Path("variational_family_output")
-GALLERY = Path(__file__).parent / "gallery"
 LATENT_DIM = 8
 EPOCHS = 40
 
@@ -50,13 +47,14 @@ def variants(train):
 def main():
     digits = kg.data.load("digits")
     train, test = (kg.data.binarize(digits[split] / 16) for split in ("train", "test"))
-    rows = [test[:16]]
+    OUTPUT.mkdir(exist_ok=True)
+    rows = {"data": test[:16]}
     print(f"{'':<28}{'log p(x)':>10}{'active':>8}{'coverage':>10}{'rebuilt':>9}")
     for name, model in variants(train).items():
         samples = fit(model, train).sample(300, seed=0).numpy()
         log_prob = f"{np.mean(model.log_prob(test, num_samples=500)):.2f}"
         show(name, model, test, samples, log_prob, kg.metrics.active_units(model.encode(test)))
-        rows.append(samples[:16])
+        rows[name] = samples[:16]
 
     autoencoder = fit(kg.Autoencoder((8, 8, 1), latent_dim=LATENT_DIM, seed=1), train)
     noise = np.random.default_rng(0).normal(size=(300, LATENT_DIM))
@@ -66,8 +64,9 @@ def main():
         "autoencoder, LatentSampler": sampler.sample(300, seed=0),
     }.items():
         show(name, autoencoder, test, samples)
-        rows.append(samples[:16])
-    write("samples.png", kg.image_grid(np.concatenate(rows), columns=16, padding=1, scale=4))
+        rows[name] = samples[:16]
+    figure = kg.plots.images(rows, title="Samples of the variational family: means of p(x|z)")
+    figure.savefig(OUTPUT / "samples.png")
 
     vq_vae = fit(kg.VQVAE((8, 8, 1), num_codes=64, code_dim=16, seed=1), train)
     codes = vq_vae.encode(test)
@@ -75,8 +74,10 @@ def main():
     used.update_state(codes)
     show("VQ-VAE", vq_vae, test)
     print(f"{'':<28}each digit in {codes[0].shape} codes of 64, perplexity {float(used.result()):.0f}")
-    pairs = np.concatenate([test[:16], vq_vae.reconstruct(test[:16])])
-    write("vq_vae.png", kg.image_grid(pairs, columns=16, padding=1, scale=4))
+    title = "VQ-VAE: digits from four discrete codes each"
+    figure = kg.plots.reconstructions(vq_vae, test[:16], columns=16, title=title)
+    figure.savefig(OUTPUT / "vq_vae.png")
+    print(f"\nWrote {OUTPUT / 'samples.png'} and {OUTPUT / 'vq_vae.png'}")
     print(f"\nDone in {time.perf_counter() - quiet_start.STARTED:.0f} s.")
 
 
@@ -98,13 +99,6 @@ def show(name, model, test, samples=None, log_prob="", active=""):
         coverage = f"{kg.metrics.density_coverage(test.reshape(len(test), -1), flat)['coverage']:.2f}"
     right = np.mean((np.asarray(model.reconstruct(test)) > 0.5) == test)
     print(f"{name:<28}{log_prob:>10}{active!s:>8}{coverage:>10}{right:>9.1%}", flush=True)
-
-
-def write(name, picture):
-    folders = [OUTPUT, *[GALLERY] * ("--gallery" in sys.argv)]
-    for path in (folder / (name if folder == OUTPUT else f"variational_{name}") for folder in folders):
-        kg.write_png(path, picture)
-        print(f"Wrote {path}")
 
 
 if __name__ == "__main__":

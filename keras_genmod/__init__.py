@@ -21,6 +21,7 @@ from keras_genmod import (
     metrics,
     models,
     networks,
+    plots,
     serving,
     training,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "metrics",
     "models",
     "networks",
+    "plots",
     "serving",
     "training",
     "write_png",

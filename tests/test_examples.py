@@ -1,5 +1,6 @@
-"""The examples run, end well and write their pictures."""
+"""The examples run, end well and write their pictures, which the documentation shows."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -10,12 +11,35 @@ import pytest
 import keras_genmod as kg
 
 ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
+GALLERY = EXAMPLES / "gallery"
+HELPERS = {"quiet_start.py", "update_gallery.py"}
+
+
+def gallery_table():
+    """Example -> picture in its folder -> picture in the gallery."""
+    spec = importlib.util.spec_from_file_location("update_gallery", EXAMPLES / "update_gallery.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.PICTURES
+
+
+PICTURES = gallery_table()
+
+
+def test_the_gallery_is_small_and_complete():
+    named = [shown for pictures in PICTURES.values() for shown in pictures.values()]
+    assert len(set(named)) == len(named), "no picture overwrites another"
+    assert set(named) <= {path.name for path in GALLERY.iterdir()}
+    assert sum(path.stat().st_size for path in GALLERY.iterdir()) < 2_000_000
+
+
+def test_the_quickstart_is_short():
+    assert len((EXAMPLES / "quickstart.py").read_text().splitlines()) <= 40
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", sorted(p.name for p in (ROOT / "examples").glob("*.py") if p.name != "quiet_start.py")
-)
+@pytest.mark.parametrize("name", sorted({path.name for path in EXAMPLES.glob("*.py")} - HELPERS))
 def test_example(name, tmp_path):
     done = subprocess.run(
         [sys.executable, str(ROOT / "examples" / name)],
@@ -27,6 +51,8 @@ def test_example(name, tmp_path):
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert len(done.stdout.splitlines()) > 3
+    written = {path.name for path in (tmp_path / f"{name[:-3]}_output").glob("*.png")}
+    assert set(PICTURES.get(name[:-3], ())) <= written
 
 
 @pytest.mark.slow

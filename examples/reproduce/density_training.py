@@ -197,8 +197,3 @@ def write_rows(path, rows):
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
-
-
-def picture_paths(output, name, gallery):
-    """The paths of a picture: in the output folder, and in the gallery if that is to be updated."""
-    return [output / name, *([Path(__file__).parents[1] / "gallery" / name] if gallery else [])]

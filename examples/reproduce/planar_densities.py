@@ -1,12 +1,11 @@
 """Spline flows on eight densities in the plane, compared with a kernel density estimate and a mixture.
 
-    python examples/reproduce/planar_densities.py [--minutes 1.5] [--gallery]
+    python examples/reproduce/planar_densities.py [--minutes 1.5]
 
 Trains an autoregressive spline flow on 20,000 points of each density for the given time, and prints the mean
 log-likelihood of 10,000 test points in nats, together with those of a kernel density estimate (bandwidth
 chosen on 2,000 validation points) and of a mixture of 50 normal distributions with full covariances. The
-picture has one column per density: data, the flow's density, its samples. `--gallery` also updates the
-picture in `examples/gallery/`.
+picture has one column per density: data, the flow's density, its samples.
 
 Reference: Neural Spline Flows, Durkan, Bekasov, Murray and Papamakarios, 2019.
 """
@@ -17,7 +16,7 @@ from pathlib import Path
 import keras
 import matplotlib
 import numpy as np
-from density_training import CosineOverTime, picture_paths, write_rows
+from density_training import CosineOverTime, write_rows
 
 import keras_genmod as kg
 
@@ -61,7 +60,6 @@ def mixture_of(train, valid):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--minutes", type=float, default=1.5, help="training time of each flow")
-    parser.add_argument("--gallery", action="store_true")
     parser.add_argument("--output", default="reproduce_output/planar")
     arguments = parser.parse_args()
     output = Path(arguments.output)
@@ -81,8 +79,7 @@ def main():
         print(rows[-1], flush=True)
         columns.append((name, test, *pictured(models["spline flow"])))
     write_rows(output / "result.csv", rows)
-    for path in picture_paths(output, "planar_densities.png", arguments.gallery):
-        plot(columns, path)
+    plot(columns, output / "planar_densities.png")
 
 
 def pictured(model, points=160):

@@ -6,7 +6,7 @@ Trains one dense VAE per beta, a few minutes each, and draws `rate_distortion.pn
 mean divergence of posterior and prior (nats), against the distortion, which is the mean reconstruction error
 (nats), both on the test set. Points on a line of slope -1 have the same bound on log p(x). The optimum for a
 beta is the point where the curve has slope -1/beta: a large beta spends few nats on the code, a small beta
-many. `--gallery` also updates the picture in `examples/gallery/`.
+many.
 
 Reference: Fixing a Broken ELBO, Alemi et al., 2018.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 import keras
 import matplotlib
 import numpy as np
-from density_training import CosineOverTime, picture_paths, write_rows
+from density_training import CosineOverTime, write_rows
 
 import keras_genmod as kg
 
@@ -30,7 +30,6 @@ BETAS = (0.05, 0.2, 0.5, 1.0, 2.0, 4.0, 10.0, 30.0)
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--minutes", type=float, default=2, help="time of each training")
-    parser.add_argument("--gallery", action="store_true")
     parser.add_argument("--output", default="reproduce_output/rate_distortion")
     arguments = parser.parse_args()
     output = Path(arguments.output)
@@ -48,8 +47,7 @@ def main():
         rows[-1] = {name: round(float(value), 2) for name, value in rows[-1].items()}
         print(rows[-1], f"active latents: {logs['active_units']:.0f}", flush=True)
     write_rows(output / "rate_distortion.csv", rows)
-    for path in picture_paths(output, "rate_distortion.png", arguments.gallery):
-        plot(rows, path)
+    plot(rows, output / "rate_distortion.png")
 
 
 def plot(rows, path):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from keras_genmod.applications.latent_use import dims_by_use, latent_use
+from keras_genmod.applications.shown import reconstruct
 from keras_genmod.applications.traversal import traverse
 from keras_genmod.callbacks.pictures import PictureCallback
 from keras_genmod.core.checks import check_integer
@@ -111,9 +112,7 @@ class ReconstructionGrid(PictureCallback):
         self.seed = seed
 
     def images(self) -> np.ndarray:
-        reconstruct = self.model.reconstruct
-        arguments = {"seed": self.seed} if "seed" in inspect.signature(reconstruct).parameters else {}
-        reconstructions = reconstruct(self.x, condition=self.condition, **arguments)
+        reconstructions = reconstruct(self.model, self.x, self.condition, self.seed)
         return np.concatenate([as_images(self.x), as_images(reconstructions)], axis=2)
 
 
@@ -121,8 +120,8 @@ class TraversalGrid(PictureCallback):
     """Writes a picture with one row per varied latent dimension, `epoch_0005_traversals.png`.
 
     If the model measures its use of each dimension (`latent_usage`), the rows are sorted by the dimension's
-    divergence from the prior over the last pass over data (the validation data, if there are any); otherwise
-    by index.
+    divergence from the prior over the last pass over data (the validation data, if there are any), or, where
+    that is no sum over dimensions, by the variance of the codes; otherwise by index.
 
     Args:
         directory, every_n_epochs, value_range, scale, log_dir: As in `ImageGrid`.
@@ -161,9 +160,6 @@ class TraversalGrid(PictureCallback):
         self.condition = condition
 
     def images(self) -> np.ndarray:
-        usage = np.zeros(self.model.latent_dim)
-        if hasattr(self.model, "latent_usage"):
-            usage = self.model.latent_usage.kl_per_latent()
-        dims = np.argsort(-usage, kind="stable")[: self.max_dims]
+        dims = dims_by_use(self.model, latent_use(self.model))[: self.max_dims]
         rows = traverse(self.model, self.x, dims=dims, values=self.values, condition=self.condition)
         return rows.reshape(-1, *rows.shape[2:])

@@ -18,17 +18,15 @@ import numpy as np
 import tensorflow as tf
 
 from keras_genmod.applications.latents import check_capability
+from keras_genmod.applications.shown import enlarged_grid, shown_range
 from keras_genmod.core.checks import check_integer
 from keras_genmod.core.files import UnwritablePathError, check_path, make_writable
-from keras_genmod.core.images import as_images, image_grid, write_png
+from keras_genmod.core.images import write_png
 from keras_genmod.core.replicas import is_chief
 from keras_genmod.core.user_warnings import warn_user
 from keras_genmod.training.arguments import explained
 
 __all__ = ["PictureCallback"]
-
-# Small images are enlarged to about this many pixels a side.
-_VISIBLE = 48
 
 
 class PictureCallback(keras.callbacks.Callback):
@@ -67,20 +65,8 @@ class PictureCallback(keras.callbacks.Callback):
 
     def picture(self) -> np.ndarray:
         """The picture of the current model, uint8 `[height, width, channels]`."""
-        images = as_images(self.images())
-        low, high = self.value_range or self._model_range()
-        scale = self.scale or max(1, _VISIBLE // images.shape[1])
-        # The lines between images must be wide enough to be visible beside enlarged pixels.
-        padding = max(1, scale // 2)
-        return image_grid(images, self.columns, value_range=(low, high), padding=padding, scale=scale)
-
-    def _model_range(self) -> tuple[float, float]:
-        """The model's value range if it is bounded, else (0, 1), the range of most images."""
-        if hasattr(self.model, "value_range"):
-            accepted = self.model.value_range()
-            if np.isfinite(accepted.low) and np.isfinite(accepted.high):
-                return accepted.low, accepted.high
-        return 0.0, 1.0
+        value_range = self.value_range or shown_range(self.model)
+        return enlarged_grid(self.images(), self.columns, value_range=value_range, scale=self.scale)
 
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)

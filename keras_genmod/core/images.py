@@ -44,8 +44,9 @@ def image_grid(
     value_range: tuple[float, float] = (0.0, 1.0),
     padding: int = 1,
     scale: int = 1,
+    line: int = 255,
 ) -> np.ndarray:
-    """Arranges images in a grid, row by row, with white lines between and around them.
+    """Arranges images in a grid, row by row, with lines between and around them.
 
     Args:
         images: Images `[N, height, width, 1 or 3]` or flat `[N, side * side]`. Or groups of images, such as
@@ -57,6 +58,7 @@ def image_grid(
             black, so that a model that diverged still gives a picture.
         padding: Width of the lines, in pixels of the grid.
         scale: Enlargement: one pixel of an image becomes `scale` by `scale` pixels of the grid.
+        line: Brightness of the lines, from 0 to 255; white by default.
 
     Returns:
         uint8 `[rows * (scale * height + padding) + padding, ..., 1 or 3]`; empty cells are white.
@@ -81,6 +83,9 @@ def image_grid(
     columns = check_integer("columns", max(map(len, groups)) if columns is None else columns)
     padding = check_integer("padding", padding, minimum=0)
     scale = check_integer("scale", scale)
+    line = check_integer("line", line, minimum=0)
+    if line > 255:
+        raise ValueError(f"`line` must be a brightness from 0 to 255; received {line}.")
     rows_of_groups = [-(-len(group) // columns) for group in groups]
     rows = sum(rows_of_groups)
     # The cell of each image: each group starts a new row.
@@ -91,11 +96,11 @@ def image_grid(
     tiles[places] = pixels
     # Each tile gets lines above and to its left; the last lines, below and to the right, come at the end.
     lines = [(0, 0), (padding, 0), (padding, 0), (0, 0)]
-    tiles = np.pad(tiles, lines, constant_values=255)
+    tiles = np.pad(tiles, lines, constant_values=line)
     height, width = tiles.shape[1:3]
     tiles = tiles.reshape(rows, columns, height, width, channels).transpose(0, 2, 1, 3, 4)
     grid = tiles.reshape(rows * height, columns * width, channels)
-    return np.pad(grid, [(0, padding), (0, padding), (0, 0)], constant_values=255)
+    return np.pad(grid, [(0, padding), (0, padding), (0, 0)], constant_values=line)
 
 
 def _groups(images: Any) -> list[np.ndarray] | None:

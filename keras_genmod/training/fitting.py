@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import sys
 import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -78,7 +79,8 @@ class Fittable(Feeding, Executing):
             batch_size: Number of examples in a batch, summed over all replicas; 32 by default. With arrays
                 only.
             epochs: Number of the last epoch.
-            verbose: 0, 1, 2 or "auto".
+            verbose: 0 prints nothing, 1 a progress bar, 2 one line per epoch. "auto" is 1 on a terminal and
+                in a notebook, and 2 elsewhere, such as in a log file.
             callbacks: List of `keras.callbacks.Callback`.
             validation_split: Fraction held out for validation, taken from the end of the arrays.
             validation_data: Data to evaluate the model on after each epoch: arrays `x`, `(x, condition)` or
@@ -143,7 +145,7 @@ class Fittable(Feeding, Executing):
             return super().fit(
                 x,
                 epochs=epochs,
-                verbose=verbose,
+                verbose=_verbosity(verbose),
                 callbacks=self._with_own_callbacks(callbacks, run, verbose),
                 validation_data=validation_data,
                 shuffle=shuffle,
@@ -224,7 +226,7 @@ class Fittable(Feeding, Executing):
                 x = self._evaluation_batches(x if batch is None else batch, batch_size, stack)
             return super().evaluate(
                 x,
-                verbose=verbose,
+                verbose=_verbosity(verbose),
                 steps=steps,
                 callbacks=callbacks,
                 return_dict=return_dict,
@@ -254,7 +256,7 @@ class Fittable(Feeding, Executing):
                 self._condition_spec.check_presence(batch.condition)
                 stream = self._stream(batch, batch_size, check=self._check_call_arrays)
                 x = stack.enter_context(feeding(stream))
-            return super().predict(x, verbose=verbose, steps=steps, callbacks=callbacks)
+            return super().predict(x, verbose=_verbosity(verbose), steps=steps, callbacks=callbacks)
 
     def train_on_batch(
         self,
@@ -306,6 +308,14 @@ class Fittable(Feeding, Executing):
             )
         except (TypeError, ValueError) as error:
             raise type(error)(f"`validation_data` cannot be taken. {error}") from None
+
+
+def _verbosity(verbose: Any) -> Any:
+    """The value for Keras, whose "auto" draws a bar of many steps into log files too."""
+    if verbose != "auto":
+        return verbose
+    is_drawn_over = "ipykernel" in sys.modules or (sys.stdout is not None and sys.stdout.isatty())
+    return 1 if is_drawn_over else 2
 
 
 def _refuse_generator(validation_data: Any) -> None:

@@ -22,6 +22,15 @@ def test_pixels_of_a_grid_by_hand():
     np.testing.assert_array_equal(image_grid(images, columns=2)[..., 0], expected)
 
 
+def test_lines_have_their_brightness_and_empty_places_stay_white():
+    images = np.array([0.0, 0.2, 0.4]).reshape(3, 1, 1, 1)
+    expected = [[9, 9, 9, 9, 9], [9, 0, 9, 51, 9], [9, 9, 9, 9, 9], [9, 102, 9, W, 9], [9, 9, 9, 9, 9]]
+    np.testing.assert_array_equal(image_grid(images, columns=2, line=9)[..., 0], expected)
+    for line in (-1, 256):
+        with pytest.raises(ValueError, match="`line`"):
+            image_grid(images, line=line)
+
+
 def test_scale_repeats_pixels_and_leaves_the_lines():
     images = np.array([0.0, 0.2]).reshape(1, 1, 2, 1)
     expected = [

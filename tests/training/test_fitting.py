@@ -2,6 +2,7 @@
 
 import functools
 import gc
+import sys
 import weakref
 
 import keras
@@ -28,6 +29,20 @@ def test_a_model_that_is_no_longer_used_leaves_the_memory():
     keras.backend.clear_session()
     gc.collect()
     assert gone() is None
+
+
+@pytest.mark.parametrize("is_terminal", [False, True], ids=["log file", "terminal"])
+def test_a_bar_is_drawn_on_terminals_and_one_line_per_epoch_elsewhere(is_terminal, monkeypatch, capsys):
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: is_terminal, raising=False)
+    model = kg.BernoulliMixture((4,), num_components=2, seed=0)
+    model.compile()
+    model.fit(np.eye(4), batch_size=1, epochs=2)
+    model.evaluate(np.eye(4), batch_size=1)
+    printed = capsys.readouterr().out
+    assert ("\b" in printed) == is_terminal
+    if not is_terminal:
+        assert len(printed.splitlines()) == 2 * 2 + 1, "two lines name the epochs"
 
 
 # ---- what may be handed over ------------------------------------------------------------------------

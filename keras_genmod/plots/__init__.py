@@ -1,0 +1,22 @@
+"""Figures of models and their scores, by matplotlib; they depend on a model's methods, never on its class."""
+
+from keras_genmod.plots.captioned import images
+from keras_genmod.plots.curves import history
+from keras_genmod.plots.densities import density_2d
+from keras_genmod.plots.latent_maps import latent_map
+from keras_genmod.plots.reconstructed import reconstructions
+from keras_genmod.plots.sampled import samples
+from keras_genmod.plots.scores import roc, score_histogram
+from keras_genmod.plots.traversed import traversals
+
+__all__ = [
+    "density_2d",
+    "history",
+    "images",
+    "latent_map",
+    "reconstructions",
+    "roc",
+    "samples",
+    "score_histogram",
+    "traversals",
+]
