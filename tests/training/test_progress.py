@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_genmod.bases import GenerativeModel
 from keras_genmod.core.registration import register
-from keras_genmod.testing.comparing import largest_difference, unlike
+from keras_genmod.testing.comparing import largest_difference
 from keras_genmod.training.progress import DataPosition
 
 # ---- positions --------------------------------------------------------------------------------------
