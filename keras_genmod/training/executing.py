@@ -25,6 +25,7 @@ class Executing(Staged):
 
     def _make_function(self, step_function: Callable[..., Any]) -> Callable[[Any], Any]:
         """The function that Keras' loops call with an iterator, for one execution of several steps."""
+        self._check_xla()
         check_collectives(self.distribute_strategy)
         steps = self.steps_per_execution
         if step_function != self.train_step:
@@ -44,6 +45,15 @@ class Executing(Staged):
             return train(iterator, count)
 
         return function
+
+    def _check_xla(self) -> None:
+        """Refuses XLA on several replicas: it cannot compile the sums over them."""
+        replicas = self.distribute_strategy.num_replicas_in_sync
+        if self.jit_compile and replicas > 1:
+            raise ValueError(
+                f"XLA cannot compile a step of several replicas; received jit_compile=True on {replicas}. "
+                "Compile the model with `jit_compile=False`, or leave it out."
+            )
 
     def _execution(self, step_function: Callable[..., Any]) -> Execution:
         """A function that runs a number of steps on the batches of an iterator.

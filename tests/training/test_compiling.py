@@ -47,3 +47,13 @@ def test_what_replicas_cannot_do_is_refused_inside_a_loss_scale_too(strategy):
         inner = keras.optimizers.SGD(gradient_accumulation_steps=2)
         with pytest.raises(ValueError, match="`gradient_accumulation_steps`"):
             model.compile(keras.optimizers.LossScaleOptimizer(inner))
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate"])
+def test_xla_on_several_replicas_is_refused_before_a_step(method, strategy):
+    """It fails in TensorFlow's collectives."""
+    with strategy.scope():
+        model = kg.MADE((6,), hidden_dims=(8,), seed=0)
+        model.compile("sgd", jit_compile=True)
+    with pytest.raises(ValueError, match="received jit_compile=True on 2"):
+        getattr(model, method)(X, verbose=0)
