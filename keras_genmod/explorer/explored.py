@@ -12,7 +12,7 @@ from keras_genmod.core.batches import unpack
 from keras_genmod.core.checks import as_array, check_rows, describe
 from keras_genmod.core.replicas import in_multi_worker
 from keras_genmod.explorer.uploads import numbers
-from keras_genmod.explorer.views import View, choose_view
+from keras_genmod.explorer.views import choose_view
 
 __all__ = ["Explored", "takes"]
 
@@ -59,10 +59,11 @@ class Explored:
                 "processes, which all would have to answer together. Save it, and explore the file's model: "
                 "`kg.explore(keras.saving.load_model(path))`."
             )
-        self.model = model
+        self.model: Any = model
         self.space = model.event_space()
-        self.examples: np.ndarray | None = None
-        self.conditions: np.ndarray | None = None
+        # Arrays, or None.
+        self.examples: Any = None
+        self.conditions: Any = None
         self.from_data = data is not None
         self.told = "given data" if self.from_data else "drawn from the model"
         if self.from_data:
@@ -71,7 +72,7 @@ class Explored:
         if not self.from_data and hasattr(model, "sample"):
             self.examples = self.sample(_DRAWN_EXAMPLES, 0, 1.0, self.first_condition())
         self.value_range = self._value_range()
-        self.view: View = choose_view(
+        self.view: Any = choose_view(
             model.event_shape, image_shape, self.value_range, self.examples, self.told
         )
 

@@ -30,10 +30,10 @@ def explore(
 ) -> Explorer:
     """Opens a page in the browser on which one tries what a model can do.
 
-    The page has a tab for each thing that the model can do: samples, sliders over the latent dimensions, paths
-    between two examples, reconstruction and score of an example, completion under a mask, samples of each
-    class, the density of points in the plane. It names what is left out and why. Pictures are shown enlarged,
-    examples of two numbers as points, other vectors as lines.
+    The page has a tab for each thing that the model can do: samples, sliders over the latent dimensions,
+    paths between two examples, reconstruction and score of an example, completion under a mask, samples of
+    each class, the density of points in the plane. It names what is left out and why. Pictures are shown
+    enlarged, examples of two numbers as points, other vectors as lines.
 
     The server listens on the loopback address 127.0.0.1 alone, and the page loads nothing from other
     addresses. Requests of the page are answered one at a time, with the model's current weights.

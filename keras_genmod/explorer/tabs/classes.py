@@ -66,8 +66,8 @@ class Classes(Tab):
         gr, explored = page.gr, page.explored
         shown_classes = min(explored.model.num_classes, _MOST_CLASSES)
         page.caption(
-            f"**Samples of each class**: one row for each class from 0 to {shown_classes - 1}. All samples of a "
-            "column come from the same noise, so that only the class differs."
+            f"**Samples of each class**: one row for each class from 0 to {shown_classes - 1}. All samples "
+            "of a column come from the same noise, so that only the class differs."
         )
 
         def draw(seed: float, condition: Any) -> Any:

@@ -111,8 +111,8 @@ class Completion(Tab):
         view = explored.view
         page.caption(
             f"**What the model puts where something is missing**: {_COMPLETIONS} draws, each given what is "
-            "kept. A model that draws in a fixed order ignores given values that come later in it: completions "
-            "of a lower half are exact draws, those of an upper half are not."
+            "kept. A model that draws in a fixed order ignores given values that come later in it: "
+            "completions of a lower half are exact draws, those of an upper half are not."
         )
         result = gr.Column()
         with gr.Row():

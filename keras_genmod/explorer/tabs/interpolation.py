@@ -21,7 +21,7 @@ def path_between_examples(
     """The decoded points of the path between the codes of two examples, `[num_steps, *event_shape]`."""
     if a is None or b is None:
         raise ValueError("A path needs two examples; choose or upload both.")
-    return interpolate(explored.model, a, b, num_steps=int(num_steps), method=method, condition=condition)
+    return interpolate(explored.model, a, b, num_steps=num_steps, method=method, condition=condition)
 
 
 def path_between_draws(
@@ -30,7 +30,7 @@ def path_between_draws(
     """The decoded points of the path between two draws of the prior, `[num_steps, *event_shape]`."""
     ends = [random_latent(explored, int(seed), condition) for seed in (seed_a, seed_b)]
     return interpolate(
-        explored.model, *ends, num_steps=int(num_steps), method=method, latent=True, condition=condition
+        explored.model, *ends, num_steps=num_steps, method=method, latent=True, condition=condition
     )
 
 
@@ -66,11 +66,11 @@ class Interpolation(Tab):
         if encodes:
 
             def compute(a: Any, b: Any, steps: float, method: str, condition: Any) -> np.ndarray:
-                return path_between_examples(explored, a, b, steps, method, condition)
+                return path_between_examples(explored, a, b, int(steps), method, condition)
         else:
 
             def compute(a: Any, b: Any, steps: float, method: str, condition: Any) -> np.ndarray:
-                return path_between_draws(explored, a, b, steps, method, condition)
+                return path_between_draws(explored, a, b, int(steps), method, condition)
 
         def show(*values: Any) -> Any:
             path = compute(*values)
@@ -94,8 +94,8 @@ class Interpolation(Tab):
                 inputs, values = [], [0, 1]
         with place:
             known = all(value is not None for value in values)
-            first = show(*values, 8, method.value, explored.first_condition()) if known else None
-            shown = page.output("From the start (left) to the end (right)", "path", first)
+            begin = show(*values, 8, method.value, explored.first_condition()) if known else None
+            shown = page.output("From the start (left) to the end (right)", "path", begin)
         arguments = [*chosen, steps, method]
         events = [steps.release, method.input, *page.condition_events()]
         events += [] if encodes else [number.submit for number in chosen]

@@ -87,8 +87,8 @@ class Latents(Tab):
         vector = gr.State(info.start)
 
         def move(z: Any, *values: Any) -> tuple:
-            *values, condition = values
-            z = _moved(z, dims, values)
+            *chosen, condition = values
+            z = _moved(z, dims, chosen)
             return z, show(z, condition)
 
         events = [*(slider.input for slider in sliders), *page.condition_events()]

@@ -55,8 +55,8 @@ class Plane(Tab):
     def build(page: Page) -> None:
         explored = page.explored
         page.caption(
-            "**The density of the model over the plane**, bright where it expects points, and the model's own "
-            "samples in white. Samples lie where the density is bright if the model draws what it says."
+            "**The density of the model over the plane**, bright where it expects points, and the model's "
+            "own samples in white. Samples lie where the density is bright if the model draws what it says."
         )
 
         def draw(condition: Any) -> Any:

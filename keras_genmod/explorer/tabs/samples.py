@@ -33,8 +33,8 @@ class Samples(Tab):
             return explored.view.draw(explored.sample(int(number), int(seed), temperature, condition))
 
         page.caption(
-            f"**Examples that the model draws**, shown as {explored.view.description}. The same seed gives the "
-            "same noise, so that only what you change makes a difference."
+            f"**Examples that the model draws**, shown as {explored.view.description}. The same seed gives "
+            "the same noise, so that only what you change makes a difference."
         )
         with gr.Row():
             with gr.Column(scale=1):

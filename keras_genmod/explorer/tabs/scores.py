@@ -28,7 +28,7 @@ def reconstruction(explored: Explored, x: Any, condition: Any = None) -> np.ndar
 
 
 def figures(explored: Explored, x: Any, condition: Any = None) -> dict[str, float]:
-    """Name -> figure of one example: its log-density, bits per value and anomaly score, where there are any."""
+    """Name -> figure of one example: log-density, bits per value, anomaly score, where there are any."""
     model, x = explored.model, np.asarray(x)[None]
     found = {}
     if hasattr(model, "log_prob"):
