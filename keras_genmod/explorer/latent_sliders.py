@@ -30,6 +30,7 @@ class LatentSliders(NamedTuple):
         use: The measured use of each dimension, `[latent_dim]`, not sorted.
         unused: Whether each dimension is unused, `[latent_dim]`.
         measure: What was measured, in words.
+        figure: The name of its figure beside each slider.
         low, high: Ends of each dimension's slider, `[latent_dim]`.
         start: Where the sliders begin, `[latent_dim]`.
     """
@@ -38,6 +39,7 @@ class LatentSliders(NamedTuple):
     use: np.ndarray
     unused: np.ndarray
     measure: str
+    figure: str
     low: np.ndarray
     high: np.ndarray
     start: np.ndarray
@@ -45,6 +47,10 @@ class LatentSliders(NamedTuple):
     def label(self, dim: int) -> str:
         """The label of a dimension's slider."""
         return f"z[{dim}] (unused)" if self.unused[dim] else f"z[{dim}]"
+
+    def step(self, dim: int) -> float:
+        """The step of a dimension's slider: a round number, about 120 from end to end."""
+        return float(np.format_float_positional((self.high - self.low)[dim] / 120, 2, fractional=False))
 
 
 def has_latent_vectors(model: Any) -> bool:
@@ -71,23 +77,29 @@ def latent_sliders(explored: Explored) -> LatentSliders:
         usage = _divergence(explored, size) if has_codes else getattr(model, "latent_usage", None)
         if usage is not None and np.any(usage.variance_per_latent() > 0):
             use, unused = usage.kl_per_latent(), usage.variance_per_latent() <= usage.threshold
-            measure = "divergence from the prior in nats"
+            told = ("divergence from the prior in nats", "divergence")
             if np.isnan(use).any():
-                use, measure = usage.variance_per_latent(), "variance of the codes"
-            return LatentSliders(np.argsort(-use, kind="stable"), use, unused, measure, -ends, ends, start)
+                use, told = usage.variance_per_latent(), ("variance of the codes", "variance")
+            return _sorted(use, unused, told, start, ends)
     elif has_codes and hasattr(model, "encode") and not hasattr(model, "sample"):
         # An autoencoder's codes have a scale of their own.
         codes = encode(model, explored.examples, explored.conditions, what="`explore`")
         spread, start = codes.std(axis=0), codes.mean(axis=0)
         ends = _REACH * np.maximum(spread, 1e-6)
         unused = spread <= _UNUSED_SHARE * spread.max()
-        measure = "standard deviation of the codes"
-        order = np.argsort(-spread, kind="stable")
-        return LatentSliders(order, spread, unused, measure, start - ends, start + ends, start)
+        return _sorted(spread, unused, ("standard deviation of the codes", "deviation"), start, ends)
     effect = _effect(explored, start)
     unused = effect <= _UNUSED_SHARE * effect.max()
-    measure = f"mean change of a value from z = -{_PROBE:g} to {_PROBE:g}"
-    return LatentSliders(np.argsort(-effect, kind="stable"), effect, unused, measure, -ends, ends, start)
+    told = (f"mean change of a value of the example from z = -{_PROBE:g} to {_PROBE:g}", "change")
+    return _sorted(effect, unused, told, start, ends)
+
+
+def _sorted(
+    use: np.ndarray, unused: np.ndarray, told: tuple[str, str], start: np.ndarray, reach: np.ndarray
+) -> LatentSliders:
+    """The sliders of dimensions with a measured use, `reach` to both sides of their start."""
+    order = np.argsort(-use, kind="stable")
+    return LatentSliders(order, use, unused, *told, start - reach, start + reach, start)
 
 
 def _divergence(explored: Explored, size: int) -> LatentUsage:

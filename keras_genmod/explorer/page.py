@@ -238,6 +238,7 @@ class ExampleInput:
             label=label,
             show_label=False,
             columns=self.columns,
+            height="auto",
             format="png",
             object_fit="contain",
             allow_preview=False,

@@ -20,6 +20,8 @@ SMALL, LARGE = 72, 320
 # Vectors of fewer values are no pictures, unless the user says so.
 _FEWEST_PIXELS = 16
 
+# Up to so many points are drawn large.
+_FEW = 16
 # Colours of the examples for comparison, and of what the model gives.
 _DATA, _SHOWN = "#c3c7cf", ("#c2410c", "#1d4ed8")
 
@@ -121,7 +123,8 @@ class Points(_Figures):
         if self.examples is not None:
             axes.scatter(*self.examples.T, s=9, color=_DATA, label=self.told, linewidths=0)
         for part, color, name, large in _parts(x, names):
-            axes.scatter(*part.T, s=60 if large else 14, color=color, label=name, linewidths=0)
+            size_of_dot = 60 if large or len(part) <= _FEW else 14
+            axes.scatter(*part.T, s=size_of_dot, color=color, label=name, linewidths=0)
         self.finish(axes)
         return figure
 

@@ -109,10 +109,13 @@ class Completion(Tab):
     def build(page: Page) -> None:
         gr, explored = page.gr, page.explored
         view = explored.view
+        after, before = "a lower half", "an upper half"
+        if not view.is_picture:
+            after, before = "the last values", "the first values"
         page.caption(
             f"**What the model puts where something is missing**: {_COMPLETIONS} draws, each given what is "
             "kept. A model that draws in a fixed order ignores given values that come later in it: "
-            "completions of a lower half are exact draws, those of an upper half are not."
+            f"completions of {after} are exact draws, those of {before} are not."
         )
         result = gr.Column()
         with gr.Row():

@@ -65,13 +65,9 @@ class Latents(Tab):
                             float(info.low[dim]),
                             float(info.high[dim]),
                             float(info.start[dim]),
-                            step=float(
-                                np.format_float_positional(
-                                    (info.high - info.low)[dim] / 120, 2, fractional=False
-                                )
-                            ),
+                            step=info.step(dim),
                             label=info.label(dim),
-                            info=f"{info.measure.split(' ')[0]} {info.use[dim]:.3g}",
+                            info=f"{info.figure} {info.use[dim]:.3g}",
                             min_width=200,
                             elem_id=f"z_{dim}",
                         )
