@@ -15,8 +15,12 @@ from keras_genmod.explorer.tab import Tab
 
 __all__ = ["Explorer", "explore"]
 
-# Enlarged pixels stay squares where the browser scales them once more.
-_CSS = "img { image-rendering: pixelated; } footer { display: none !important; }"
+# Enlarged pixels stay squares where the browser scales them once more; few examples take little space.
+_CSS = """
+img { image-rendering: pixelated; }
+footer { display: none !important; }
+.grid-wrap { min-height: 0 !important; }
+"""
 
 
 def explore(

@@ -239,6 +239,7 @@ class ExampleInput:
             show_label=False,
             columns=self.columns,
             height="auto",
+            fit_columns=False,
             format="png",
             object_fit="contain",
             allow_preview=False,

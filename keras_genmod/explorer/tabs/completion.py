@@ -162,10 +162,13 @@ class Completion(Tab):
             )
             return text, gr.State(None)
         mask = gr.Radio([*_HALVES, _PAINTED], value=_HALVES[0], label="Missing", elem_id="mask")
+        label = "Paint over the pixels to draw anew"
+        page.caption(f"**{label}**")
         empty = np.zeros((_CANVAS, _CANVAS, 3), np.uint8)
         paint = gr.ImageEditor(
             empty if example.value is None else _enlarged(view, example.value),
-            label="Paint over the pixels to draw anew",
+            label=label,
+            show_label=False,
             type="numpy",
             format="png",
             sources=(),
@@ -176,7 +179,6 @@ class Completion(Tab):
             fixed_canvas=True,
             buttons=[],
             elem_id="paint",
-            visible=True,
         )
         example.follow(lambda x, condition: _enlarged(view, x), [example.chosen], [paint])
         return mask, paint
