@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,6 +52,16 @@ class LatentSliders(NamedTuple):
     def step(self, dim: int) -> float:
         """The step of a dimension's slider: a round number, about 120 from end to end."""
         return float(np.format_float_positional((self.high - self.low)[dim] / 120, 2, fractional=False))
+
+    def ends(self, dim: int, value: float) -> tuple[float, float]:
+        """The ends of a dimension's slider; they move apart where a value lies outside."""
+        return min(float(self.low[dim]), value), max(float(self.high[dim]), value)
+
+    def rounded(self, z: np.ndarray) -> np.ndarray:
+        """A latent vector `[latent_dim]` as sliders can show it, to a tenth of a step or finer."""
+        steps = [self.step(dim) for dim in range(len(z))]
+        decimals = [max(0, 1 - math.floor(math.log10(step))) for step in steps]
+        return np.array([round(float(value), places) for value, places in zip(z, decimals, strict=True)])
 
 
 def has_latent_vectors(model: Any) -> bool:

@@ -41,6 +41,10 @@ def test_an_autoencoders_sliders_span_its_codes():
     np.testing.assert_allclose(found.low[:3], [-2, 2, -4])
     np.testing.assert_allclose(found.high[:3], [4, 26, 8])
     assert found.step(1) == 0.2
+    # A code that is further away than its slider reaches moves the end.
+    assert [found.ends(1, value) for value in (14.0, 0.5, 30.0)] == [(2, 26), (0.5, 26), (2, 30)]
+    # Numbers beside the sliders stay short: to a tenth of a step or finer.
+    assert found.rounded(np.array([0.123456, 14.123456, 2.0, 0.0])).tolist() == [0.123, 14.12, 2.0, 0.0]
 
 
 def collapsed():

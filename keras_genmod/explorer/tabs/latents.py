@@ -90,8 +90,14 @@ class Latents(Tab):
         events = [*(slider.input for slider in sliders), *page.condition_events()]
         page.on(events, move, [vector, *sliders], [vector, shown], live=True)
 
+        def place(dim: int, value: float) -> Any:
+            low, high = info.ends(dim, value)
+            return gr.update(value=value, minimum=low, maximum=high)
+
         def jump(z: Any, condition: Any) -> tuple:
-            return z, show(z, condition), *(float(z[dim]) for dim in dims)
+            # The example is that of the numbers that the sliders show.
+            z = info.rounded(z)
+            return z, show(z, condition), *(place(dim, float(z[dim])) for dim in dims)
 
         outputs = [vector, shown, *sliders]
         page.on(middle.click, lambda condition: jump(info.start, condition), [], outputs)
