@@ -30,6 +30,7 @@ from keras_genmod.core.checks import ValueRange
 from keras_genmod.core.images import image_grid, write_png
 from keras_genmod.core.spaces import Space
 from keras_genmod.core.version import __version__
+from keras_genmod.explorer import explore
 from keras_genmod.models import *
 from keras_genmod.training import Player
 
@@ -47,6 +48,7 @@ __all__ = [
     "callbacks",
     "data",
     "distributions",
+    "explore",
     "image_grid",
     "layers",
     "losses",

@@ -11,12 +11,14 @@ __all__ = ["optional_module"]
 _PACKAGES = {"sklearn": "scikit-learn"}
 
 
-def optional_module(name: str, *, what: str) -> ModuleType:
+def optional_module(name: str, *, what: str, extra: str | None = None) -> ModuleType:
     """Imports a module of an optional package.
 
     Args:
         name: Name of the module, such as "sklearn.mixture".
         what: What needs the module, for the error message.
+        extra: The extra of this package that installs it with what else is needed; None for a package that
+            is installed by itself.
 
     Raises:
         ImportError: If the package is missing; the message gives the command that installs it.
@@ -26,4 +28,5 @@ def optional_module(name: str, *, what: str) -> ModuleType:
     except ImportError as error:
         package = name.split(".")[0]
         package = _PACKAGES.get(package, package)
-        raise ImportError(f"{what} needs {package}: `pip install {package}`.") from error
+        wanted = package if extra is None else f"keras_genmod[{extra}]"
+        raise ImportError(f"{what} needs {package}: `pip install {wanted}`.") from error

@@ -32,3 +32,11 @@ def test_a_missing_package_is_named_as_it_is_installed(name, package, monkeypatc
         optional_module(name, what="The inception score")
     assert str(raised.value) == f"The inception score needs {package}: `pip install {package}`."
     assert isinstance(raised.value.__cause__, ImportError)
+
+
+def test_a_missing_package_of_an_extra_is_installed_by_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "no_such_package", None)
+    with pytest.raises(
+        ImportError, match=r"A test needs no_such_package: `pip install keras_genmod\[some\]`"
+    ):
+        optional_module("no_such_package", what="A test", extra="some")
