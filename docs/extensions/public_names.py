@@ -8,6 +8,7 @@ import keras
 import tensorflow_probability as tfp
 
 import keras_genmod
+import keras_genmod.testing
 
 __all__ = [
     "PACKAGE",
@@ -52,8 +53,8 @@ _FOREIGN = (
 
 
 def subpackages() -> dict[str, types.ModuleType]:
-    """The public folders by name."""
-    found = {name: getattr(keras_genmod, name) for name in keras_genmod.__all__}
+    """The public folders by name; `testing` is imported on its own."""
+    found = {name: getattr(keras_genmod, name) for name in [*keras_genmod.__all__, "testing"]}
     return {name: value for name, value in found.items() if isinstance(value, types.ModuleType)}
 
 

@@ -36,7 +36,7 @@ def promises(case: Case | None = None) -> dict[str, Promise]:
         ValueError: For an exemption from a promise that does not exist.
 
     Example:
-        With pytest, each promise is a test of its own, and the promises of a case share its models:
+        With pytest, each promise is a test of its own, and the promises of a case share its models::
 
             ROW = keras_genmod.testing.Row(CASE)
 

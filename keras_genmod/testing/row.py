@@ -133,7 +133,7 @@ class Row:
         case: Case,
         *,
         strategy: tf.distribute.Strategy | None = None,
-        verify: Callable[[Path], dict[str, float]] = verify_export,
+        verify: Callable[[Any], dict[str, float]] = verify_export,
     ) -> None:
         self.case = case
         self.verify = verify
