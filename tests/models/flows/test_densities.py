@@ -34,6 +34,7 @@ def moved(flow, size=0.3, seed=0):
     return flow
 
 
+@pytest.mark.usefixtures("untraced")
 @in_the_plane
 @pytest.mark.parametrize("condition_shape", [None, (2,)])
 def test_it_integrates_to_one(name, condition_shape):
@@ -47,6 +48,7 @@ def test_it_integrates_to_one(name, condition_shape):
     assert np.abs(density - normal).max() > 0.02
 
 
+@pytest.mark.usefixtures("untraced")
 @in_the_plane
 def test_samples_are_of_the_density(name):
     """The mean of q(x) / p(x) over samples of p is 1 for any density q that p covers."""
@@ -61,6 +63,7 @@ def test_samples_are_of_the_density(name):
     assert ratio.mean() == pytest.approx(1.0, abs=5 * error)
 
 
+@pytest.mark.usefixtures("untraced")
 @in_the_plane
 def test_noise_and_data_are_each_others_image(name):
     flow = moved(PLANE[name](seed=0, dtype="float64"))
@@ -69,6 +72,7 @@ def test_noise_and_data_are_each_others_image(name):
     assert np.abs(flow.encode(x) - x).max() > 0.1
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("ordering", ["natural", "reverse", "random"])
 @pytest.mark.parametrize("transform", ["affine", "spline"])
 def test_quick_generation_is_the_definition(ordering, transform):
@@ -91,6 +95,7 @@ IMAGES = {
 SMALL = {"filters": 4, "num_blocks": 1, "activation": "tanh"}
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("name", IMAGES)
 def test_the_density_of_images_is_noise_and_jacobian(name):
     flow = moved(IMAGES[name](seed=0, num_classes=3, dtype="float64"), 0.1)
@@ -104,6 +109,7 @@ def test_the_density_of_images_is_noise_and_jacobian(name):
     assert np.abs(flow.log_prob(x, condition=0) - flow.log_prob(x, condition=1)).max() > 1e-3
 
 
+@pytest.mark.usefixtures("untraced")
 def test_its_distribution_is_tensorflow_probabilitys():
     flow = moved(kg.MAF((3,), num_layers=1, hidden_dims=(8,), condition_shape=(2,), seed=0))
     condition = np.random.default_rng(0).normal(size=(4, 2)).astype("float32")
@@ -115,6 +121,7 @@ def test_its_distribution_is_tensorflow_probabilitys():
     np.testing.assert_allclose(distribution.log_prob(tf.identity(x)), expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize(
     "build",
     [
@@ -144,6 +151,7 @@ def normalised(flow, x):
             yield h.numpy()
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("feed", ["arrays", "data set", "by hand"])
 def test_the_first_data_start_actnorm(feed):
     x = np.random.default_rng(0).normal(size=(300, 3)).astype("float32") * [1.0, 20.0, 0.01] + [5.0, 0.0, 1.0]
@@ -169,6 +177,7 @@ def test_the_first_data_start_actnorm(feed):
             np.testing.assert_array_equal(old, new)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_a_generator_is_not_looked_at_for_the_start():
     flow = kg.RealNVP((2,), num_layers=1, **DENSE, seed=0)
     flow.compile()
@@ -177,6 +186,7 @@ def test_a_generator_is_not_looked_at_for_the_start():
         flow.fit(batches, steps_per_epoch=2, epochs=1, verbose=0)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_temperature_scales_the_noise():
     flow = moved(kg.RealNVP((2,), num_layers=2, **DENSE, seed=0))
     noise = flow.encode(flow.sample(100, seed=1))

@@ -45,6 +45,7 @@ POSTERIORS = {
 }
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("name", POSTERIORS)
 @pytest.mark.parametrize("flow_prior", [False, True])
 def test_the_bound_stays_under_the_enumerated_likelihood(name, flow_prior):
@@ -99,6 +100,7 @@ def test_draws_of_a_row_are_of_its_own_context():
     assert np.abs(swapped - together).max() > 0.1
 
 
+@pytest.mark.usefixtures("untraced")
 def test_a_flow_of_bijections_that_change_nothing_is_the_diagonal_posterior():
     plain = vae(code=4)
     flow = vae(code=4, posterior=POSTERIORS["without context"]())

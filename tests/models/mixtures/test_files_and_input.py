@@ -61,6 +61,7 @@ def test_files_and_exports_have_the_numbers_of_the_model(build, exports, tmp_pat
         assert max(differences.values()) < 1e-4
 
 
+@pytest.mark.usefixtures("untraced")
 def test_a_kernel_density_takes_new_points():
     model = kernel(bandwidth=0.5)
     first, second = blobs(10, seed=1), blobs(25, seed=2)
@@ -86,7 +87,9 @@ def test_a_kernel_density_on_replicas(strategy):
     assert value == pytest.approx(-float(np.mean(one.log_prob(blobs(19, seed=1)))), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_mixture_is_exported_from_replicas(strategy, tmp_path):
+    """As another mixture is in tests/contract."""
     with strategy.scope():
         model = gaussian()
     model.fit(blobs(), batch_size=8, verbose=0)
@@ -100,6 +103,7 @@ def test_a_mixture_is_exported_from_replicas(strategy, tmp_path):
 # ---- starts ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("untraced")
 def test_the_start_depends_on_the_seed_alone():
     first, second, other = gaussian(), gaussian(), gaussian(seed=5)
     first.initialize(blobs())
@@ -121,6 +125,7 @@ def test_the_start_finds_groups_that_lie_apart():
     assert rows.min() >= 50 and len(set(rows)) == 10
 
 
+@pytest.mark.usefixtures("untraced")
 def test_parameters_that_are_set_are_where_training_starts():
     model = gaussian(covariance="spherical")
     means = np.array([[0.0, 0.0], [50.0, 50.0], [-50.0, 50.0]])
@@ -147,6 +152,7 @@ def singular_data():
     }
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize(
     ("covariance", "name", "regularization"),
     [
@@ -175,6 +181,7 @@ def test_singular_covariances_are_regularised_with_a_warning(covariance, name, r
         np.testing.assert_allclose(model.covariances()[:, 2], regularization, rtol=1e-3)
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.filterwarnings("ignore:A component of")
 def test_online_training_and_gradients_stay_finite_on_singular_data():
     x = singular_data()["copies"]
@@ -188,6 +195,7 @@ def test_online_training_and_gradients_stay_finite_on_singular_data():
     assert np.all(np.isfinite(model.log_prob(np.ones((1, 6)))))
 
 
+@pytest.mark.usefixtures("untraced")
 def test_a_rule_for_the_bandwidth_warns_of_constant_columns():
     x = singular_data()["a constant column"]
     model = KernelDensity((3,))
@@ -221,6 +229,7 @@ def test_arguments(build, words):
         build()
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize(
     ("build", "x", "words"),
     [
@@ -244,6 +253,7 @@ def test_data(build, x, words):
         np.testing.assert_array_equal(old, new)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_generators_cannot_start_a_mixture():
     def batches():
         while True:
@@ -257,6 +267,7 @@ def test_generators_cannot_start_a_mixture():
     model.fit(batches(), steps_per_epoch=1, verbose=0)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_weights_and_conditions():
     with pytest.raises(ValueError, match="above 0.*received 2"):
         gaussian().fit(blobs(), sample_weight=(np.arange(60) < 2).astype("float32"), verbose=0)
@@ -272,6 +283,7 @@ def test_weights_and_conditions():
         model.responsibilities(blobs(), condition=1)
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize(
     ("build", "words"),
     [
