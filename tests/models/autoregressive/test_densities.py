@@ -16,7 +16,6 @@ def all_binary(event_shape):
     return np.array(list(events), "float32").reshape(-1, *event_shape)
 
 
-@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("name", MODELS)
 def test_the_density_sums_to_one(name):
     model = with_random_weights(MODELS[name]())
@@ -26,7 +25,6 @@ def test_the_density_sums_to_one(name):
         assert total == pytest.approx(1.0, abs=2e-6)
 
 
-@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("name", [name for name in MODELS if "conditional" in name])
 def test_conditions_matter_in_every_layer(name):
     """With the condition's weights of all layers but one at zero, the density still follows it."""
@@ -46,7 +44,6 @@ def test_conditions_matter_in_every_layer(name):
         assert np.max(np.abs(first - second)) > 1e-4, projections[kept].path
 
 
-@pytest.mark.usefixtures("untraced")
 def test_integer_and_real_factors_are_densities():
     categorical = with_random_weights(
         kg.MADE((3,), hidden_dims=(8,), likelihood=kg.distributions.CategoricalHead(4), seed=0)
@@ -66,7 +63,6 @@ def test_integer_and_real_factors_are_densities():
     assert mass == pytest.approx(1.0, abs=1e-3)
 
 
-@pytest.mark.usefixtures("untraced")
 def test_fvsbn_is_logistic_regressions_down_the_order():
     model = with_random_weights(kg.FVSBN((5,), ordering=[3, 0, 4, 1, 2], seed=0))
     kernel, bias = (weight.numpy() for weight in model.trainable_weights)
@@ -79,7 +75,6 @@ def test_fvsbn_is_logistic_regressions_down_the_order():
     np.testing.assert_allclose(model.log_prob(x), expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize(
     "build",
     [
@@ -97,7 +92,6 @@ def test_several_orders_average_likelihoods_not_their_logarithms(build):
     )
 
 
-@pytest.mark.usefixtures("untraced")
 def test_training_takes_the_masks_in_turn():
     model = kg.MADE((6,), hidden_dims=(8,), num_masks=3, ordering="random", seed=3)
     model.compile()
@@ -108,7 +102,6 @@ def test_training_takes_the_masks_in_turn():
     assert seen == [0, 1, 2, 0]
 
 
-@pytest.mark.usefixtures("untraced")
 def test_random_orders_of_training_are_permutations_that_change():
     model = kg.NADE((6,), hidden_dim=5, order_agnostic=True, seed=3)
     orders = [tuple(model._training_order(tf.constant([0, seed])).numpy()) for seed in range(20)]
@@ -116,7 +109,6 @@ def test_random_orders_of_training_are_permutations_that_change():
     assert len(set(orders)) > 15
 
 
-@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("name", [*VECTORS[:2], IMAGES[0]])
 def test_bits_scores_and_call_are_the_density(name):
     model = with_random_weights(MODELS[name]())

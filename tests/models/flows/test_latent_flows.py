@@ -45,9 +45,18 @@ POSTERIORS = {
 }
 
 
-@pytest.mark.usefixtures("untraced")
-@pytest.mark.parametrize("name", POSTERIORS)
-@pytest.mark.parametrize("flow_prior", [False, True])
+@pytest.mark.parametrize(
+    ("name", "flow_prior"),
+    [
+        ("iaf", True),
+        ("without context", False),
+        ("couplings", False),
+        # The prior does not know the posterior.
+        pytest.param("iaf", False, marks=pytest.mark.slow),
+        pytest.param("without context", True, marks=pytest.mark.slow),
+        pytest.param("couplings", True, marks=pytest.mark.slow),
+    ],
+)
 def test_the_bound_stays_under_the_enumerated_likelihood(name, flow_prior):
     prior = B.FlowPrior([B.MaskedAutoregressive((6,))]) if flow_prior else "standard_normal"
     posterior = POSTERIORS[name]()

@@ -325,7 +325,7 @@ def test_where_em_ends_no_gradient_is_left(name):
 
     exact.initialize(x)
     before = slope(exact)
-    exact.fit(x, epochs=60, verbose=0)
+    exact.fit(x, epochs=40, verbose=0)
     assert slope(exact) < 0.02 * before
 
 
