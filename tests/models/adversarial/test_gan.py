@@ -50,6 +50,7 @@ def changed(before, after):
 # ---- who changes what -------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("build,x", [(small, X), (images, IMAGES)])
 @pytest.mark.parametrize("still", ["generator", "discriminator"])
 def test_a_players_update_leaves_the_others_weights_alone(build, x, still):
@@ -61,6 +62,7 @@ def test_a_players_update_leaves_the_others_weights_alone(build, x, still):
     assert all(changed(before[moving], values(getattr(model, moving).trainable_weights)))
 
 
+@pytest.mark.usefixtures("untraced")
 def test_statistics_of_the_discriminator_are_those_of_the_real_examples_once_a_step():
     model = images()
     layer = model.discriminator.get_layer("batch_norm_1")
@@ -70,6 +72,7 @@ def test_statistics_of_the_discriminator_are_those_of_the_real_examples_once_a_s
     np.testing.assert_allclose(layer.moving_variance, 0.9 + 0.1 * inside.var((0, 1, 2)), rtol=1e-4)
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("rounds", [1, 3])
 def test_statistics_of_the_generator_are_those_of_its_own_pass_once_a_step(rounds):
     model = images()
@@ -82,6 +85,7 @@ def test_statistics_of_the_generator_are_those_of_its_own_pass_once_a_step(round
     np.testing.assert_allclose(layer.moving_variance, 0.9 + 0.1 * inside.var((0, 1, 2)), rtol=1e-4)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_evaluation_changes_nothing():
     model = one_step(images(), IMAGES)
     before = values(model.weights)
@@ -104,6 +108,7 @@ def norms_of(discriminator):
     ]
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("steps", [0, 3])
 def test_real_and_generated_examples_meet_one_normalised_critic(steps):
     """The same rows as both: the Wasserstein terms are their logits and cancel, in training as outside."""
@@ -133,6 +138,7 @@ def test_spectral_norms_are_one_at_the_start_and_stay_near_it():
     np.testing.assert_allclose(norms_of(model.discriminator), 1.0, rtol=0.02)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_the_estimate_moves_once_an_update():
     """One power step of the kernel as it is after the update; without a rate it is the same kernel."""
     model = small(discriminator=normalised((8,)), r1=0.5, gradient_penalty=0.5)
@@ -169,6 +175,7 @@ def test_a_critic_that_divides_its_weights_in_each_pass_is_warned_of():
         small(discriminator=other)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_example_weights_are_not_in_the_accuracy():
     model = small()
     model.compile()
@@ -178,6 +185,7 @@ def test_example_weights_are_not_in_the_accuracy():
     assert weighted["discriminator_real"] == pytest.approx(10.0 * plain["discriminator_real"], rel=1e-6)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_clipped_weights_stay_within_the_bound():
     model = small(loss="wasserstein", r1=0.0, weight_clip=0.03)
     model.compile(keras.optimizers.SGD(0.1))
@@ -187,6 +195,7 @@ def test_clipped_weights_stay_within_the_bound():
     assert np.abs(model.generator.trainable_weights[0]).max() > 0.03
 
 
+@pytest.mark.usefixtures("untraced")
 def test_the_critic_of_wgan_gp_is_updated_five_times_a_step():
     model = kg.WGAN_GP((6,), latent_dim=2, seed=0)
     model.compile()
@@ -200,6 +209,7 @@ def test_the_critic_of_wgan_gp_is_updated_five_times_a_step():
 # ---- the averaged generator -------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("untraced")
 def test_the_average_is_the_recursion_of_its_definition():
     model = small(ema_decay=0.5)
     expected = values(model.generator.weights)
@@ -219,6 +229,7 @@ def test_the_average_is_the_recursion_of_its_definition():
     assert any(changed(values(model.generator.weights), expected))
 
 
+@pytest.mark.usefixtures("untraced")
 def test_samples_come_from_the_average_and_the_raw_weights_are_kept():
     model = one_step(small(), X)
     z = model.prior().sample(4, seed=[0, 1])
@@ -230,6 +241,7 @@ def test_samples_come_from_the_average_and_the_raw_weights_are_kept():
     np.testing.assert_array_equal(model.sample(8, seed=1), raw)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_without_an_average_there_is_one_generator():
     model = one_step(small(ema_decay=None), X)
     assert model.averaged_generator is None
@@ -239,6 +251,7 @@ def test_without_an_average_there_is_one_generator():
 # ---- terms ------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("untraced")
 def test_terms_of_an_undecided_discriminator_by_hand():
     model = small(r1=2.0, r2=3.0, gradient_penalty=0.5)
     for weight in model.discriminator.trainable_weights:
@@ -262,6 +275,7 @@ def linear_discriminator(slopes):
     return network
 
 
+@pytest.mark.usefixtures("untraced")
 def test_terms_of_a_linear_discriminator_by_hand():
     slopes = np.arange(6.0) / 5
     model = small(discriminator=linear_discriminator(slopes), r1=1.0, r2=1.0, loss="wasserstein")
@@ -309,6 +323,7 @@ def test_instance_noise_has_its_schedule_and_is_absent_from_evaluation():
     assert abs(np.corrcoef(real.ravel(), fake.ravel())[0, 1]) < 0.03
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("condition", [{"num_classes": 3}, {"condition_shape": (2,)}])
 def test_the_projection_discriminator_is_its_formula(condition):
     network = dense_discriminator((6,), hidden_dims=(8,), conditioning="projection", seed=0, **condition)
@@ -329,6 +344,7 @@ def test_the_projection_discriminator_is_its_formula(condition):
 # ---- capabilities -----------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("untraced")
 def test_samples_have_the_distribution_of_the_generator():
     """A linear generator: N(b, W^T W), within five standard errors."""
     z = keras.Input((2,))
@@ -344,6 +360,7 @@ def test_samples_have_the_distribution_of_the_generator():
     assert np.all(np.abs(np.cov(x.T) - covariance) < bound)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_a_sample_depends_on_its_seed_and_number_alone():
     model = small()
     many = model.sample(1_500, seed=5).numpy()
@@ -352,6 +369,7 @@ def test_a_sample_depends_on_its_seed_and_number_alone():
     assert not np.allclose(model.sample(3), model.sample(3))
 
 
+@pytest.mark.usefixtures("untraced")
 def test_features_are_what_the_logit_is_linear_in():
     model = small()
     features = model.features(X).numpy()
@@ -362,6 +380,7 @@ def test_features_are_what_the_logit_is_linear_in():
     np.testing.assert_allclose(own.features(X), sequential.layers[0](X), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_features_of_a_subclassed_discriminator_are_refused():
     class Own(keras.Model):
         def __init__(self):
@@ -375,6 +394,7 @@ def test_features_of_a_subclassed_discriminator_are_refused():
         small(discriminator=Own()).features(X)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_predict_takes_latent_vectors():
     model = small()
     z = np.random.default_rng(0).normal(size=(5, 2)).astype("float32")
@@ -461,6 +481,7 @@ def test_data_outside_the_range_of_the_generator():
     assert str(small().value_range()) == "finite values"
 
 
+@pytest.mark.usefixtures("untraced")
 def test_labels_out_of_range_and_conditions_that_do_not_fit():
     model = kg.GAN((6,), latent_dim=2, num_classes=3, seed=0)
     model.compile()

@@ -50,6 +50,7 @@ def test_a_network_of_another_shape():
         kg.NormalizingFlow((4,), [B.Coupling(network=network)])
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize(
     "build,x,message",
     [

@@ -59,6 +59,7 @@ def test_training_tightens_the_variational_bound():
     assert -0.01 < gaps[1] < 0.5 * gaps[0]
 
 
+@pytest.mark.usefixtures("untraced")
 def test_bits_per_dim_by_hand():
     """x = 3 of 0..255 with u: the logit's slope, the 256 levels and the normal density."""
     flow = kg.NormalizingFlow((2,), [B.UniformDequantization(256), B.Logit(1e-3)], seed=0)
@@ -73,6 +74,7 @@ def test_bits_per_dim_by_hand():
     np.testing.assert_allclose(bits, -flow.log_prob(x, seed=4).numpy() / (2 * np.log(2.0)), rtol=1e-6)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_codes_are_of_the_middle_of_the_interval():
     flow, x, _ = one_pixel(B.UniformDequantization(4))
     share = 0.05 + 0.9 * (x + 0.5) / 4
@@ -81,6 +83,7 @@ def test_codes_are_of_the_middle_of_the_interval():
     np.testing.assert_array_equal(flow.decode(z), x)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_the_fixed_noise_of_a_score_does_not_depend_on_the_place():
     flow = moved(kg.RealNVP((3,), num_layers=1, dequantization="uniform", num_levels=8, **DENSE, seed=0))
     x = np.array([[1, 2, 3], [4, 5, 6], [1, 2, 3]], "float32")
@@ -93,6 +96,7 @@ def test_the_fixed_noise_of_a_score_does_not_depend_on_the_place():
     np.testing.assert_array_equal(log_prob, flow.log_prob(x))
 
 
+@pytest.mark.usefixtures("untraced")
 def test_samples_are_integers_from_the_model():
     flow, x, probabilities = one_pixel(B.UniformDequantization(4))
     samples = flow.sample(20_000, seed=0).numpy()
@@ -107,6 +111,7 @@ def test_samples_are_integers_from_the_model():
     assert np.sum((counts - expected) ** 2 / expected) < 16.3
 
 
+@pytest.mark.usefixtures("untraced")
 def test_a_sample_stays_in_the_range_of_the_logit():
     flow = kg.NormalizingFlow((50,), [B.Logit(0.2, low=-1.0, high=2.0)], seed=0)
     samples = flow.sample(50, seed=0).numpy()
@@ -125,6 +130,7 @@ def test_what_the_density_is(density, build):
     assert build().density == density
 
 
+@pytest.mark.usefixtures("untraced")
 def test_whole_images_under_the_ends_of_the_logit_are_finite():
     flow = kg.RealNVP(
         (8, 8, 1),

@@ -44,6 +44,7 @@ def messages(x, model=None, as_data_set=False):
 CONTINUOUS = RNG.normal(size=(ROWS, 4)).astype("float32")
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize(
     ("x", "parts"),
     [
@@ -66,11 +67,13 @@ def test_it_warns_once_and_says_what_to_do(x, parts):
         assert part in first[0]
 
 
+@pytest.mark.usefixtures("untraced")
 def test_batches_are_looked_at_too():
     first, second = messages(pixels() / 255.0, as_data_set=True)
     assert len(first) == 1 and not second
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize(
     "x",
     [
@@ -86,6 +89,7 @@ def test_there_are_no_false_alarms(x):
     assert messages(np.asarray(x, "float32")) == [[], []]
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize(
     "make",
     [
@@ -99,6 +103,7 @@ def test_a_flow_with_the_preprocessing_says_nothing(make):
     assert messages(pixels(), make()) == [[], []]
 
 
+@pytest.mark.usefixtures("untraced")
 def test_the_remedy_makes_the_first_loss_moderate():
     """Pixels that are lit faintly in one row of those that a flow starts from, and brightly later."""
     x = pixels(num_rows=2048)

@@ -49,6 +49,7 @@ FLOWS = {
 }
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("name", FLOWS)
 def test_the_short_way_gives_the_density_of_the_distribution(name):
     model = perturbed(FLOWS[name]("float64"))
@@ -65,6 +66,7 @@ class Doubled(bijectors.ActNorm):
         return tfb.Scale(tf.constant(2.0))
 
 
+@pytest.mark.usefixtures("untraced")
 def test_a_subclass_that_writes_its_bijector_alone_is_asked_for_it():
     flow = kg.NormalizingFlow((2,), [Doubled()])
     expected = -np.log(2 * np.pi) - 2 * np.log(2) - 0.5 * 2 * 1.5**2

@@ -45,8 +45,18 @@ POSTERIORS = {
 }
 
 
-@pytest.mark.parametrize("name", POSTERIORS)
-@pytest.mark.parametrize("flow_prior", [False, True])
+@pytest.mark.parametrize(
+    ("name", "flow_prior"),
+    [
+        ("iaf", True),
+        ("without context", False),
+        ("couplings", False),
+        # The prior does not know the posterior.
+        pytest.param("iaf", False, marks=pytest.mark.slow),
+        pytest.param("without context", True, marks=pytest.mark.slow),
+        pytest.param("couplings", True, marks=pytest.mark.slow),
+    ],
+)
 def test_the_bound_stays_under_the_enumerated_likelihood(name, flow_prior):
     prior = B.FlowPrior([B.MaskedAutoregressive((6,))]) if flow_prior else "standard_normal"
     posterior = POSTERIORS[name]()
@@ -99,6 +109,7 @@ def test_draws_of_a_row_are_of_its_own_context():
     assert np.abs(swapped - together).max() > 0.1
 
 
+@pytest.mark.usefixtures("untraced")
 def test_a_flow_of_bijections_that_change_nothing_is_the_diagonal_posterior():
     plain = vae(code=4)
     flow = vae(code=4, posterior=POSTERIORS["without context"]())

@@ -36,31 +36,36 @@ def data_of(model):
 # ---- files and exports ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("build", "exports"),
-    [
-        (gaussian, False),
-        (lambda: gaussian(covariance="diagonal", method="online_em"), False),
-        (bernoulli, False),
-        (kernel, True),
-    ],
-)
-def test_files_and_exports_have_the_numbers_of_the_model(build, exports, tmp_path):
+def saved_and_loaded(build, folder):
+    """A trained model, after its file was seen to give the same numbers."""
     model = build()
     x = data_of(model)
     model.fit(x, verbose=0)
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    model.save(folder / "model.keras")
+    loaded = keras.saving.load_model(folder / "model.keras", safe_mode=True)
     np.testing.assert_array_equal(loaded.log_prob(x), model.log_prob(x))
     np.testing.assert_array_equal(loaded.sample(3, seed=1), model.sample(3, seed=1))
     np.testing.assert_array_equal(model.predict(x, verbose=0), model.log_prob(x))
-    if exports:
-        model.export(tmp_path / "1")
-        differences = kg.serving.verify(tmp_path / "1")
-        assert set(differences) == set(model.endpoints())
-        assert max(differences.values()) < 1e-4
+    return model
 
 
+@pytest.mark.usefixtures("untraced")
+@pytest.mark.parametrize(
+    "build", [gaussian, lambda: gaussian(covariance="diagonal", method="online_em"), bernoulli]
+)
+def test_files_have_the_numbers_of_the_model(build, tmp_path):
+    saved_and_loaded(build, tmp_path)
+
+
+def test_files_and_exports_have_the_numbers_of_the_kernel_density(tmp_path):
+    model = saved_and_loaded(kernel, tmp_path)
+    model.export(tmp_path / "1")
+    differences = kg.serving.verify(tmp_path / "1")
+    assert set(differences) == set(model.endpoints())
+    assert max(differences.values()) < 1e-4
+
+
+@pytest.mark.usefixtures("untraced")
 def test_a_kernel_density_takes_new_points():
     model = kernel(bandwidth=0.5)
     first, second = blobs(10, seed=1), blobs(25, seed=2)
@@ -86,7 +91,9 @@ def test_a_kernel_density_on_replicas(strategy):
     assert value == pytest.approx(-float(np.mean(one.log_prob(blobs(19, seed=1)))), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_mixture_is_exported_from_replicas(strategy, tmp_path):
+    """As another mixture is in tests/contract."""
     with strategy.scope():
         model = gaussian()
     model.fit(blobs(), batch_size=8, verbose=0)
@@ -100,6 +107,7 @@ def test_a_mixture_is_exported_from_replicas(strategy, tmp_path):
 # ---- starts ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("untraced")
 def test_the_start_depends_on_the_seed_alone():
     first, second, other = gaussian(), gaussian(), gaussian(seed=5)
     first.initialize(blobs())
@@ -121,6 +129,7 @@ def test_the_start_finds_groups_that_lie_apart():
     assert rows.min() >= 50 and len(set(rows)) == 10
 
 
+@pytest.mark.usefixtures("untraced")
 def test_parameters_that_are_set_are_where_training_starts():
     model = gaussian(covariance="spherical")
     means = np.array([[0.0, 0.0], [50.0, 50.0], [-50.0, 50.0]])
@@ -147,6 +156,7 @@ def singular_data():
     }
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize(
     ("covariance", "name", "regularization"),
     [
@@ -175,6 +185,7 @@ def test_singular_covariances_are_regularised_with_a_warning(covariance, name, r
         np.testing.assert_allclose(model.covariances()[:, 2], regularization, rtol=1e-3)
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.filterwarnings("ignore:A component of")
 def test_online_training_and_gradients_stay_finite_on_singular_data():
     x = singular_data()["copies"]
@@ -188,6 +199,7 @@ def test_online_training_and_gradients_stay_finite_on_singular_data():
     assert np.all(np.isfinite(model.log_prob(np.ones((1, 6)))))
 
 
+@pytest.mark.usefixtures("untraced")
 def test_a_rule_for_the_bandwidth_warns_of_constant_columns():
     x = singular_data()["a constant column"]
     model = KernelDensity((3,))
@@ -221,6 +233,7 @@ def test_arguments(build, words):
         build()
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize(
     ("build", "x", "words"),
     [
@@ -244,6 +257,7 @@ def test_data(build, x, words):
         np.testing.assert_array_equal(old, new)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_generators_cannot_start_a_mixture():
     def batches():
         while True:
@@ -257,6 +271,7 @@ def test_generators_cannot_start_a_mixture():
     model.fit(batches(), steps_per_epoch=1, verbose=0)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_weights_and_conditions():
     with pytest.raises(ValueError, match="above 0.*received 2"):
         gaussian().fit(blobs(), sample_weight=(np.arange(60) < 2).astype("float32"), verbose=0)
@@ -272,6 +287,7 @@ def test_weights_and_conditions():
         model.responsibilities(blobs(), condition=1)
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize(
     ("build", "words"),
     [

@@ -64,6 +64,7 @@ def iterate(x, covariance, weights, means, matrices):
 # ---- far from other components --------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("distance", [1e2, 1e5, 1e9])
 @pytest.mark.parametrize("covariance", COVARIANCES)
 def test_densities_keep_their_digits_whatever_the_distance(covariance, distance):
@@ -85,6 +86,7 @@ def test_densities_keep_their_digits_whatever_the_distance(covariance, distance)
         np.testing.assert_array_equal(np.argmax(model.responsibilities(x), axis=1), np.arange(40) % 2)
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("distance", [1e4, 1e9])
 @pytest.mark.parametrize("covariance", COVARIANCES)
 def test_em_keeps_its_digits_whatever_the_distance(covariance, distance):
@@ -131,7 +133,11 @@ def test_a_narrow_cluster_is_found_beside_a_far_one(method):
     assert score == pytest.approx(reference.score(x.astype("float64")), abs=1e-3)
 
 
-@pytest.mark.parametrize("covariance", COVARIANCES)
+@pytest.mark.parametrize(
+    "covariance",
+    # One by a triangular matrix, one by deviations: XLA takes two seconds for each.
+    ["full", "spherical", *(pytest.param(name, marks=pytest.mark.slow) for name in ("tied", "diagonal"))],
+)
 def test_gradients_keep_their_digits_whatever_the_distance(covariance):
     x, means, deviations = narrow_and_far(1e6)
     model = GaussianMixture(
@@ -213,6 +219,7 @@ def test_the_start_tells_near_groups_apart_beside_a_far_one():
         assert [len(set(labels[group])) for group in (slice(20), slice(20, 40), slice(40, 42))] == [1, 1, 1]
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("covariance", ["full", "tied", "diagonal"])
 def test_dimensions_may_have_any_units(covariance):
     x = (blobs(50) - 10.0) * np.array([1e-6, 1e6], "float32")
@@ -229,6 +236,7 @@ def test_dimensions_may_have_any_units(covariance):
     np.testing.assert_allclose(found / units, expected / units, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_what_float32_cannot_resolve_is_warned_of():
     noise = np.random.default_rng(0).normal(size=(200, 1))
     model = GaussianMixture((1,), num_components=1, covariance_regularization=0.0)
@@ -244,6 +252,7 @@ def test_what_float32_cannot_resolve_is_warned_of():
 # ---- weights --------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("method", ["em", "online_em"])
 @pytest.mark.parametrize("family", [GaussianMixture, BernoulliMixture])
 def test_a_common_factor_of_the_weights_changes_nothing(family, method):
@@ -265,6 +274,7 @@ def test_a_common_factor_of_the_weights_changes_nothing(family, method):
             np.testing.assert_allclose(second, first, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_pseudo_counts_of_online_em_are_relative_to_the_data():
     """Two epochs of two batches: an epoch is so long as was seen of it, or of one before."""
     x, pseudo = bits(20), 0.7

@@ -141,6 +141,7 @@ def test_a_prior_belongs_to_models_of_one_shape():
     )
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("likelihood", ["categorical", "discretized_logistic_mixture"])
 @pytest.mark.parametrize(
     "x,words",
@@ -166,6 +167,7 @@ def test_grey_levels_that_are_none(likelihood, x, words):
         np.testing.assert_array_equal(old, new)
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize(
     "arguments,words",
     [

@@ -60,6 +60,7 @@ def x():
     return (z @ W.T + B + S * generator.normal(size=(200, 5))).astype("float32")
 
 
+@pytest.mark.usefixtures("untraced")
 def test_at_the_true_posterior_every_draw_of_the_bound_is_the_log_likelihood(x):
     model = linear_gaussian()
     for num_samples in (1, 7):
@@ -68,6 +69,7 @@ def test_at_the_true_posterior_every_draw_of_the_bound_is_the_log_likelihood(x):
         )
 
 
+@pytest.mark.usefixtures("untraced")
 def test_the_bound_lies_below_the_log_likelihood_by_the_posterior_divergence(x):
     error = 0.3
     model = linear_gaussian(error)
@@ -96,6 +98,7 @@ def test_importance_samples_raise_the_bound_to_the_exact_value(x):
     assert means[-1] == pytest.approx(exact.mean(), abs=float(tolerance))
 
 
+@pytest.mark.usefixtures("untraced")
 def test_results_do_not_depend_on_the_chunk_size(x):
     model = linear_gaussian(0.3)
     whole = model.log_prob(x, num_samples=11, batch_size=4096, seed=2).numpy()
@@ -104,6 +107,7 @@ def test_results_do_not_depend_on_the_chunk_size(x):
         np.testing.assert_allclose(some, whole[:20], rtol=1e-5)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_chunks_of_rows_do_not_change_results(x, monkeypatch):
     from keras_genmod.models.variational import importance_bound
 
@@ -142,6 +146,7 @@ def test_gradients_through_the_sample_agree_with_finite_differences():
         assert float(np.sum(grad * direction)) == pytest.approx(slope, rel=2e-3, abs=float(2e-3 * scale))
 
 
+@pytest.mark.usefixtures("untraced")
 def test_encode_decode_and_posterior_are_the_matrices(x):
     model = linear_gaussian()
     mean = (x - B) @ (W / S**2) / PRECISION
@@ -154,6 +159,7 @@ def test_encode_decode_and_posterior_are_the_matrices(x):
     np.testing.assert_allclose(model.predict(x, verbose=0), mean @ W.T + B, atol=1e-4)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_samples_have_the_moments_of_the_model():
     model = linear_gaussian()
     n = 20_000
@@ -168,6 +174,7 @@ def test_samples_have_the_moments_of_the_model():
     np.testing.assert_array_less(np.abs(np.cov(means.T) - W @ W.T), 5 * error)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_seeds_of_samples():
     model = linear_gaussian()
     np.testing.assert_array_equal(model.sample(3, seed=1), model.sample(3, seed=1))
@@ -176,6 +183,7 @@ def test_seeds_of_samples():
     assert np.abs(model.sample(3) - model.sample(3)).max() > 0.1
 
 
+@pytest.mark.usefixtures("untraced")
 def test_anomaly_scores_are_higher_for_strange_data(x):
     model = linear_gaussian()
     usual, strange = model.anomaly_score(x), model.anomaly_score(x + 5.0)
@@ -183,6 +191,7 @@ def test_anomaly_scores_are_higher_for_strange_data(x):
     assert np.min(strange) > np.max(usual)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_collapse_is_seen():
     """A decoder that ignores z: no unit is active, and no divergence is left."""
     model = kg.VAE(
@@ -205,6 +214,7 @@ def test_collapse_is_seen():
     np.testing.assert_allclose(model.latent_usage.kl_per_latent(), expected, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_beta_follows_its_schedule():
     schedule = kg.training.LinearSchedule(1.0, 4)
     model = kg.VAE((4,), latent_dim=2, beta=schedule, seed=0)
@@ -216,6 +226,7 @@ def test_beta_follows_its_schedule():
         assert beta == pytest.approx(min(epoch / 4, 1.0), rel=1e-4, abs=1e-4)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_a_condition_may_be_one_for_all_or_one_a_row():
     model = kg.VAE((6,), latent_dim=2, num_classes=3, seed=0)
     all_two = model.sample(4, condition=2, seed=1)

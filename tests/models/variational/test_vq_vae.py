@@ -38,6 +38,7 @@ def by_hand(model):
     return z, numbers, codebook[numbers], codebook[numbers].reshape(8, 6) @ kernel + bias
 
 
+@pytest.mark.usefixtures("untraced")
 def test_codes_are_the_nearest_and_decode_to_the_reconstruction():
     model = build()
     _, numbers, _, mean = by_hand(model)
@@ -52,6 +53,7 @@ def test_codes_are_the_nearest_and_decode_to_the_reconstruction():
     np.testing.assert_array_equal(model.decode(numbers.astype("float64")), model.decode(codes))
 
 
+@pytest.mark.usefixtures("untraced")
 def test_terms_by_hand():
     model = build(commitment_weight=0.6)
     z, numbers, codes, mean = by_hand(model)
@@ -100,6 +102,7 @@ def test_no_gradient_and_no_optimizer_reaches_the_codebook():
     assert tape.gradient(loss, clusters.value) is None
 
 
+@pytest.mark.usefixtures("untraced")
 def test_only_training_moves_the_codebook_by_moving_averages():
     model = build(ema_decay=0.75)
     z, numbers, _, _ = by_hand(model)
@@ -117,6 +120,7 @@ def test_only_training_moves_the_codebook_by_moving_averages():
     np.testing.assert_allclose(model.codebook(), sums / counts[:, None], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_the_terms_of_a_step_are_those_of_the_codebook_before_it():
     model = build(ema_decay=0.1)
     model.compile(keras.optimizers.SGD(0.0))
@@ -132,6 +136,7 @@ def test_the_terms_of_a_step_are_those_of_the_codebook_before_it():
     assert np.abs(model.loss_terms(X, seed=SEED)["commitment"] - outside["commitment"]).max() > 0.1
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("micro_batches", [1, 4])
 def test_the_codebook_moves_once_a_step_towards_all_vectors_of_the_batch(micro_batches):
     model = build(ema_decay=0.75, revival_threshold=0.0)
@@ -145,6 +150,7 @@ def test_the_codebook_moves_once_a_step_towards_all_vectors_of_the_batch(micro_b
     np.testing.assert_allclose(model.codebook(), sums / counts[:, None], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_codes_of_little_use_are_set_on_vectors_of_the_encoder():
     model = build(ema_decay=0.5, revival_threshold=0.7)
     z, numbers, _, _ = by_hand(model)
@@ -156,6 +162,7 @@ def test_codes_of_little_use_are_set_on_vectors_of_the_encoder():
     np.testing.assert_array_equal(distances < 1e-4, rare)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_the_codebook_finds_the_clusters_of_its_vectors():
     """Two groups of examples, one code for each: the codes become their means, and nothing is lost."""
     identity = keras.Sequential([keras.Input((2,)), keras.layers.Reshape((1, 2))])
@@ -174,6 +181,7 @@ def test_the_codebook_finds_the_clusters_of_its_vectors():
     assert len(np.unique(model.encode(centres))) == 2
 
 
+@pytest.mark.usefixtures("untraced")
 def test_a_condition_reaches_encoder_and_decoder():
     options = {"num_codes": 16, "code_dim": 2, "num_latents": 3, "num_classes": 3, "seed": 0}
     nets = {"num_classes": 3, "hidden_dims": (8,), "seed": 2}
@@ -199,6 +207,7 @@ def test_a_condition_reaches_encoder_and_decoder():
         model.encode(X)
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize("event_shape,sides", [((8, 8, 1), (2, 2)), ((5, 6, 1), (2, 2))])
 def test_images_become_small_images_of_codes(event_shape, sides):
     model = kg.VQVAE(event_shape, num_codes=64, code_dim=4, seed=0)
@@ -215,6 +224,7 @@ def test_images_become_small_images_of_codes(event_shape, sides):
     )
 
 
+@pytest.mark.usefixtures("untraced")
 @pytest.mark.parametrize(
     "codes,words",
     [
@@ -232,6 +242,7 @@ def test_codes_that_are_none_are_refused(codes, words):
         assert word in str(raised.value)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_without_a_prior_of_the_codes_there_is_no_sampling_and_no_density():
     model = build()
     for name in ("sample", "log_prob", "prior"):
@@ -242,6 +253,7 @@ def test_without_a_prior_of_the_codes_there_is_no_sampling_and_no_density():
         model.sample(3)
 
 
+@pytest.mark.usefixtures("untraced")
 def test_a_configuration_and_weights_give_the_same_codes():
     model = build(commitment_weight=0.6, ema_decay=0.9, revival_threshold=0.3)
     model.fit(X, verbose=0)
