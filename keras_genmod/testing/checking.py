@@ -40,6 +40,7 @@ def promises(case: Case | None = None) -> dict[str, Promise]:
 
             ROW = keras_genmod.testing.Row(CASE)
 
+
             @pytest.mark.parametrize("promise", keras_genmod.testing.promises(CASE).values())
             def test_promise(promise):
                 promise(ROW)
