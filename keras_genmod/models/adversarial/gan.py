@@ -33,7 +33,7 @@ from keras_genmod.core.registration import register
 from keras_genmod.core.spaces import Space
 from keras_genmod.core.user_warnings import warn_user
 from keras_genmod.distributions.priors import standard_normal
-from keras_genmod.models.adversarial.objective import TwoPlayerObjective
+from keras_genmod.bases.two_player_objective import TwoPlayerObjective
 from keras_genmod.networks.activations import check_reach, output_range
 from keras_genmod.networks.defaults import check_network, check_rank
 from keras_genmod.networks.discriminators import conv_discriminator, dense_discriminator
