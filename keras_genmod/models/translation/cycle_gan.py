@@ -31,7 +31,7 @@ from keras_genmod.core.spaces import Space
 from keras_genmod.metrics.image_quality import absolute_error
 from keras_genmod.models.translation.image_pool import ImagePool
 from keras_genmod.models.translation.translator import Translator, default_field
-from keras_genmod.networks.activations import check_reach, output_range
+from keras_genmod.networks.activations import output_range
 from keras_genmod.networks.defaults import check_network
 from keras_genmod.networks.patch_critic import patch_critic
 from keras_genmod.networks.residual_translator import residual_translator

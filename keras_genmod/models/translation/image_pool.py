@@ -83,7 +83,7 @@ class ImagePool(keras.layers.Layer):
             count = tf.shape(rows)[0]
             enters, _ = self._draws(seed, count)
             # Places without repetition: a random order, in which the free places come first in theirs.
-            order = uniform_rows(row_seeds(fold_in(seed, 1), 0, self.size), [])
+            order = tf.random.stateless_uniform([self.size], fold_in(seed, 1))
             index = tf.range(self.size)
             order = tf.where(index >= filled, tf.cast(index - 2 * self.size, order.dtype), order)
             place = tf.argsort(order)[:count]

@@ -24,7 +24,6 @@ from keras_genmod.core.checks import (
     ValueRange,
     check_integer,
     check_number,
-    check_rows,
     check_shape_tuple,
     describe,
 )
@@ -35,13 +34,12 @@ from keras_genmod.core.targets import TargetSpec
 from keras_genmod.layers.paired_augmentation import PairedAugmentation
 from keras_genmod.layers.row_dropout import NO_NOISE
 from keras_genmod.metrics.image_quality import absolute_error
-from keras_genmod.models.translation.translator import Translator, default_field
-from keras_genmod.networks.activations import check_reach, output_range
+from keras_genmod.models.translation.translator import Translator, checked_range, default_field
+from keras_genmod.networks.activations import output_range
 from keras_genmod.networks.defaults import check_network
 from keras_genmod.networks.patch_critic import patch_critic
 from keras_genmod.networks.unet import unet
 from keras_genmod.serving.endpoints import Endpoint
-from keras_genmod.training.objective import MEASURE
 from keras_genmod.training.players import Player
 from keras_genmod.training.schedules import WeightSchedule
 
@@ -134,7 +132,7 @@ class Pix2Pix(Translator):
         self.source_shape = source_shape
         self.target_shape = check_shape_tuple("target_shape", target_shape, ranks=(3,))
         self.source_classes = source_classes
-        self.source_range = _checked_range(source_range)
+        self.source_range = None if source_range is None else checked_range("source_range", source_range)
         self.l1 = check_number("l1", l1, minimum=0.0)
         self.adversarial = check_number("adversarial", adversarial, minimum=0.0)
         self.augmentation = augmentation
@@ -258,7 +256,8 @@ class Pix2Pix(Translator):
         return discriminator, generator
 
     def _generator_weights(self) -> dict[str, Any]:
-        return {"adversarial": self.adversarial, "l1": self.l1, "psnr": MEASURE, "ssim": MEASURE}
+        adversarial = {"adversarial": self.adversarial} if self.adversarial else {}
+        return {**adversarial, "l1": self.l1, **self._sharpness_weights(self._value_range)}
 
     def shared_forward(
         self, x: tf.Tensor, *, condition: Any = None, training: bool = False, seed: Any = None
@@ -271,7 +270,7 @@ class Pix2Pix(Translator):
         self, x: tf.Tensor, *, condition: Any, training: bool, seed: tf.Tensor, shared: tf.Tensor
     ) -> dict[str, tf.Tensor]:
         options = {"training": training, "step": self.training_steps, "seed": seed}
-        judge = self._judge(x, training, seed)
+        judge = self._judge_of_pairs(x, training, seed)
         return self._objective.discriminator_terms(judge, condition, shared, **options)
 
     def _generator_terms(
@@ -280,29 +279,26 @@ class Pix2Pix(Translator):
         terms = {}
         if self.adversarial:
             options = {"training": training, "step": self.training_steps, "seed": seed}
-            terms = self._objective.generator_terms(self._judge(x, training, seed), shared, **options)
+            terms = self._objective.generator_terms(self._judge_of_pairs(x, training, seed), shared, **options)
         return {
             **terms,
             "l1": absolute_error(condition, shared),
             **self._sharpness_terms(condition, shared, self._value_range),
         }
 
-    def _judge(self, source: tf.Tensor, training: bool, seed: tf.Tensor) -> Callable[[tf.Tensor], tf.Tensor]:
+    def _judge_of_pairs(
+        self, source: tf.Tensor, training: bool, seed: tf.Tensor
+    ) -> Callable[[tf.Tensor], tf.Tensor]:
         """The function from pictures `[B, *target_shape]` to the discriminator's logits `[B, h, w]`.
 
         Real pictures and translations of one step are moved alike, each with its source.
         """
         source = tf.cast(source, self.event_space().dtype)
-        judge_pair = self._judge_network
-
-        def judge(picture: tf.Tensor) -> tf.Tensor:
-            members = [picture, source]
-            if augments:
-                seeds = row_seeds(fold_in(seed, 2), 0, tf.shape(picture)[0])
-                members = self.augmentation(members, seeds)
-            return judge_pair(members)
-
-        return judge
+        judge_pair = self._judge(self.discriminator, training)
+        if not training or self.augmentation is None:
+            return lambda picture: judge_pair([picture, source])
+        augmentation, seeds = self.augmentation, row_seeds(fold_in(seed, 2), 0, tf.shape(source)[0])
+        return lambda picture: judge_pair(augmentation([picture, source], seeds))
 
     # ---- capabilities ---------------------------------------------------------------------------
 
@@ -419,18 +415,3 @@ def _checked_source(shape: Sequence[int], classes: int | None) -> tuple[tuple[in
             "`source_classes` out for pictures."
         )
     return shape, check_integer("source_classes", classes, minimum=2)
-
-
-def _checked_range(bounds: Sequence[float] | None) -> tuple[float, float] | None:
-    if bounds is None:
-        return None
-    try:
-        low, high = bounds
-    except (TypeError, ValueError):
-        low = high = 0.0
-    if not low < high:
-        raise ValueError(
-            "`source_range` must be the lowest and the highest value of a source, such as (-1, 1), or None "
-            f"for all finite values; received {describe(bounds)}."
-        )
-    return check_number("source_range", low), check_number("source_range", high)

@@ -12,14 +12,15 @@ import tensorflow as tf
 from keras_genmod.bases.adversarial_model import AdversarialModel
 from keras_genmod.bases.two_player_objective import TwoPlayerObjective
 from keras_genmod.core.batches import Batch
-from keras_genmod.core.checks import ValueRange
+from keras_genmod.core.checks import ValueRange, check_number, describe
 from keras_genmod.core.spaces import Space
 from keras_genmod.metrics.image_quality import psnr, ssim
 from keras_genmod.networks.activations import check_reach
 from keras_genmod.networks.defaults import check_network
 from keras_genmod.training.averaging import AveragedNetwork
+from keras_genmod.training.objective import MEASURE
 
-__all__ = ["Translator", "default_field"]
+__all__ = ["Translator", "checked_range", "default_field"]
 
 # Receptive fields of default discriminators.
 _FIELDS = (16, 34, 70)
@@ -107,6 +108,11 @@ class Translator(AdversarialModel):
         output = tf.stop_gradient(output)
         return {"psnr": psnr(target, output, bounds), "ssim": ssim(target, output, bounds)}
 
+    def _sharpness_weights(self, value_range: ValueRange) -> dict[str, str]:
+        """The marks of the measures that `_sharpness_terms` gives."""
+        bounded = np.all(np.isfinite((value_range.low, value_range.high)))
+        return dict.fromkeys(("psnr", "ssim"), MEASURE) if bounded else {}
+
     def _base_config(self) -> dict[str, Any]:
         """The arguments that translators share; their shapes have names of their own."""
         config = super().get_config()
@@ -121,3 +127,17 @@ def default_field(receptive_field: int | None, picture_shape: Sequence[int]) -> 
         return receptive_field
     fitting = [field for field in _FIELDS if field <= 0.625 * min(picture_shape[:2])]
     return max(fitting, default=_FIELDS[0])
+
+
+def checked_range(name: str, bounds: Any) -> tuple[float, float]:
+    """The lowest and the highest value of a pair."""
+    try:
+        low, high = bounds
+    except (TypeError, ValueError):
+        low = high = 0.0
+    if not low < high:
+        raise ValueError(
+            f"`{name}` must be the lowest and the highest value of a pixel, such as (-1, 1); received "
+            f"{describe(bounds)}."
+        )
+    return check_number(name, low), check_number(name, high)
