@@ -45,7 +45,8 @@ def check_export(path: str | os.PathLike, model: Any) -> None:
 
     `serving.verify` compares the export with that record, which the exporting model's own endpoints made.
     Methods that draw take one seed for all rows where endpoints take one for each; of these only `sample` is
-    compared. Where the default endpoint's method draws, `call` is compared alone. The methods run without being traced.
+    compared. Where the default endpoint's method draws, `call` is compared alone. The methods run without
+    being traced.
 
     Args:
         path: The export.

@@ -399,9 +399,7 @@ class CycleGAN(Translator):
         }
 
 
-def _checked_identity(
-    identity: float | None, shape_a: tuple[int, ...], shape_b: tuple[int, ...]
-) -> float:
+def _checked_identity(identity: float | None, shape_a: tuple[int, ...], shape_b: tuple[int, ...]) -> float:
     """The weight of the identity terms; None takes 0.5 where the shapes are equal."""
     if identity is None:
         return 0.5 if shape_a == shape_b else 0.0

@@ -47,7 +47,9 @@ class ImagePool(keras.layers.Layer):
             self.pictures = self.add_weight(
                 shape=(self.size, *self.event_shape), initializer="zeros", name="pictures", **state
             )
-            self.filled = self.add_weight(shape=(), initializer="zeros", dtype="int32", name="filled", **state)
+            self.filled = self.add_weight(
+                shape=(), initializer="zeros", dtype="int32", name="filled", **state
+            )
         self.built = True
 
     def mixed(self, new: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:

@@ -41,7 +41,6 @@ from keras_genmod.networks.patch_critic import patch_critic
 from keras_genmod.networks.unet import unet
 from keras_genmod.serving.endpoints import Endpoint
 from keras_genmod.training.players import Player
-from keras_genmod.training.schedules import WeightSchedule
 
 __all__ = ["Pix2Pix"]
 
@@ -279,7 +278,9 @@ class Pix2Pix(Translator):
         terms = {}
         if self.adversarial:
             options = {"training": training, "step": self.training_steps, "seed": seed}
-            terms = self._objective.generator_terms(self._judge_of_pairs(x, training, seed), shared, **options)
+            terms = self._objective.generator_terms(
+                self._judge_of_pairs(x, training, seed), shared, **options
+            )
         return {
             **terms,
             "l1": absolute_error(condition, shared),
