@@ -16,12 +16,15 @@ Reference: Cubic Convolution Interpolation for Digital Image Processing, Keys, 1
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_genmod.core.checks import check_integer
+from keras_genmod.core.precision import as_real
 from keras_genmod.core.registration import register
 
 __all__ = ["BicubicDownsampling", "BicubicUpsampling", "SubpixelUpsampling"]
@@ -66,29 +69,62 @@ class _Resampling(keras.layers.Layer):
         """Keras' hook: the constructor arguments."""
         return {**super().get_config(), "scale": self.scale}
 
-    def _resized(self, inputs: tf.Tensor) -> tf.Tensor:
+    def _resampled(self, inputs: tf.Tensor) -> tf.Tensor:
         """The picture in its new size, in the dtype of the inputs."""
-        shape = tf.shape(inputs)[1:3]
-        sides = shape * self.scale if self._enlarges else shape // self.scale
-        resize = tf.raw_ops.ScaleAndTranslate
-        factor = float(self.scale) if self._enlarges else 1.0 / self.scale
-        resized = resize(
-            images=tf.cast(inputs, tf.float32),
-            size=sides,
-            scale=[factor, factor],
-            translation=[0.0, 0.0],
-            kernel_type="keyscubic",
-            antialias=not self._enlarges,
+        x, shape = as_real(inputs), tf.shape(inputs)
+        # Each channel is a picture of its own.
+        planes = tf.reshape(tf.transpose(x, [0, 3, 1, 2]), [-1, shape[1], shape[2], 1])
+        for axis in (1, 2):
+            planes = self._along(planes, axis)
+        sides = tf.shape(planes)[1:3]
+        planes = tf.reshape(planes, [shape[0], shape[3], sides[0], sides[1]])
+        result = tf.ensure_shape(
+            tf.transpose(planes, [0, 2, 3, 1]), self.compute_output_shape(tuple(inputs.shape))
         )
-        static = self.compute_output_shape(tuple(inputs.shape))
-        return tf.cast(tf.ensure_shape(resized, static), inputs.dtype)
+        return tf.cast(result, inputs.dtype)
+
+    def _along(self, planes: tf.Tensor, axis: int) -> tf.Tensor:
+        """Pictures `[N, height, width, 1]` resampled along one axis."""
+        weighted, weights = (self._weighted(x, axis) for x in (planes, tf.ones_like(planes[:1])))
+        return weighted / weights
+
+    def _weighted(self, planes: tf.Tensor, axis: int) -> tf.Tensor:
+        """The sums of the pixels beneath the kernel, or of the kernels over each pixel, along one axis."""
+        scale, (first, kernel) = self.scale, _kernel(self.scale)
+        shape = [1, 1, 1, 1]
+        shape[axis - 1] = len(kernel)
+        taps = tf.constant(kernel.reshape(shape), planes.dtype)
+        strides, padding = [1, 1, 1, 1], [[0, 0]] * 4
+        strides[axis] = scale
+        padding[axis] = [-first, first + len(kernel) - scale]
+        if not self._enlarges:
+            return tf.nn.conv2d(tf.pad(planes, padding), taps, strides, "VALID")
+        sides = tf.unstack(tf.shape(planes))
+        sides[axis] = sides[axis] * scale + sum(padding[axis])
+        result = tf.nn.conv2d_transpose(planes, taps, sides, strides, "VALID")
+        begin = [0, 0, 0, 0]
+        begin[axis] = padding[axis][0]
+        sides[axis] = tf.shape(planes)[axis] * scale
+        return tf.slice(result, begin, sides)
+
+
+def _kernel(scale: int) -> tuple[int, np.ndarray]:
+    """Keys' kernel over the large picture's pixels around the first pixel of the small one.
+
+    Returns:
+        The number of the first pixel, which is not positive, and the weights from there on.
+    """
+    first, last = math.floor(-1.5 * scale - 0.5) + 1, math.ceil(2.5 * scale - 0.5) - 1
+    t = np.abs((np.arange(first, last + 1) + 0.5) / scale - 0.5)
+    near, far = 1.5 * t**3 - 2.5 * t**2 + 1.0, -0.5 * t**3 + 2.5 * t**2 - 4.0 * t + 2.0
+    return first, np.where(t <= 1.0, near, far)
 
 
 @register
 class BicubicDownsampling(_Resampling):
     """Makes pictures `scale` times smaller by the antialiased bicubic filter, with half-pixel centres.
 
-    The filter is computed in float32. Results may lie a little beyond the pixels' range.
+    The filter is computed in float32 at least. Results may lie a little beyond the pixels' range.
 
     Args:
         scale: The factor, which divides height and width.
@@ -110,14 +146,14 @@ class BicubicDownsampling(_Resampling):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """The smaller pictures."""
-        return self._resized(inputs)
+        return self._resampled(inputs)
 
 
 @register
 class BicubicUpsampling(_Resampling):
     """Makes pictures `scale` times larger by bicubic interpolation, with half-pixel centres.
 
-    The interpolation is computed in float32. Results may lie a little beyond the pixels' range.
+    The interpolation is computed in float32 at least. Results may lie a little beyond the pixels' range.
 
     Args:
         scale: The factor.
@@ -137,15 +173,15 @@ class BicubicUpsampling(_Resampling):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """The larger pictures."""
-        return self._resized(inputs)
+        return self._resampled(inputs)
 
 
 @register
 class SubpixelUpsampling(_Resampling):
-    """Turns `scale * scale` channels into a square of pixels: `[B, h, w, s * s * C]` to `[B, s * h, s * w, C]`.
+    """Turns `s * s` channels into a square of pixels: `[B, h, w, s * s * C]` to `[B, s * h, s * w, C]`.
 
     Args:
-        scale: The factor s.
+        scale: The factor `s`.
 
     Reference: Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional
     Neural Network, Shi et al., 2016.

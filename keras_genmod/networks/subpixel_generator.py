@@ -74,8 +74,10 @@ def subpixel_generator(
         h = SubpixelUpsampling(2, dtype=dtype, name=f"pixels_{level}")(h)
         h = conv.relu(f"up_{level}_activation")(h)
     detail = conv(h, channels, 3, name="detail", kernel_initializer="zeros")
-    enlarged = BicubicUpsampling(scale, dtype=dtype, name="bicubic")(x)
-    return network([x], keras.layers.Add(dtype=dtype, name="outputs")([enlarged, detail]), name)
+    # Half precision has too few bits for a picture; it serves for the detail.
+    full = real_dtype(dtype).name
+    enlarged = BicubicUpsampling(scale, dtype=full, name="bicubic")(x)
+    return network([x], keras.layers.Add(dtype=full, name="outputs")([enlarged, detail]), name)
 
 
 def check_scale(scale: Any) -> int:

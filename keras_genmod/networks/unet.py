@@ -64,7 +64,7 @@ def unet(
         A built `keras.Model` of `x`, or of `[x, seed]`.
 
     Raises:
-        ValueError: For sides that `depth` halvings do not divide.
+        ValueError: For sides that `depth` halvings do not divide, or dropout at depth 1.
 
     Cost: grows with height times width, and with the square of `filters`.
 
@@ -85,6 +85,11 @@ def unet(
         )
     depth = _checked_depth(depth, sides)
     rate = check_number("dropout", dropout, minimum=0.0, maximum=1.0)
+    if rate and depth == 1:
+        raise ValueError(
+            f"`dropout` needs inner layers; received dropout={dropout:g} for a U-Net of depth 1. Leave it "
+            "out, or take pictures with sides of at least 8."
+        )
     hidden, last = hidden_and_last(seed, initial_stddev)
     conv = Convolutions(hidden, normalization, dtype)
     x, h = source_input(

@@ -1,8 +1,8 @@
 r"""CycleGAN: translation between two domains, learned from sets of pictures without pairs.
 
-A generator $G$ turns pictures $a$ of one domain into pictures of the other, a generator $F$ turns pictures $b$
-back. Each domain has a discriminator of patches. Without pairs nothing says which picture a translation of
-$a$ should be, so it is asked to be translatable back:
+A generator $G$ turns pictures $a$ of one domain into pictures of the other, a generator $F$ turns pictures
+$b$ back. Each domain has a discriminator of patches. Without pairs nothing says which picture a translation
+of $a$ should be, so it is asked to be translatable back:
 
 $$ \lambda (E\lVert F(G(a)) - a \rVert_1 + E\lVert G(F(b)) - b \rVert_1)
    + \lambda \iota (E\lVert F(a) - a \rVert_1 + E\lVert G(b) - b \rVert_1) $$

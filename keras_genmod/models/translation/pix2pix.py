@@ -348,7 +348,7 @@ class Pix2Pix(Translator):
     def _require_noise(self, seed: Any) -> None:
         if not self._noisy:
             raise ValueError(
-                f"The generator of this {type(self).__name__} has no noise that a `seed` could draw; received "
+                f"The generator of this {type(self).__name__} has no noise for a `seed` to draw; received "
                 f"seed={describe(seed)}. Leave it out, or build the model with `dropout=0.5`."
             )
 
