@@ -58,10 +58,10 @@ def subpixel_generator(
         >>> subpixel_generator((None, None, 3), 4, filters=4, num_blocks=1).output_shape
         (None, None, None, 3)
     """
-    *sides, channels = _checked_low_shape(low_shape)
+    height, width, channels = _checked_low_shape(low_shape)
     filters = check_integer("filters", filters)
     conv = Convolutions(initializers("he_normal", seed), "none", dtype)
-    x = keras.Input((*sides, channels), dtype=real_dtype().name, name="x")
+    x = keras.Input((height, width, channels), dtype=real_dtype().name, name="x")
     h = first = conv(x, filters, 3, name="first")
     for block in range(check_integer("num_blocks", num_blocks, minimum=0)):
         r = conv(h, filters, 3, name=f"block_{block}_0", activation=conv.relu)
@@ -90,11 +90,12 @@ def check_scale(scale: Any) -> int:
     return int(scale)
 
 
-def _checked_low_shape(shape: Sequence[int | None]) -> tuple[int | None, ...]:
+def _checked_low_shape(shape: Sequence[int | None]) -> tuple[int | None, int | None, int]:
     sides = tuple(shape) if isinstance(shape, (tuple, list)) else ()
     if len(sides) != 3 or sides[2] is None:
         raise ValueError(
             "`low_shape` must be (height, width, channels), in which height and width may be None; received "
             f"{describe(shape)}."
         )
-    return tuple(None if side is None else check_integer("low_shape", side) for side in sides)
+    height, width = (None if side is None else check_integer("low_shape", side) for side in sides[:2])
+    return height, width, check_integer("low_shape", sides[2])

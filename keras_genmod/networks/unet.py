@@ -133,7 +133,7 @@ def unet(
     return network(inputs, h, name)
 
 
-def _checked_depth(depth: int | None, sides: tuple[int, int]) -> int:
+def _checked_depth(depth: int | None, sides: tuple[int, ...]) -> int:
     """The number of halvings: the one asked for if it divides the sides, or the largest that does."""
     if depth is None:
         depth = max(
@@ -155,11 +155,11 @@ def _checked_depth(depth: int | None, sides: tuple[int, int]) -> int:
     return depth
 
 
-def _divides(depth: int, sides: tuple[int, int]) -> bool:
+def _divides(depth: int, sides: tuple[int, ...]) -> bool:
     return all(side % 2**depth == 0 for side in sides)
 
 
-def _nearest(depth: int, sides: tuple[int, int]) -> str:
+def _nearest(depth: int, sides: tuple[int, ...]) -> str:
     factor = max(2**depth, 2)
     nearest = tuple(max(factor, round(side / factor) * factor, 4) for side in sides)
     return f"Resize or pad the pictures to {nearest}."

@@ -40,7 +40,8 @@ from keras_genmod.training.players import Player
 
 __all__ = ["CycleGAN"]
 
-_DIRECTIONS = ("ab", "ba")
+# Direction -> the domains that a translation comes from and leads to.
+_DIRECTIONS = {"ab": ("a", "b"), "ba": ("b", "a")}
 
 
 @register
@@ -164,7 +165,7 @@ class CycleGAN(Translator):
         self._keep_averages(generator_ab=self.generator_ab, generator_ba=self.generator_ba)
 
     def _check_generator(self, direction: str) -> None:
-        name, (source, target) = f"generator_{direction}", direction
+        name, (source, target) = f"generator_{direction}", _DIRECTIONS[direction]
         shape = self._shape(target)
         check_network(
             name,
@@ -264,8 +265,7 @@ class CycleGAN(Translator):
         stands under `"aa"` and `"bb"`.
         """
         result = {}
-        for direction in _DIRECTIONS:
-            source, target = direction
+        for direction, (source, target) in _DIRECTIONS.items():
             if self.identity_weight:
                 both = tf.concat([x[source], x[target]], axis=0)
                 translated = self._translate(both, direction, training=training, use_ema=False)
@@ -297,8 +297,7 @@ class CycleGAN(Translator):
     ) -> dict[str, tf.Tensor]:
         options = {"training": training, "step": self.training_steps, "seed": seed}
         terms = {}
-        for direction in _DIRECTIONS:
-            source, target = direction
+        for direction, (source, target) in _DIRECTIONS.items():
             judge = self._judge(getattr(self, f"discriminator_{target}"), training)
             fake = shared[target]
             (value,) = self._objective.generator_terms(judge, fake, **options).values()

@@ -194,7 +194,8 @@ class SuperResolution(Translator):
                 "`keras.Model(classifier.input, classifier.get_layer(name).output)`."
             )
         try:
-            perceptual(self.event_space().keras_input())
+            # One picture of zeros: a symbolic call would not notice another number of channels.
+            perceptual(tf.zeros([1, *self.event_shape]), training=False)
         except Exception as error:
             raise ValueError(
                 f"`perceptual` could not be called on pictures of shape {self.event_shape}: {error}. Build "
@@ -277,13 +278,13 @@ class SuperResolution(Translator):
         else:
             terms["pixel"] = tf.reduce_mean(tf.math.squared_difference(x, shared), axis=[1, 2, 3])
         if self.perceptual is not None:
-            wanted, given = (self._features(pictures) for pictures in (x, shared))
+            wanted, given = (self._features(self.perceptual, pictures) for pictures in (x, shared))
             terms["perceptual"] = tf.reduce_mean(tf.math.squared_difference(wanted, given), axis=1)
         return {**terms, **self._sharpness_terms(x, self._clipped(shared), self._value_range)}
 
-    def _features(self, x: tf.Tensor) -> tf.Tensor:
+    def _features(self, network: keras.Model, x: tf.Tensor) -> tf.Tensor:
         """The features of large pictures, `[B, F]`."""
-        outputs = keras.tree.flatten(self.perceptual(x, training=False))
+        outputs = keras.tree.flatten(network(x, training=False))
         rows = tf.shape(x)[0]
         return tf.concat([tf.reshape(tf.cast(part, self.real_dtype), [rows, -1]) for part in outputs], axis=1)
 
