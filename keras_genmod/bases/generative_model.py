@@ -219,7 +219,7 @@ class GenerativeModel(
         batch = unpack(data)
         # Bytes and booleans become floats here and one-hot classes numbers, a batch at a time.
         x = keras.tree.map_structure(lambda x: tf.cast(x, self.real_dtype), batch.x)
-        return batch._replace(x=x, condition=self._condition_spec.standardize(batch.condition))
+        return batch._replace(x=x, condition=self._second_entry.standardize(batch.condition))
 
     def predict_step(self, data: Any) -> Any:
         """The result of `call` for a batch; unlike Keras' own step it passes the condition on."""
@@ -240,7 +240,7 @@ class GenerativeModel(
 
         Args:
             x: Array `[N, *event_shape]`, or a dictionary of arrays of the model's `data_spaces`.
-            condition: Array `[N, ...]`, None for an unconditional model.
+            condition: Array `[N, ...]`, None for an unconditional model. In paired translation the targets.
 
         Raises:
             TypeError: For values that are not numbers.
@@ -257,9 +257,9 @@ class GenerativeModel(
             accepted = self.value_range()
             accepted.check("x", np.asarray(x))
             self._warn_of_half("x", accepted, np.asarray(x[:256]))
-        self._condition_spec.check_presence(condition)
+        self._second_entry.check_presence(condition)
         if condition is not None:
-            self._condition_spec.check_values(condition)
+            self._second_entry.check_values(condition)
 
     def _warn_of_half(self, name: str, accepted: ValueRange, x: np.ndarray) -> None:
         """Warns once if data use only the upper half of a symmetric range, such as pixels in [0, 1]."""

@@ -15,6 +15,7 @@ from keras_genmod.core.noise import row_seeds
 from keras_genmod.core.precision import real_dtype
 from keras_genmod.core.rows import GraphCache, map_rows
 from keras_genmod.core.spaces import EXAMPLE_ROWS, ROW_SEEDS, SEED, Space
+from keras_genmod.core.targets import TargetSpec
 from keras_genmod.networks.conditions import network_condition, network_inputs
 from keras_genmod.serving.endpoints import Endpoint
 
@@ -55,6 +56,11 @@ class RowWise(_Callable):
     def real_dtype(self) -> tf.DType:
         """Dtype of data, latent variables, densities and logs: float64 under that policy, else float32."""
         return real_dtype(self.dtype_policy)
+
+    @property
+    def _second_entry(self) -> ConditionSpec | TargetSpec:
+        """What stands second in a batch of training data: the condition, or the target of a pair."""
+        return self._condition_spec
 
     # ---- spaces ---------------------------------------------------------------------------------
 

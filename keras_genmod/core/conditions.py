@@ -7,7 +7,7 @@ A user may pass classes as integers `[B]`, as a column of integers `[B, 1]` or a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -38,6 +38,8 @@ class ConditionSpec:
     num_classes: int | None = None
     shape: tuple[int, ...] | None = None
     real_dtype: tf.DType = tf.float32
+    # What errors about batches call it.
+    name: ClassVar[str] = "condition"
 
     @classmethod
     def of(cls, num_classes: Any, condition_shape: Any, real_dtype: tf.DType = tf.float32) -> ConditionSpec:

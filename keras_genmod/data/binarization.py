@@ -10,14 +10,13 @@ Burda, Grosse and Salakhutdinov, "Importance Weighted Autoencoders", 2015 (new d
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
-from keras_genmod.core.checks import ValueRange, check_integer, check_number, describe
-from keras_genmod.core.noise import as_seed, fold_in
+from keras_genmod.core.checks import ValueRange, check_number, describe
+from keras_genmod.core.noise import as_seed
+from keras_genmod.data.new_draws import drawn_anew
 
 __all__ = ["binarize", "dynamic_binarization", "stochastic_binarize"]
 
@@ -100,32 +99,13 @@ def dynamic_binarization(dataset: tf.data.Dataset, seed: Any, *, initial_epoch: 
         >>> bool(tf.reduce_all(first == second))
         False
     """
-    seed = as_seed(seed)
-    # A Python counter, because a variable created under a strategy would belong to devices or replicas.
-    passes = itertools.count(check_integer("initial_epoch", initial_epoch, minimum=0))
 
-    def next_pass(_: tf.Tensor) -> tf.Tensor:
-        number = tf.numpy_function(lambda: np.int64(next(passes)), [], tf.int64)
-        return tf.ensure_shape(number, [])
+    def draw(element_seed: tf.Tensor, *element: Any) -> Any:
+        x, *others = element
+        drawn = stochastic_binarize(x, element_seed)
+        return (drawn, *others) if others else drawn
 
-    def seeds_of_pass(number: tf.Tensor) -> tf.data.Dataset:
-        seed_of_pass = fold_in(seed, number)
-        return tf.data.Dataset.counter().map(lambda index: fold_in(seed_of_pass, index))
-
-    def draw(element_seed: tf.Tensor, element: Any) -> Any:
-        if isinstance(element, tuple):
-            return stochastic_binarize(element[0], element_seed), *element[1:]
-        return stochastic_binarize(element, element_seed)
-
-    seeds = tf.data.Dataset.range(1).map(next_pass).flat_map(seeds_of_pass)
-    drawn = tf.data.Dataset.zip(seeds, dataset).map(draw)
-    length = dataset.cardinality()
-    if length != tf.data.UNKNOWN_CARDINALITY:
-        drawn = drawn.apply(tf.data.experimental.assert_cardinality(length))
-    options = tf.data.Options()
-    # Otherwise TensorFlow would wait for its autotuning thread after each pass, up to several seconds.
-    options.autotune.enabled = False
-    return drawn.prefetch(2).with_options(options)
+    return drawn_anew(dataset, seed, draw, initial_epoch=initial_epoch)
 
 
 def _probs(x: Any) -> tf.Tensor:

@@ -13,16 +13,27 @@ from keras_genmod.layers.masked_conv import MaskedConv2D
 from keras_genmod.layers.masked_dense import MaskedDense
 from keras_genmod.layers.minibatch_stddev import MinibatchStddev
 from keras_genmod.layers.normalization import BatchNormalization, ConditionalBatchNormalization
+from keras_genmod.layers.paired_augmentation import PairedAugmentation
 from keras_genmod.layers.pixel_blocks import GatedPixelBlock, PixelResidualBlock
 from keras_genmod.layers.pixel_lstm import PixelLSTMBlock
 from keras_genmod.layers.position_bias import PositionBias
 from keras_genmod.layers.raster import RasterLayer, Walker
+from keras_genmod.layers.reflection_padding import ReflectionPadding2D
+from keras_genmod.layers.resampling import (
+    BicubicDownsampling,
+    BicubicUpsampling,
+    SubpixelUpsampling,
+)
+from keras_genmod.layers.row_dropout import NO_NOISE, RowDropout
 from keras_genmod.layers.row_lstm import RowLSTM
 from keras_genmod.layers.spectral_normalization import SpectralNormalization
 from keras_genmod.layers.vector_quantizer import VectorQuantizer
 
 __all__ = [
+    "NO_NOISE",
     "BatchNormalization",
+    "BicubicDownsampling",
+    "BicubicUpsampling",
     "ConcatenateCondition",
     "ConditionalBatchNormalization",
     "Corruption",
@@ -34,13 +45,17 @@ __all__ = [
     "MaskedDense",
     "MaskingCorruption",
     "MinibatchStddev",
+    "PairedAugmentation",
     "PixelLSTMBlock",
     "PixelResidualBlock",
     "PositionBias",
     "RasterLayer",
+    "ReflectionPadding2D",
+    "RowDropout",
     "RowLSTM",
     "SaltAndPepperCorruption",
     "SpectralNormalization",
+    "SubpixelUpsampling",
     "VectorQuantizer",
     "Walker",
 ]

@@ -5,6 +5,7 @@ from keras_genmod.metrics.disentanglement import DCI, dci, dci_from_importance, 
 from keras_genmod.metrics.factor_votes import factor_vae_score
 from keras_genmod.metrics.features import FeatureExtractor
 from keras_genmod.metrics.frechet import FrechetDistance, frechet_distance, frechet_distance_of_moments
+from keras_genmod.metrics.image_quality import absolute_error, psnr, ssim
 from keras_genmod.metrics.kernel_distance import KernelDistance, kernel_distance
 from keras_genmod.metrics.latent_usage import LatentUsage, active_units
 from keras_genmod.metrics.means import TermMeans, TransientMetric
@@ -38,6 +39,7 @@ __all__ = [
     "PrecisionRecall",
     "TermMeans",
     "TransientMetric",
+    "absolute_error",
     "active_units",
     "choose_bandwidth",
     "count_classes",
@@ -55,5 +57,7 @@ __all__ = [
     "mutual_information_gap",
     "parzen_log_prob",
     "precision_recall",
+    "psnr",
     "sap_score",
+    "ssim",
 ]

@@ -1,11 +1,20 @@
 """The models, one folder a family."""
 
-from keras_genmod.models import adversarial, autoencoders, autoregressive, flows, mixtures, variational
+from keras_genmod.models import (
+    adversarial,
+    autoencoders,
+    autoregressive,
+    flows,
+    mixtures,
+    translation,
+    variational,
+)
 from keras_genmod.models.adversarial import *
 from keras_genmod.models.autoencoders import *
 from keras_genmod.models.autoregressive import *
 from keras_genmod.models.flows import *
 from keras_genmod.models.mixtures import *
+from keras_genmod.models.translation import *
 from keras_genmod.models.variational import *
 
 __all__ = [
@@ -14,5 +23,6 @@ __all__ = [
     *autoregressive.__all__,
     *flows.__all__,
     *mixtures.__all__,
+    *translation.__all__,
     *variational.__all__,
 ]

@@ -15,9 +15,13 @@ from keras_genmod.networks.discriminators import conv_discriminator, dense_discr
 from keras_genmod.networks.generators import conv_generator, dense_generator
 from keras_genmod.networks.masked_dense import MaskedDenseNetwork
 from keras_genmod.networks.nade import NADENetwork
+from keras_genmod.networks.patch_critic import patch_critic, receptive_field
 from keras_genmod.networks.pixel_networks import pixel_cnn, pixel_rnn
 from keras_genmod.networks.raster import RasterNetwork
 from keras_genmod.networks.residual import residual_decoder, residual_encoder
+from keras_genmod.networks.residual_translator import residual_translator
+from keras_genmod.networks.subpixel_generator import subpixel_generator
+from keras_genmod.networks.unet import unet
 
 __all__ = [
     "AutoregressiveNetwork",
@@ -38,8 +42,13 @@ __all__ = [
     "dense_network",
     "generate_naively",
     "output_range",
+    "patch_critic",
     "pixel_cnn",
     "pixel_rnn",
+    "receptive_field",
     "residual_decoder",
     "residual_encoder",
+    "residual_translator",
+    "subpixel_generator",
+    "unet",
 ]

@@ -77,11 +77,17 @@ class AveragedNetwork:
             average.assign(value)
 
 
-def copy_network(network: keras.Model) -> keras.Model:
-    """Returns a network with the same layers and weights, which no gradient trains: `averaged_<name>`."""
+def copy_network(network: keras.Model, prefix: str = "averaged") -> keras.Model:
+    """Returns a network with the same layers and weights, which no gradient trains: `<prefix>_<name>`.
+
+    Args:
+        network: The network, built.
+        prefix: What the copy's name begins with; a name that begins so already stays.
+    """
     description = keras.saving.serialize_keras_object(network)
     if "name" in description["config"]:
-        description["config"]["name"] = f"averaged_{network.name}"
+        name = network.name
+        description["config"]["name"] = name if name.startswith(prefix) else f"{prefix}_{name}"
     copy = keras.saving.deserialize_keras_object(description)
     if not copy.built:
         copy.build(network.input_shape)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import keras
 import numpy as np
@@ -20,6 +20,7 @@ from keras_genmod.core.checks import ValueRange
 from keras_genmod.core.conditions import ConditionSpec
 from keras_genmod.core.kept_errors import KeptError
 from keras_genmod.core.spaces import Space
+from keras_genmod.core.targets import TargetSpec
 from keras_genmod.training.inputs import WEIGHTS, weigh
 
 __all__ = ["CheckedSequence", "checked_dataset", "checked_iterator", "plain_assertions"]
@@ -32,7 +33,7 @@ def checked_dataset(
     dataset: tf.data.Dataset,
     first: Batch,
     space: Space | Sequence[Space],
-    condition: ConditionSpec,
+    second: ConditionSpec | TargetSpec,
     table: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """A data set whose batches are checked by assertions in its graph, and have static row shapes.
@@ -41,14 +42,14 @@ def checked_dataset(
         dataset: The batches.
         first: The first batch, which was checked in Python. The others must have its types and row shapes.
         space: The space of `x`, or those of its arrays if it is a dictionary.
-        condition: Describes the condition.
+        second: Describes the second entry, the condition or the target.
         table: Weights of all classes, if they weigh the examples.
     """
     parts = () if isinstance(space, Space) else tuple(space)
     x_name, x_range = (space.name, space.accepted) if isinstance(space, Space) else ("x", None)
-    ranges = Batch(x_range, _condition_range(condition, first.condition), WEIGHTS)
-    names = (x_name, "condition", "sample_weight")
-    one_hot = condition.num_classes is not None and _is_one_hot(first.condition, condition)
+    ranges = Batch(x_range, _range_of_second(second, first.condition), WEIGHTS)
+    names = (x_name, second.name, "sample_weight")
+    one_hot = second.num_classes is not None and _is_one_hot(first.condition, second.num_classes)
 
     def prepare(number: tf.Tensor, *data: Any) -> tuple:
         batch = unpack(data)
@@ -57,7 +58,7 @@ def checked_dataset(
         for name, part, allowed in zip(names, batch, ranges, strict=True):
             if tf.is_tensor(part) and allowed is not None:
                 checks += _value_checks(name, part, allowed, number)
-                if name == "condition" and one_hot:
+                if name == second.name and one_hot:
                     checks.append(_one_hot_check(part, number))
                 if tf.is_tensor(batch.x):
                     checks.append(_length_check(name, part, batch.x, number))
@@ -65,23 +66,24 @@ def checked_dataset(
             checks += _value_checks(one.name, batch.x[one.name], one.accepted, number)
         with tf.control_dependencies([_assertion(checks)] if checks else []):
             batch = keras.tree.map_structure(lambda leaf: leaf if leaf is None else tf.identity(leaf), batch)
-        batch = batch if table is None else weigh(batch, table, condition)
+        # Only classes have a table.
+        batch = batch if table is None else weigh(batch, table, cast(ConditionSpec, second))
         return tuple(() if part is None else part for part in batch)
 
     # The next batch is checked while a step runs.
     return dataset.enumerate().map(prepare).prefetch(1)
 
 
-def _condition_range(condition: ConditionSpec, first: Any) -> ValueRange | None:
-    """The values that conditions may have; None if the second entry is no condition, such as targets."""
-    if not condition:
+def _range_of_second(second: ConditionSpec | TargetSpec, first: Any) -> ValueRange | None:
+    """The values that the second entry may have; None if the model takes none."""
+    if not second:
         return None
-    one_hot = condition.num_classes is not None and _is_one_hot(first, condition)
-    return ValueRange(0, 1, integer=True) if one_hot else condition.value_range()
+    one_hot = second.num_classes is not None and _is_one_hot(first, second.num_classes)
+    return ValueRange(0, 1, integer=True) if one_hot else second.value_range()
 
 
-def _is_one_hot(first: Any, condition: ConditionSpec) -> bool:
-    return len(first.shape) == 2 and first.shape[1] == condition.num_classes
+def _is_one_hot(first: Any, num_classes: int) -> bool:
+    return len(first.shape) == 2 and first.shape[1] == num_classes
 
 
 def _with_row_shapes(name: str, part: Any, first: Any, number: tf.Tensor) -> Any:

@@ -17,6 +17,7 @@ from keras_genmod.core.checks import check_integer, describe
 from keras_genmod.core.conditions import ConditionSpec
 from keras_genmod.core.kept_errors import KeptError
 from keras_genmod.core.spaces import Space
+from keras_genmod.core.targets import TargetSpec
 from keras_genmod.data.arrays import is_on_disk
 from keras_genmod.data.pipeline import BatchStream, num_rows
 from keras_genmod.training.checked_batches import (
@@ -52,6 +53,8 @@ class Feeding:
 
         @property
         def real_dtype(self) -> tf.DType: ...
+        @property
+        def _second_entry(self) -> ConditionSpec | TargetSpec: ...
 
         def event_space(self) -> Space: ...
         def data_spaces(self) -> tuple[Space, ...]: ...
@@ -99,7 +102,7 @@ class Feeding:
         check = check or self._check_arrays
         on_disk = any(is_on_disk(leaf) for leaf in keras.tree.flatten(batch) if leaf is not None)
         check(initial_rows([batch], batch_size) if on_disk else batch)
-        _check_lengths(batch)
+        _check_lengths(batch, self._second_entry.name)
         if initialize:
             self._initialize_from_data(lambda rows: initial_rows([batch], rows))
         batch = self._weighed(batch, self._class_table(class_weight))
@@ -125,7 +128,7 @@ class Feeding:
     def _check_arrays(self, batch: Batch) -> None:
         """Checks the shapes, types, values and lengths of arrays."""
         self.check_data(batch.x, batch.condition)
-        _check_lengths(batch)
+        _check_lengths(batch, self._second_entry.name)
         if batch.weight is not None:
             weight = np.asarray(batch.weight)
             if weight.ndim != 1:
@@ -187,7 +190,8 @@ class Feeding:
             spaces = self.data_spaces() if trains else ()
             _refuse_single_examples(data, space.shape)
             first = _checked_first(next(iter(data.take(1)), None), check)
-            data = checked_dataset(data, first, spaces or space, self._condition_spec, table)
+            second = self._second_entry if trains else self._condition_spec
+            data = checked_dataset(data, first, spaces or space, second, table)
         elif isinstance(data, keras.utils.PyDataset):
             batches = map(data.__getitem__, range(data.num_batches or 1))
             _checked_first(data[0] if data.num_batches != 0 else None, check)
@@ -251,9 +255,10 @@ def initial_rows(batches: Iterable, count: int) -> Batch:
     )
 
 
-def _check_lengths(batch: Batch) -> None:
+def _check_lengths(batch: Batch, second: str) -> None:
+    """Refuses entries of a batch that have not as many rows as `x`; `second` names its second entry."""
     length = num_rows(batch.x)
-    for name, entry in (("condition", batch.condition), ("sample_weight", batch.weight)):
+    for name, entry in ((second, batch.condition), ("sample_weight", batch.weight)):
         if entry is not None and num_rows(entry) != length:
             raise ValueError(
                 f"`{name}` must have one row for each of the {length} examples; received {num_rows(entry)}."

@@ -253,7 +253,8 @@ class Fittable(Feeding, Executing):
                 refuse_beside_batches(batch_size=batch_size)
                 x = self._checked_batches(x, stack, check=self._check_call_arrays)
             else:
-                self._condition_spec.check_presence(batch.condition)
+                if self._second_entry is self._condition_spec:
+                    self._condition_spec.check_presence(batch.condition)
                 stream = self._stream(batch, batch_size, check=self._check_call_arrays)
                 x = stack.enter_context(feeding(stream))
             return super().predict(x, verbose=_verbosity(verbose), steps=steps, callbacks=callbacks)

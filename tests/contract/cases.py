@@ -5,6 +5,7 @@ A new family adds its rows here and is then held to every promise.
 
 from dataclasses import dataclass
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -131,8 +132,28 @@ def _unpaired(num_rows, seed):
     return (dict(zip("ab", _pairs((3,), (2,), num_rows, seed), strict=True)),)
 
 
-def _paired(num_rows, seed):
-    return _pairs((3,), (2,), num_rows, seed)
+def _maps_and_pictures(num_rows, seed):
+    """Maps of three classes, and pictures in [-1, 1]; four patterns each."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, 4, num_rows)
+    maps = generator.integers(0, 3, (4, 8, 8)).astype("int32")
+    pictures = generator.uniform(-0.9, 0.9, (4, 8, 8, 1)).astype("float32")
+    return maps[labels], pictures[labels]
+
+
+def _two_domains(num_rows, seed):
+    """Pictures of two domains of different shapes, in [-1, 1]."""
+    generator = np.random.default_rng(seed)
+    a, b = (generator.uniform(-0.9, 0.9, (4, *shape)) for shape in ((8, 8, 1), (16, 16, 2)))
+    labels = generator.integers(0, 4, num_rows)
+    return ({"a": a[labels].astype("float32"), "b": b[labels[::-1]].astype("float32")},)
+
+
+def _pictures(num_rows, seed):
+    """Large pictures in [0, 1], of four patterns."""
+    generator = np.random.default_rng(seed)
+    pictures = generator.uniform(0.1, 0.9, (4, 8, 8, 1)).astype("float32")
+    return (pictures[generator.integers(0, 4, num_rows)],)
 
 
 def _dense(**kwargs):
@@ -252,6 +273,23 @@ def _vae_of_flows(seed, posterior):
         ),
         seed=seed,
         **_dense(code=7),
+    )
+
+
+def _super_resolution(seed, **options):
+    """A small generator, features of one convolution, and a critic."""
+    x = keras.Input((8, 8, 1))
+    start = keras.initializers.HeNormal(seed=5)
+    features = keras.layers.Conv2D(2, 3, activation="tanh", kernel_initializer=start, name="features")(x)
+    return kg.SuperResolution(
+        (4, 4, 1),
+        2,
+        adversarial=0.01,
+        perceptual=keras.Model(x, features),
+        filters=2,
+        num_blocks=1,
+        seed=seed,
+        **options,
     )
 
 
@@ -529,14 +567,43 @@ CASES = [
         network=False,
     ),
     Listed(
-        "paired translator",
-        lambda seed: ToyCycleGAN((3,), paired=True, seed=seed),
-        (3,),
-        lambda seed: ToyCycleGAN((3,), paired=True, seed=seed, noise=0.0),
-        draw=_paired,
+        "pix2pix of label maps",
+        lambda seed: kg.Pix2Pix(
+            (8, 8),
+            (8, 8, 1),
+            source_classes=3,
+            filters=2,
+            dropout=0.5,
+            augmentation=kg.layers.PairedAugmentation(cutout=0.25),
+            seed=seed,
+        ),
+        (8, 8),
+        lambda seed: kg.Pix2Pix((8, 8), (8, 8, 1), source_classes=3, filters=2, r1=0.5, seed=seed),
+        draw=_maps_and_pictures,
         adversarial=True,
-        exempt=_BY_PLAYERS,
-        network=False,
+        overfit=(1e-2, 150, 0.6),
+        overfit_term="generator_l1",
+    ),
+    Listed(
+        "cycle_gan between shapes",
+        lambda seed: kg.CycleGAN((8, 8, 1), (16, 16, 2), filters=2, num_blocks=1, pool_size=4, seed=seed),
+        (8, 8, 1),
+        lambda seed: kg.CycleGAN((8, 8, 1), (16, 16, 2), filters=2, num_blocks=1, pool_size=0, seed=seed),
+        draw=_two_domains,
+        adversarial=True,
+        overfit=(1e-2, 150, 0.8),
+        overfit_term="generator_cycle_a",
+        coupled=True,
+    ),
+    Listed(
+        "super_resolution with features and a critic",
+        lambda seed: _super_resolution(seed, ema_decay=0.9),
+        (8, 8, 1),
+        lambda seed: _super_resolution(seed, ema_decay=None),
+        draw=_pictures,
+        adversarial=True,
+        overfit=(1e-2, 150, 0.6),
+        overfit_term="generator_pixel",
     ),
     Listed(
         "persistent chains",

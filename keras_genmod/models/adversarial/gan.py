@@ -26,6 +26,7 @@ import tensorflow_probability as tfp
 
 from keras_genmod.bases.adversarial_model import AdversarialModel
 from keras_genmod.bases.row_wise import SamplesByRow
+from keras_genmod.bases.two_player_objective import TwoPlayerObjective
 from keras_genmod.core.batches import Batch
 from keras_genmod.core.checks import ValueRange, check_integer, check_number
 from keras_genmod.core.noise import sample_rows
@@ -33,7 +34,6 @@ from keras_genmod.core.registration import register
 from keras_genmod.core.spaces import Space
 from keras_genmod.core.user_warnings import warn_user
 from keras_genmod.distributions.priors import standard_normal
-from keras_genmod.models.adversarial.objective import TwoPlayerObjective
 from keras_genmod.networks.activations import check_reach, output_range
 from keras_genmod.networks.defaults import check_network, check_rank
 from keras_genmod.networks.discriminators import conv_discriminator, dense_discriminator

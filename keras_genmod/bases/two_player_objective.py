@@ -1,4 +1,8 @@
-"""What the two players of a GAN minimise: losses, penalties on the discriminator, and instance noise."""
+"""What a discriminator and a generator minimise: losses, penalties on the discriminator, instance noise.
+
+A discriminator may give one logit an example, or a map of them, one for each patch of a picture. The loss of
+a map is the mean of its patches' losses; a penalty on the slope is that of the mean logit.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ from keras_genmod.training.schedules import WeightSchedule, get_weight, weight_a
 __all__ = ["TwoPlayerObjective"]
 
 Judge = Callable[[tf.Tensor], tf.Tensor]
-"""A function from examples `[B, *event]` to the discriminator's logits `[B]`."""
+"""A function from examples `[B, *event]` to the discriminator's logits: `[B]`, or a map `[B, H, W]`."""
 
 
 class TwoPlayerObjective:
@@ -26,6 +30,8 @@ class TwoPlayerObjective:
 
     Args:
         loss, r1, r2, gradient_penalty, label_smoothing, instance_noise: As in `GAN`.
+        share: Factor of the discriminator's losses, not of its penalties. Translators take 1/2, which slows
+            the discriminator down against the generator.
 
     Raises:
         ValueError: For a value out of range, or label smoothing with a loss that has no labels.
@@ -40,6 +46,7 @@ class TwoPlayerObjective:
         gradient_penalty: float,
         label_smoothing: float,
         instance_noise: float | WeightSchedule,
+        share: float = 1.0,
     ) -> None:
         self.loss = get_adversarial_loss(loss)
         self.r1 = check_number("r1", r1, minimum=0.0)
@@ -52,6 +59,7 @@ class TwoPlayerObjective:
                 "Use 'minimax', 'non_saturating' or 'least_squares', or leave it 0."
             )
         self.instance_noise = get_weight("instance_noise", instance_noise)
+        self._share = share
 
     def penalties(self) -> dict[str, float]:
         """The weights of the penalties that are in use, by name."""
@@ -87,21 +95,24 @@ class TwoPlayerObjective:
             fake_logits = _judged(judge, fake, self.r2, "r2", penalties)
             if self.gradient_penalty:
                 mix = tf.random.stateless_uniform([tf.shape(real)[0]], fold_in(seed, 3), dtype=real.dtype)
-                penalties["gradient_penalty"] = gradient_penalty(judge, real, fake, mix)
+                mean_logit = _mean_logit(judge)
+                penalties["gradient_penalty"] = gradient_penalty(mean_logit, real, fake, mix)
         terms = {
-            "real": self.loss.real(real_logits, self.label_smoothing),
-            "fake": self.loss.fake(fake_logits),
+            "real": _mean(self.loss.real(real_logits, self.label_smoothing)),
+            "fake": _mean(self.loss.fake(fake_logits)),
             **penalties,
         }
         if self.loss.threshold is not None:
-            right = tf.stack([real_logits > self.loss.threshold, fake_logits <= self.loss.threshold])
-            terms["accuracy"] = tf.reduce_mean(tf.cast(right, real_logits.dtype), axis=0)
+            right = (real_logits > self.loss.threshold, fake_logits <= self.loss.threshold)
+            of_real, of_fake = (_mean(tf.cast(one, real_logits.dtype)) for one in right)
+            terms["accuracy"] = 0.5 * (of_real + of_fake)
         return terms
 
     def discriminator_weights(self) -> dict[str, Any]:
         """The weights of the discriminator's terms."""
         measures = {} if self.loss.threshold is None else {"accuracy": MEASURE}
-        return {**self.penalties(), **measures}
+        shares = {} if self._share == 1.0 else {"real": self._share, "fake": self._share}
+        return {**shares, **self.penalties(), **measures}
 
     def generator_terms(
         self, judge: Judge, fake: tf.Tensor, *, training: bool, step: tf.Tensor, seed: tf.Tensor
@@ -114,7 +125,7 @@ class TwoPlayerObjective:
         if training:
             fake = self._with_noise(fake, step, seed, 2)
         with keep_state():
-            return {"adversarial": self.loss.generator(judge(fake))}
+            return {"adversarial": _mean(self.loss.generator(judge(fake)))}
 
     def _with_noise(self, x: tf.Tensor, step: tf.Tensor, seed: tf.Tensor, number: int) -> tf.Tensor:
         """Examples with instance noise, if there is any."""
@@ -161,5 +172,23 @@ def _judged(
     """The logits of `x`; a penalty with a weight goes into `penalties`, from the same pass."""
     if not weight:
         return judge(x)
-    logits, penalties[name] = squared_gradient_penalty(judge, x)
-    return logits
+    logits: list[tf.Tensor] = []
+    _, penalties[name] = squared_gradient_penalty(_mean_logit(judge, logits), x)
+    return logits[0]
+
+
+def _mean(values: tf.Tensor) -> tf.Tensor:
+    """The mean over the patches of each example, `[B]`; values that are one an example stay."""
+    return values if values.shape.rank == 1 else tf.reduce_mean(values, axis=range(1, values.shape.rank))
+
+
+def _mean_logit(judge: Judge, logits: list[tf.Tensor] | None = None) -> Judge:
+    """The function from examples to their mean logit `[B]`; the logits are appended to `logits`."""
+
+    def mean_logit(x: tf.Tensor) -> tf.Tensor:
+        given = judge(x)
+        if logits is not None:
+            logits.append(given)
+        return _mean(given)
+
+    return mean_logit
