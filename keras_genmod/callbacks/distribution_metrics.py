@@ -7,6 +7,7 @@ that do not fit end the run before any work is lost.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ import keras
 import numpy as np
 
 from keras_genmod.applications.latents import check_capability
+from keras_genmod.applications.translated import check_translator, chosen_direction, translate
 from keras_genmod.callbacks.collapse import CollapseWatch
 from keras_genmod.core.checks import as_array, check_choice, check_integer, check_rows, describe
 from keras_genmod.core.replicas import is_chief
@@ -87,6 +89,9 @@ class DistributionMetrics(keras.callbacks.Callback):
         num_samples: Number of samples per measurement. Figures from different numbers are not comparable.
         condition: One condition for all samples, or an array of any length, such as the labels of `x`: a
             shorter one is repeated, and evenly spaced rows are taken from a longer one.
+        sources: What a model that translates pictures shall translate, in place of samples: `[M, ...]`. `x`
+            then holds real pictures of the domain that translations belong to.
+        direction: Of such a model with several directions: "ab" or "ba", the first by default.
         every_n_epochs: Number of epochs from one measurement to the next.
         seed: Seeds the samples; an integer or a pair of integers.
         prefix: Prefix of each name in the logs.
@@ -100,7 +105,8 @@ class DistributionMetrics(keras.callbacks.Callback):
             epoch 0 is before the first step.
 
     Raises:
-        TypeError: Before training, if the model has no `sample`, or the extractor is not one.
+        TypeError: Before training, if the model has no `sample` and translates no `sources`, or the extractor
+            is not one.
         ValueError: If a name is unknown; before training, if data, condition or features do not fit.
 
     Warns:
@@ -130,6 +136,8 @@ class DistributionMetrics(keras.callbacks.Callback):
         metrics: Sequence[str] = _NAMES,
         num_samples: int = 2_048,
         condition: Any = None,
+        sources: Any = None,
+        direction: str | None = None,
         every_n_epochs: int = 1,
         seed: Any = 0,
         prefix: str = "val_",
@@ -148,6 +156,7 @@ class DistributionMetrics(keras.callbacks.Callback):
         self.metrics = tuple(check_choice("metrics", name, _NAMES) for name in metrics)
         self.num_samples = check_integer("num_samples", num_samples, minimum=2)
         self.condition = condition
+        self.sources, self.direction = sources, direction
         self.every_n_epochs = check_integer("every_n_epochs", every_n_epochs)
         self.seed = seed
         self.prefix = prefix
@@ -164,7 +173,15 @@ class DistributionMetrics(keras.callbacks.Callback):
 
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
-        check_capability(model, "sample", what="`DistributionMetrics`")
+        if self.sources is not None:
+            check_translator(model, "`DistributionMetrics(sources=...)`")
+        elif hasattr(model, "translation_spaces"):
+            raise TypeError(
+                f"A {type(model).__name__} draws no samples; `DistributionMetrics` measures translations. "
+                "Pass `sources`, the pictures to translate, and as `x` real pictures of the other domain."
+            )
+        else:
+            check_capability(model, "sample", what="`DistributionMetrics`")
 
     def on_train_begin(self, logs: MutableMapping[str, Any] | None = None) -> None:
         self._check_model()
@@ -218,6 +235,13 @@ class DistributionMetrics(keras.callbacks.Callback):
         model = self.model
         if not hasattr(self.x, "shape"):
             self.x = as_array("x", self.x)
+        if self.sources is not None:
+            self.sources = as_array("sources", self.sources)
+            direction = chosen_direction(model, self.direction)
+            source, target = model.translation_spaces(direction)
+            dataclasses.replace(source, name="sources").check(self.sources)
+            dataclasses.replace(target, name="x").check(self.x)
+            return
         if hasattr(model, "event_shape"):
             check_rows("x", self.x, model.event_shape)
         if hasattr(model, "value_range"):
@@ -232,7 +256,10 @@ class DistributionMetrics(keras.callbacks.Callback):
             )
 
     def _draw(self) -> np.ndarray:
-        """Features of samples from the current model, `[num_samples, feature_dim]`."""
+        """Features of samples from the current model, or of its translations of the sources, `[N, F]`."""
+        if self.sources is not None:
+            direction = chosen_direction(self.model, self.direction)
+            return self._features(translate(self.model, self.sources, direction))
         samples = self.model.sample(self.num_samples, condition=self._conditions(), seed=self.seed)
         return self._features(samples)
 
@@ -282,7 +309,7 @@ class DistributionMetrics(keras.callbacks.Callback):
             value,
             metric=name,
             num_real=len(self._real),
-            num_generated=self.num_samples,
+            num_generated=self.num_samples if self.sources is None else len(self.sources),
             standard_error=getattr(value, "standard_error", None),
             **source,
         )

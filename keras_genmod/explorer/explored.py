@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from keras_genmod.bases.generative_model import GenerativeModel
 from keras_genmod.core.batches import unpack
 from keras_genmod.core.checks import as_array, check_rows, describe
 from keras_genmod.core.replicas import in_multi_worker
+from keras_genmod.core.spaces import check_parts
 from keras_genmod.explorer.uploads import numbers
 from keras_genmod.explorer.views import choose_view
 
@@ -29,13 +31,14 @@ class Explored:
 
     Args:
         model: The model.
-        data: Examples `[N, *event_shape]`, or `(examples, conditions)`. None draws some from the model, if it
-            can.
+        data: Examples `[N, *event_shape]`, or `(examples, conditions)`; `{"a": ..., "b": ...}` of a model
+            between two domains. None draws some from the model, if it can.
         image_shape: "auto", the shape of a picture, or None for no pictures.
 
     Attributes:
         examples: At most 256 rows of the data, or samples; None without either.
         conditions: Their conditions, where the data have them.
+        others: At most 256 examples of the second domain, of a model between two.
         from_data: Whether the examples are data.
         told: What the examples are, in words.
         value_range: The values shown as black and as full brightness.
@@ -64,6 +67,7 @@ class Explored:
         # Arrays, or None.
         self.examples: Any = None
         self.conditions: Any = None
+        self.others: Any = None
         self.from_data = data is not None
         self.told = "given data" if self.from_data else "drawn from the model"
         if self.from_data:
@@ -78,6 +82,12 @@ class Explored:
 
     def _take(self, data: Any) -> None:
         batch = unpack(data)
+        spaces = self.model.data_spaces()
+        if spaces and isinstance(batch.x, Mapping):
+            check_parts("data", batch.x, spaces)
+            _, other = spaces
+            self.others = np.asarray(batch.x[other.name][:_MOST_EXAMPLES])
+            batch = batch._replace(x=batch.x[spaces[0].name])
         x = as_array("data", batch.x)
         check_rows("data", x, self.model.event_shape)
         condition = None if batch.condition is None else np.asarray(batch.condition)

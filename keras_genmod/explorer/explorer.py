@@ -35,9 +35,9 @@ def explore(
     """Opens a page in the browser on which one tries what a model can do.
 
     The page has a tab for each thing that the model can do: samples, sliders over the latent dimensions,
-    paths between two examples, reconstruction and score of an example, completion under a mask, samples of
-    each class, the density of points in the plane. It names what is left out and why. Pictures are shown
-    enlarged, examples of two numbers as points, other vectors as lines.
+    paths between two examples, translation, reconstruction and score of an example, completion under a mask,
+    samples of each class, the density of points in the plane. It names what is left out and why. Pictures are
+    shown enlarged, examples of two numbers as points, other vectors as lines.
 
     The server listens on the loopback address 127.0.0.1 alone, and the page loads nothing from other
     addresses. Requests of the page are answered one at a time, with the model's current weights.
@@ -45,8 +45,9 @@ def explore(
     Args:
         model: Any model of this package, or a subclass of `GenerativeModel`. A model under a strategy of
             several replicas answers by its first replica.
-        data: Examples to choose from and to compare with, `[N, *event_shape]`, or `(examples, conditions)`;
-            the first 256 are used. None draws 16 samples in their place, if the model can.
+        data: Examples to choose from and to compare with, `[N, *event_shape]`, or `(examples, conditions)`,
+            or `{"a": ..., "b": ...}` of a model between two domains; the first 256 are used. None draws 16
+            samples in their place, if the model can.
         image_shape: Shape in which an example is shown as a picture, `(height, width)` or
             `(height, width, 1 or 3)`. "auto": images as they are, and vectors of a square number of at least
             16 values as squares. None shows vectors as numbers.

@@ -9,7 +9,8 @@ in decibels. SSIM compares means $\mu$, variances $\sigma^2$ and the covariance 
 $$ \mathrm{SSIM} = \frac{(2 \mu_x \mu_y + c_1)(2 \sigma_{xy} + c_2)}
    {(\mu_x^2 + \mu_y^2 + c_1)(\sigma_x^2 + \sigma_y^2 + c_2)}, \quad c_1 = (0.01 L)^2, \; c_2 = (0.03 L)^2 $$
 
-and takes the mean over all windows that lie within the picture, and over channels.
+and takes the mean over all windows that lie within the picture, and over channels. Values are measured from
+the lower end of the range, so that the figure does not depend on where the range begins.
 
 Reference: Image Quality Assessment: From Error Visibility to Structural Similarity, Wang, Bovik, Sheikh and
 Simoncelli, 2004.
@@ -85,8 +86,8 @@ def ssim(x: Any, y: Any, value_range: Sequence[float]) -> tf.Tensor:
         >>> float(ssim(x, x, (0, 1))[0])
         1.0
     """
-    x, y = _as_pair(x, y)
     length = _length(value_range)
+    x, y = (part - tf.cast(value_range[0], part.dtype) for part in _as_pair(x, y))
     c1, c2 = (0.01 * length) ** 2, (0.03 * length) ** 2
     size = min(_WINDOW, *(side - 1 + side % 2 for side in x.shape[1:3]))
     channels = x.shape[3]

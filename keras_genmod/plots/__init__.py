@@ -7,6 +7,7 @@ from keras_genmod.plots.latent_maps import latent_map
 from keras_genmod.plots.reconstructed import reconstructions
 from keras_genmod.plots.sampled import samples
 from keras_genmod.plots.scores import roc, score_histogram
+from keras_genmod.plots.translated import translations
 from keras_genmod.plots.traversed import traversals
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "roc",
     "samples",
     "score_histogram",
+    "translations",
     "traversals",
 ]

@@ -15,6 +15,7 @@ _NEEDS = {
     "latent_map": ("encode",),
     "traversals": ("decode", "generator"),
     "density_2d": ("log_prob",),
+    "translations": ("translation_spaces",),
 }
 
 

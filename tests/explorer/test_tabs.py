@@ -14,6 +14,7 @@ from keras_genmod.explorer.tabs.interpolation import path_between_draws, path_be
 from keras_genmod.explorer.tabs.latents import decode_vector
 from keras_genmod.explorer.tabs.plane import density_on_grid
 from keras_genmod.explorer.tabs.scores import figures, reconstruction, share_below
+from keras_genmod.explorer.tabs.translation import translated
 from tests.explorer.tiny import made, mixture, pictures, vae, with_random_weights
 
 MODELS = {
@@ -29,6 +30,14 @@ MODELS = {
         "Samples Latents Interpolation Scores Plane",
     ),
     "mixture in the plane": (mixture, "Samples Scores Plane"),
+    "label maps": (
+        lambda: kg.Pix2Pix((8, 8), (8, 8, 3), source_classes=2, filters=2, adversarial=0.0, seed=0),
+        "Translation",
+    ),
+    "super-resolution": (
+        lambda: kg.SuperResolution((4, 4, 1), 2, filters=2, num_blocks=0, seed=0),
+        "Translation",
+    ),
 }
 
 
@@ -193,3 +202,34 @@ def test_the_density_over_the_plane_adds_up_to_one():
     # Rows go along the second axis: a row through the middle meets both components.
     middle, column = density[60], density[:, 60]
     assert middle.max() > 100 * column.max()
+
+
+# ---- translations -----------------------------------------------------------------------------------
+
+
+def test_a_picture_is_translated_there_and_back():
+    generator = np.random.default_rng(0)
+    x = {name: generator.uniform(-0.9, 0.9, (3, 8, 8, 1)).astype("float32") for name in "ab"}
+    model = kg.CycleGAN((8, 8, 1), (8, 8, 1), filters=2, num_blocks=0, seed=0)
+    explored = Explored(model, x)
+    np.testing.assert_array_equal(explored.examples, x["a"])
+    np.testing.assert_array_equal(explored.others, x["b"])
+    for direction, given in (("ab", explored.examples[1]), ("ba", explored.others[1])):
+        rows = translated(explored, given, direction)
+        there = model.translate(given[None], direction)
+        np.testing.assert_allclose(rows["translation"][..., :1], (there + 1) / 2, atol=1e-6)
+        back = model.cycle(given[None], direction)
+        np.testing.assert_allclose(rows["back"][..., :1], (back + 1) / 2, atol=1e-6)
+    with pytest.raises(ValueError, match="no example yet"):
+        translated(explored, None, "ab")
+    with pytest.raises(ValueError, match="dictionary of the arrays"):
+        Explored(model, {"a": x["a"]})
+
+
+def test_a_super_resolution_enlarges_the_degraded_example():
+    model = kg.SuperResolution((4, 4, 1), 2, filters=2, num_blocks=0, seed=0)
+    x = np.random.default_rng(0).uniform(0, 1, (2, 8, 8, 1)).astype("float32")
+    rows = translated(Explored(model, x), x[0])
+    low = np.clip(model.degrade(x[:1]), 0, 1)
+    np.testing.assert_allclose(rows["source"][:, ::2, ::2, :1], low, atol=1e-6)
+    np.testing.assert_allclose(rows["translation"][..., :1], model.upscale(low), atol=1e-6)

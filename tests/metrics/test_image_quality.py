@@ -28,7 +28,7 @@ def test_psnr_is_tensorflows_of_each_picture():
 
 def test_ssim_is_tensorflows_of_each_picture():
     x, y = pair()
-    wanted = tf.image.ssim(tf.constant(x, tf.float32), tf.constant(y, tf.float32), 2.0)
+    wanted = tf.image.ssim(tf.constant(x + 1, tf.float32), tf.constant(y + 1, tf.float32), 2.0)
     # Variances are differences of numbers of size 1, with terms c of 4e-4 beside them.
     np.testing.assert_allclose(ssim(x, y, (-1, 1)), wanted, atol=1e-4)
 
@@ -43,7 +43,7 @@ def windows(x, size):
 
 @pytest.mark.parametrize(("side", "size"), [(20, 11), (8, 7), (7, 7)])
 def test_ssim_by_its_formula(side, size):
-    x, y = (part[..., 0] for part in pair((2, side, side + 3, 1)))
+    x, y = (part[..., 0] + 1 for part in pair((2, side, side + 3, 1)))
     (a, weights), (b, _) = windows(x, size), windows(y, size)
 
     def mean(values):
@@ -55,15 +55,18 @@ def test_ssim_by_its_formula(side, size):
     c1, c2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2
     wanted = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
     wanted /= (mean_a**2 + mean_b**2 + c1) * (variance_a + variance_b + c2)
-    found = ssim(tf.constant(x[..., None]), tf.constant(y[..., None]), (-1, 1))
-    np.testing.assert_allclose(found, wanted.mean(axis=(1, 2)), rtol=1e-11)
+    for low in (0, -1, 5):
+        x_moved, y_moved = (tf.constant(part[..., None] + low) for part in (x, y))
+        found = ssim(x_moved, y_moved, (low, low + 2))
+        np.testing.assert_allclose(found, wanted.mean(axis=(1, 2)), rtol=1e-11)
 
 
 def test_ssim_is_scikit_images_within_the_picture():
     metrics = pytest.importorskip("skimage.metrics")
     x, y = pair((1, 30, 30, 1))
     options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
-    _, whole = metrics.structural_similarity(x[0, ..., 0], y[0, ..., 0], data_range=2, full=True, **options)
+    pair_of_planes = (part[0, ..., 0] + 1 for part in (x, y))
+    _, whole = metrics.structural_similarity(*pair_of_planes, data_range=2, full=True, **options)
     found = ssim(tf.constant(x), tf.constant(y), (-1, 1))
     np.testing.assert_allclose(found[0], whole[5:-5, 5:-5].mean(), rtol=1e-9)
 

@@ -7,5 +7,15 @@ from keras_genmod.explorer.tabs.latents import Latents
 from keras_genmod.explorer.tabs.plane import Plane
 from keras_genmod.explorer.tabs.samples import Samples
 from keras_genmod.explorer.tabs.scores import Scores
+from keras_genmod.explorer.tabs.translation import Translation
 
-__all__ = ["Samples", "Latents", "Interpolation", "Scores", "Completion", "Classes", "Plane"]
+__all__ = [
+    "Samples",
+    "Latents",
+    "Interpolation",
+    "Translation",
+    "Scores",
+    "Completion",
+    "Classes",
+    "Plane",
+]

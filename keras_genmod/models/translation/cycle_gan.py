@@ -92,6 +92,7 @@ class CycleGAN(Translator):
         TensorShape([2, 8, 8, 3])
     """
 
+    directions = tuple(_DIRECTIONS)
     _default_endpoint = "translate_ab"
     _network_names = {"a": "generator_ab", "b": "generator_ba"}
 
@@ -185,6 +186,15 @@ class CycleGAN(Translator):
     def _space(self, domain: str, name: str | None = None) -> Space:
         """The space of one picture of a domain, under the domain's name unless another is given."""
         return Space(name or domain, self._shape(domain), self.real_dtype, self._ranges[domain])
+
+    def translation_spaces(self, direction: str | None = None) -> tuple[Space, Space]:
+        """The spaces of a picture and of its translation.
+
+        Args:
+            direction: "ab" or "ba".
+        """
+        source, target = _DIRECTIONS[check_choice("direction", direction or "ab", _DIRECTIONS)]
+        return self._space(source, "x"), self._space(target, "y")
 
     def data_spaces(self) -> tuple[Space, ...]:
         """The spaces of the entries `a` and `b` of the data."""

@@ -159,7 +159,7 @@ class Pix2Pix(Translator):
                 f"`dropout` is an option of the default generator; received {dropout} beside a `generator`. "
                 "Build it into that network with `layers.RowDropout`, or leave it out."
             )
-        self._noisy = len(getattr(generator, "inputs", ())) == 2
+        self.has_noise = len(getattr(generator, "inputs", ())) == 2
         self._value_range = output_range(generator)
         inputs = [space.keras_input() for space in self._generator_spaces()]
         why = f"pictures of shape {self.target_shape}"
@@ -205,13 +205,17 @@ class Pix2Pix(Translator):
         """The space of one target, and of one translation."""
         return Space("target", self.target_shape, self.real_dtype, self._value_range)
 
+    def translation_spaces(self, direction: str | None = None) -> tuple[Space, Space]:
+        """The spaces of a source and of its translation."""
+        return self.event_space(), self.target_space()
+
     @property
     def _second_entry(self) -> TargetSpec:
         return TargetSpec(self.target_space())
 
     def _generator_spaces(self) -> list[Space]:
         """What the generator takes: a source, and seeds if it has noise."""
-        return [self.event_space(), *([ROW_SEEDS] if self._noisy else [])]
+        return [self.event_space(), *([ROW_SEEDS] if self.has_noise else [])]
 
     def check_data(self, x: Any, condition: Any = None) -> None:
         """Refuses sources and targets of a wrong shape, type or range, before they are used.
@@ -346,7 +350,7 @@ class Pix2Pix(Translator):
         )
 
     def _require_noise(self, seed: Any) -> None:
-        if not self._noisy:
+        if not self.has_noise:
             raise ValueError(
                 f"The generator of this {type(self).__name__} has no noise for a `seed` to draw; received "
                 f"seed={describe(seed)}. Leave it out, or build the model with `dropout=0.5`."
@@ -358,7 +362,7 @@ class Pix2Pix(Translator):
         """Translations; `seeds` are those of the rows' noise, None for translations without noise."""
         network = self._network("generator", use_ema)
         inputs: Any = tf.cast(x, self.event_space().dtype)
-        if self._noisy:
+        if self.has_noise:
             if seeds is None:
                 seeds = tf.fill([tf.shape(x)[0], 2], NO_NOISE)
             inputs = [inputs, seeds]
@@ -374,7 +378,7 @@ class Pix2Pix(Translator):
         """
         source = self.event_space()
         endpoints = {"translate": Endpoint(lambda x: {"y": self._translate(x)}, [source])}
-        if self._noisy:
+        if self.has_noise:
             endpoints["translate_rows"] = Endpoint(
                 lambda x, seed: {"y": self._translate(x, seed)}, [source, ROW_SEEDS]
             )

@@ -213,6 +213,10 @@ class SuperResolution(Translator):
         """The space of one small picture of the size in training."""
         return Space("x", self.low_shape, self.real_dtype, self._value_range)
 
+    def translation_spaces(self, direction: str | None = None) -> tuple[Space, Space]:
+        """The spaces of a small picture and of its enlargement."""
+        return self.input_space(), self.event_space()
+
     # ---- training -------------------------------------------------------------------------------
 
     def players(self) -> Sequence[Player]:

@@ -38,6 +38,8 @@ class Translator(AdversarialModel):
     """
 
     _objective: TwoPlayerObjective
+    # Names of the directions of a model that translates both ways.
+    directions: tuple[str, ...] = ()
 
     def __init__(self, event_shape: Sequence[int], *, ema_decay: float | None = None, **kwargs: Any) -> None:
         super().__init__(event_shape, **kwargs)
@@ -71,6 +73,14 @@ class Translator(AdversarialModel):
             return tf.cast(discriminator(x, training=training), self.real_dtype)[..., 0]
 
         return judge
+
+    def translation_spaces(self, direction: str | None = None) -> tuple[Space, Space]:
+        """The spaces of a source and of its translation.
+
+        Args:
+            direction: One of `directions`, for a model that has several.
+        """
+        raise TypeError(f"{type(self).__name__} must define `translation_spaces`.")
 
     # ---- averaged generators --------------------------------------------------------------------
 
