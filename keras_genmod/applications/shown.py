@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from keras_genmod.core.checks import check_number, describe
 from keras_genmod.core.images import as_images, image_grid
 
-__all__ = ["enlarged_grid", "reconstruct", "shown_range"]
+__all__ = ["check_shown_range", "enlarged_grid", "reconstruct", "shown_range"]
 
 # Small images are enlarged to about this many pixels a side.
 _VISIBLE = 48
@@ -22,6 +23,27 @@ def shown_range(model: Any) -> tuple[float, float]:
         if np.isfinite(accepted.low) and np.isfinite(accepted.high):
             return accepted.low, accepted.high
     return 0.0, 1.0
+
+
+def check_shown_range(value: Any) -> tuple[float, float]:
+    """Returns the values that are shown as black and as white, two increasing numbers.
+
+    Raises:
+        ValueError: For anything else.
+    """
+    try:
+        low, high = value
+    except (TypeError, ValueError):
+        raise ValueError(
+            "`value_range` must be two numbers, the values shown as black and as white; received "
+            f"{describe(value)}. Pass both, such as (0, 1)."
+        ) from None
+    low, high = check_number("value_range", low), check_number("value_range", high)
+    if low >= high:
+        raise ValueError(
+            f"`value_range` must be increasing; received ({low:g}, {high:g}). Pass the value of black first."
+        )
+    return low, high
 
 
 def enlarged_grid(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from keras_genmod.core.checks import describe
 from keras_genmod.plots.canvas import new_figure
+from keras_genmod.plots.given import numbers_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,7 +50,7 @@ def history(
     Args:
         history: What `fit` returned, or its dictionary `history`: name -> one value per epoch. A name with
             "val_" in front is the same quantity on validation data.
-        names: Quantities to draw, without "val_"; by default all.
+        names: Quantities to draw, each with its validation, such as ["loss"]; by default all.
         epochs: Name -> the epochs of its values, for quantities that were not measured in every epoch. By
             default such values are placed at every k-th epoch, if their number tells k.
         title: Title of the figure.
@@ -58,8 +60,9 @@ def history(
 
     Raises:
         ImportError: If matplotlib is missing.
-        TypeError: If `history` is not a history.
-        ValueError: If it is empty, lacks a name, or the epochs of values cannot be told.
+        TypeError: If `history` is not a history, or `epochs` no dictionary.
+        ValueError: If it is empty, holds other things than numbers, lacks a name, or the epochs of values
+            cannot be told.
 
     Example:
         >>> figure = history({"loss": [3.0, 2.0, 1.5], "val_loss": [3.1, 2.2, 1.9]})
@@ -67,6 +70,7 @@ def history(
         ['training', 'validation']
     """
     logs = _logs(history)
+    epochs = _given_epochs(epochs, logs)
     counted = list(getattr(history, "epoch", ()))
     num_epochs = max(map(len, logs.values()))
     ticks = np.asarray(counted if len(counted) == num_epochs else range(num_epochs)) + 1
@@ -80,7 +84,7 @@ def history(
         axes = figure.add_subplot(rows, columns, index + 1)
         for key, label, color in ((name, "training", "C0"), (_VALIDATION + name, "validation", "C1")):
             if key in logs:
-                at = _epochs_of(key, len(logs[key]), ticks, epochs or {})
+                at = _epochs_of(key, len(logs[key]), ticks, epochs)
                 marker = "o" if len(at) == 1 else None
                 (lines[label],) = axes.plot(at, logs[key], label=label, color=color, marker=marker)
         axes.set(title=name.replace("_", " "), xlabel="epoch", ylabel=_unit(name, logs))
@@ -99,7 +103,14 @@ def _logs(history: Any) -> dict[str, np.ndarray]:
             "`history` must be what `fit` returned, or a dictionary of lists with one value per epoch; "
             f"received {describe(history)}. Pass `model.fit(...)`."
         )
-    arrays = {str(name): np.atleast_1d(np.asarray(values, np.float64)) for name, values in logs.items()}
+    arrays = {
+        str(name): numbers_of(
+            f"history[{name!r}]",
+            [values] if isinstance(values, numbers.Real) else values,
+            advice="Pass one number per epoch, as `fit` returns them.",
+        )
+        for name, values in logs.items()
+    }
     if not any(array.size for array in arrays.values()):
         raise ValueError(
             f"`history` must hold at least one epoch; received {describe(dict(logs))}. Train the "
@@ -113,16 +124,36 @@ def _chosen(logs: Mapping[str, np.ndarray], names: Sequence[str] | None) -> list
     known = list(dict.fromkeys(name.removeprefix(_VALIDATION) for name in logs))
     if names is None:
         return sorted(known, key=lambda name: (name != "loss", _UNITS.get(name) != _NATS))
-    chosen = [names] if isinstance(names, str) else list(names)
+    given = [names] if isinstance(names, str) or np.ndim(names) == 0 else list(names)
+    # "val_loss" stands in the panel of "loss".
+    chosen = list(dict.fromkeys(str(name).removeprefix(_VALIDATION) for name in given))
     if not chosen or not set(chosen) <= set(known):
-        raise ValueError(f"`names` must be some of {', '.join(known)}; received {chosen}. Correct the names.")
+        raise ValueError(f"`names` must be some of {', '.join(known)}; received {given}. Correct the names.")
     return chosen
+
+
+def _given_epochs(epochs: Any, logs: Mapping[str, np.ndarray]) -> Mapping[str, Sequence[float]]:
+    """The epochs that were passed, checked."""
+    if epochs is None:
+        return {}
+    if not isinstance(epochs, Mapping):
+        raise TypeError(
+            f"`epochs` must be a dictionary, name of a curve -> its epochs; received {describe(epochs)}. "
+            f"Pass them by name, such as `epochs={{{next(iter(logs))!r}: [...]}}`."
+        )
+    unknown = [name for name in epochs if name not in logs]
+    if unknown:
+        raise ValueError(
+            f"`epochs` must hold names of curves, some of {', '.join(logs)}; received {unknown}. Correct the "
+            'names; those of validation begin with "val_".'
+        )
+    return epochs
 
 
 def _epochs_of(key: str, number: int, ticks: np.ndarray, epochs: Mapping[str, Sequence[float]]) -> np.ndarray:
     """The epochs of a curve's values: those given, or every epoch, or every k-th one."""
     if key in epochs:
-        given = np.asarray(epochs[key], np.float64)
+        given = numbers_of(f"epochs[{key!r}]", epochs[key], advice="List the epochs.")
         if given.shape != (number,):
             raise ValueError(
                 f"`epochs[{key!r}]` must have {number} values, one for each of the curve; received "

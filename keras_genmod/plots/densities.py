@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_genmod.core.checks import check_integer, check_rows, describe
+from keras_genmod.core.checks import check_integer, describe
 from keras_genmod.plots.canvas import draw_points, single_axes
 from keras_genmod.plots.capabilities import require
 from keras_genmod.plots.events import columns_named, titled
+from keras_genmod.plots.given import examples_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,8 +72,7 @@ def density_2d(
             "with `kg.plots.score_histogram`."
         )
     num_points = check_integer("num_points", num_points, minimum=2)
-    if x is not None:
-        check_rows("x", x := np.asarray(x), (2,))
+    x = None if x is None else examples_of("x", x, model)
     (left, right), (low, high) = _limits(limits, model, x, condition, seed)
     across, up = (
         start + (np.arange(num_points) + 0.5) * (end - start) / num_points

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_genmod.core.checks import check_integer
+from keras_genmod.plots.given import check_list
 
 __all__ = ["check_images", "chosen_columns", "columns_named", "points_of", "titled"]
 
@@ -29,8 +30,9 @@ def chosen_columns(model: Any, dims: Sequence[int] | None, *, function: str) -> 
     """
     shape = tuple(model.event_shape)
     if dims is not None:
-        dims = tuple(check_integer("dims", dim, minimum=0) for dim in dims)
-        if len(shape) != 1 or len(dims) != 2 or max(dims) >= shape[0]:
+        given = check_list("dims", dims, example="(0, 1)")
+        dims = tuple(check_integer("dims", dim, minimum=0) for dim in given)
+        if len(shape) != 1 or len(set(dims)) != 2 or len(dims) != 2 or max(dims) >= shape[0]:
             raise ValueError(
                 f"`dims` must be two columns of examples that are vectors, such as (0, 1); received {dims} "
                 f"for examples of shape {shape}. Choose two columns that exist, or omit it for images."

@@ -56,23 +56,54 @@ def latent_map(
     require(model, "latent_map")
     codes = encode(model, x, condition, what="`kg.plots.latent_map`")
     codes = codes.reshape(len(codes), -1)
-    if y is not None:
-        y = np.asarray(y)
-        if y.shape != (len(codes),):
-            raise ValueError(
-                f"`y` must have one class or number for each of the {len(codes)} examples; received "
-                f"{describe(y)}. Pass an array [{len(codes)}]."
-            )
+    y = None if y is None else _classes_or_numbers(y, len(codes))
     points, names = _projected(codes)
     what = f"latent space, codes of {len(codes)} examples"
     figure, axes = single_axes(5.8, 4.8, titled(title, model, what), xlabel=names[0], ylabel=names[1])
     if y is None:
         draw_points(axes, points)
-    elif np.issubdtype(y.dtype, np.floating) or len(np.unique(y)) > _MOST_CLASSES:
+    elif _is_scale(y):
         figure.colorbar(draw_points(axes, points, c=y.astype(np.float64)), label="y")
     else:
         _draw_classes(axes, points, y)
     return figure
+
+
+def _classes_or_numbers(y: Any, number: int) -> np.ndarray:
+    """What is known of each example, `[number]`."""
+    y = np.asarray(y)
+    if y.shape != (number,):
+        advice = f"Pass an array [{number}]."
+        if y.shape == (number, 1):
+            advice = "Remove the axis of length 1: `np.ravel(y)`."
+        elif y.ndim == 2 and len(y) == number:
+            advice = "Of one-hot vectors pass the classes: `np.argmax(y, axis=-1)`."
+        raise ValueError(
+            f"`y` must have one class or number for each of the {number} examples; received {describe(y)}. "
+            f"{advice}"
+        )
+    if y.dtype == object:
+        # Names beside None or numbers, which have no order of their own.
+        y = y.astype(str)
+    if np.issubdtype(y.dtype, np.number):
+        bad = np.count_nonzero(~np.isfinite(y))
+        if bad:
+            raise ValueError(
+                f"`y` must hold finite numbers or classes; received {bad} NaN or infinite ones. Leave out "
+                "those examples, or pass names, such as 'unknown'."
+            )
+    elif len(np.unique(y)) > _MOST_CLASSES:
+        raise ValueError(
+            f"`y` must have at most {_MOST_CLASSES} different classes; received {len(np.unique(y))}. Join "
+            "the rare ones, or draw some classes only."
+        )
+    return y
+
+
+def _is_scale(y: np.ndarray) -> bool:
+    """Whether `y` is shown by a scale of colours."""
+    is_number = np.issubdtype(y.dtype, np.number)
+    return is_number and (np.issubdtype(y.dtype, np.floating) or len(np.unique(y)) > _MOST_CLASSES)
 
 
 def _projected(codes: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_genmod.applications.shown import reconstruct, shown_range
-from keras_genmod.core.checks import check_integer, check_rows
+from keras_genmod.applications.shown import reconstruct
+from keras_genmod.core.checks import check_integer
 from keras_genmod.core.images import as_images
 from keras_genmod.plots.canvas import ImagePanel, draw_points, image_figure, shown_grid, single_axes
 from keras_genmod.plots.capabilities import require
 from keras_genmod.plots.events import chosen_columns, columns_named, points_of, titled
+from keras_genmod.plots.given import examples_of, range_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,7 +38,8 @@ def reconstructions(
     Args:
         model: Any model with `reconstruct`.
         x: The examples, `[N, *event_shape]`; all are shown.
-        originals: What `x` was before it was damaged, for a denoising model: a third row of images, above.
+        originals: What `x` was before it was damaged, for a denoising model: a third row of images, above;
+            of points a third colour.
         condition: One condition for all examples, or one per example.
         seed: Seeds the reconstructions of models that draw them; None draws anew at every call.
         dims: The two columns to draw, for examples that are vectors; those of length 2 need none.
@@ -59,25 +61,24 @@ def reconstructions(
     require(model, "reconstructions")
     dims = chosen_columns(model, dims, function="reconstructions")
     columns = check_integer("columns", columns)
-    x = np.asarray(x)
-    check_rows("x", x, model.event_shape)
-    rebuilt = reconstruct(model, x, condition, seed)
-    title = titled(title, model, "data and their reconstructions")
-    if dims is not None:
-        return _scatter(title, points_of(x, dims), points_of(rebuilt, dims), dims)
-    kinds = {"data" if originals is None else "damaged": x, _name(model): rebuilt}
+    shown_values = range_of(value_range, model)
+    x = examples_of("x", x, model)
+    kinds = {"data" if originals is None else "damaged": x}
     if originals is not None:
-        originals = np.asarray(originals)
-        check_rows("originals", originals, model.event_shape)
+        originals = examples_of("originals", originals, model)
         if len(originals) != len(x):
             raise ValueError(
                 f"`originals` must have one example for each of `x`, {len(x)}; received {len(originals)}. "
                 "Pass the same examples before and after the damage."
             )
         kinds = {"original": originals, **kinds}
+    kinds[_name(model)] = reconstruct(model, x, condition, seed)
+    title = titled(title, model, "data and their reconstructions")
+    if dims is not None:
+        return _scatter(title, {name: points_of(points, dims) for name, points in kinds.items()}, dims)
     blocks = range(0, len(x), columns)
     rows = [as_images(images)[first : first + columns] for first in blocks for images in kinds.values()]
-    pictures = shown_grid(rows, None, value_range or shown_range(model))
+    pictures = shown_grid(rows, None, shown_values)
     return image_figure(title, [ImagePanel(pictures, rows=list(kinds) * len(blocks))])
 
 
@@ -86,11 +87,13 @@ def _name(model: Any) -> str:
     return "reconstruction:\nmean of p(x|z)" if hasattr(model, "likelihood") else "reconstruction"
 
 
-def _scatter(title: str, x: np.ndarray, rebuilt: np.ndarray, dims: tuple[int, int]) -> Figure:
-    """Points, each joined with its reconstruction."""
+def _scatter(title: str, kinds: Mapping[str, np.ndarray], dims: tuple[int, int]) -> Figure:
+    """Points, each joined with its reconstruction, which is the last kind."""
     figure, axes = single_axes(5.2, 4.8, title, **columns_named(dims))
-    axes.plot(*np.stack([x, rebuilt]).transpose(2, 0, 1), color="0.8", linewidth=0.7, zorder=0)
-    draw_points(axes, x, c="0.45", label="data")
-    draw_points(axes, rebuilt, label="reconstruction")
+    axes.plot(*np.stack(list(kinds.values())[-2:]).transpose(2, 0, 1), color="0.8", linewidth=0.7, zorder=0)
+    colors = {"data": "0.45", "damaged": "0.45", "original": "C2"}
+    for name, points in kinds.items():
+        label = name if name in colors else "reconstruction"
+        draw_points(axes, points, c=colors.get(name, "C0"), label=label)
     axes.legend(markerscale=1.5, fontsize=9)
     return figure

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_genmod.applications.shown import shown_range
-from keras_genmod.core.checks import check_integer, check_rows
+from keras_genmod.core.checks import check_integer
 from keras_genmod.plots.canvas import ImagePanel, draw_points, image_figure, shown_grid, single_axes
 from keras_genmod.plots.capabilities import require
 from keras_genmod.plots.events import chosen_columns, columns_named, points_of, titled
+from keras_genmod.plots.given import examples_of, range_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,8 +43,8 @@ def samples(
     Args:
         model: Any model with `sample`.
         num_samples: Number of samples; by default 36 images, or 2000 points.
-        x: Data to compare with, `[N, *event_shape]`, in a panel of their own (points: in the same axes). The
-            first `num_samples` are shown.
+        x: Data to compare with, `[N, *event_shape]`, in a panel of their own (points: in the same axes), with
+            values that the model takes. The first `num_samples` are shown.
         condition: One condition for all samples, or one per sample.
         seed: Seeds the samples; None draws anew at every call.
         dims: The two columns to draw, for examples that are vectors; those of length 2 need none.
@@ -61,14 +61,15 @@ def samples(
     Raises:
         ImportError: If matplotlib is missing.
         TypeError: If the model has no `sample`.
-        ValueError: If examples are neither images nor points, or an argument does not fit.
+        ValueError: If examples are neither images nor points, `x` is out of the model's range, or an argument
+            does not fit.
 
     Cost: `num_samples` samples, for each panel of them.
     """
     require(model, "samples")
     dims = chosen_columns(model, dims, function="samples")
-    if x is not None:
-        check_rows("x", x := np.asarray(x), model.event_shape)
+    shown_values = range_of(value_range, model)
+    x = None if x is None else examples_of("x", x, model)
     number = check_integer(
         "num_samples", (36 if dims is None else 2000) if num_samples is None else num_samples
     )
@@ -83,9 +84,8 @@ def samples(
         ((caption, points),) = drawn.items()
         return _scatter(titled(title, model, caption), points, x, dims, number)
     shown = {} if x is None else {"data": x[:number]}
-    value_range = value_range or shown_range(model)
     panels = [
-        ImagePanel(shown_grid(images, columns, value_range), caption)
+        ImagePanel(shown_grid(images, columns, shown_values), caption)
         for caption, images in {**shown, **drawn}.items()
     ]
     what = f"{number} samples" + (" beside data" if shown else "")

@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_genmod.core.checks import check_integer, describe
 from keras_genmod.plots.canvas import single_axes
+from keras_genmod.plots.given import numbers_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,7 +48,7 @@ def roc(scores: Any, is_anomaly: Any, *, title: str = "Detection of anomalies") 
     if flags.shape != scores.shape or not np.all((flags == 0) | (flags == 1)):
         raise ValueError(
             f"`is_anomaly` must hold one boolean for each of the {len(scores)} scores; received "
-            f"{describe(flags)}. Compare classes first, such as `labels == 7`."
+            f"{describe(flags)}. Pass the scores first, then booleans such as `labels == 7`."
         )
     flags = flags.astype(bool)
     if flags.all() or not flags.any():
@@ -112,7 +113,8 @@ def score_histogram(
             f'{describe(scores)}. For one group pass `{{"test": scores}}`.'
         )
     groups = {str(name): _scores(f"scores[{name!r}]", values) for name, values in scores.items()}
-    edges = np.histogram_bin_edges(np.concatenate(list(groups.values())), check_integer("bins", bins))
+    joined = np.concatenate(list(groups.values()))
+    edges = np.histogram_bin_edges(joined, check_integer("bins", bins), _ends(joined))
     figure, axes = single_axes(6.0, 3.8, title, xlabel=label, ylabel="fraction of the group")
     for name, values in groups.items():
         fractions = np.histogram(values, edges)[0] / len(values)
@@ -121,12 +123,22 @@ def score_histogram(
     return figure
 
 
+def _ends(scores: np.ndarray) -> tuple[float, float]:
+    """The first and the last edge, far enough apart for bins of a width above the rounding of scores."""
+    low, high = float(scores.min()), float(scores.max())
+    least = max(1e-9 * max(abs(low), abs(high)), np.finfo(np.float64).tiny)
+    return (low, high) if high - low > least else (low - 0.5 - least, high + 0.5 + least)
+
+
 def _scores(name: str, values: Any) -> np.ndarray:
     """Scores as a vector of finite numbers, float64."""
-    scores = np.asarray(values, np.float64)
-    if scores.ndim != 1 or not scores.size or not np.isfinite(scores).all():
+    advice = "Pass what `anomaly_score` gives, one number per example."
+    scores = numbers_of(name, values, advice=advice)
+    if not scores.size or not np.isfinite(scores).all():
+        bad = np.count_nonzero(~np.isfinite(scores))
+        received = f"{bad} NaN or infinite ones among {scores.size}" if scores.size else "none"
         raise ValueError(
-            f"`{name}` must be a vector of finite numbers, one per example; received {describe(scores)}. "
-            "Pass what `anomaly_score` gives, and leave out examples without a score."
+            f"`{name}` must be finite numbers, one per example; received {received}. Leave out examples "
+            "without a score."
         )
     return scores

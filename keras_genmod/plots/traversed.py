@@ -9,12 +9,12 @@ import numpy as np
 
 from keras_genmod.applications.latent_use import dims_by_use, latent_use
 from keras_genmod.applications.latents import check_capability
-from keras_genmod.applications.shown import shown_range
 from keras_genmod.applications.traversal import traverse
-from keras_genmod.core.checks import check_integer
+from keras_genmod.core.checks import as_array, check_integer
 from keras_genmod.plots.canvas import ImagePanel, image_figure, shown_grid
 from keras_genmod.plots.capabilities import require
 from keras_genmod.plots.events import check_images, titled
+from keras_genmod.plots.given import check_list, numbers_of, range_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,12 +45,13 @@ def traversals(
     Args:
         model: Any model of images with latent vectors and `decode`, or a `generator`.
         x: The example to start from, `[*event_shape]`, or examples `[N, *event_shape]`: all measure the use
-            of the dimensions, and the first one is the start. None starts from the latent vector 0, the mean
-            of a standard normal prior.
+            of the dimensions, and the first one is the start; the model needs `encode`. None starts from the
+            latent vector 0, the mean of a standard normal prior.
         values: Values that a varied dimension takes; by default 9 values from -3 to 3.
         dims: Dimensions to vary, in this order; by default the `max_dims` most used ones.
         max_dims: Largest number of rows.
-        condition: One condition, without the batch axis, or for examples one per example.
+        condition: One condition, without the batch axis, or for examples one per example, classes also as
+            one-hot vectors.
         value_range: Values shown as black and white; by default the model's value range, or (0, 1) if that
             is unbounded.
         title: Title of the figure; by default the model's class and what is shown.
@@ -71,8 +72,19 @@ def traversals(
     require(model, "traversals")
     check_capability(model, "latent_dim", what="`kg.plots.traversals`")
     check_images(model, function="traversals")
-    grid = np.asarray(np.linspace(-3.0, 3.0, 9) if values is None else values, np.float64)
-    several = x is not None and np.ndim(x) == len(model.event_shape) + 1
+    shown_values = range_of(value_range, model)
+    advice = "Pass those that each latent dimension takes, such as [-2, 0, 2]."
+    given = np.linspace(-3.0, 3.0, 9) if values is None else values
+    grid = numbers_of("values", given, advice=advice)
+    dims = None if dims is None else check_list("dims", dims, example="(0, 1)")
+    if x is not None:
+        if not hasattr(model, "encode"):
+            raise TypeError(
+                f"`x` needs a model with `encode`; received a {type(model).__name__}, which has none. Omit "
+                "it: traversals then start from the latent vector 0."
+            )
+        x = as_array("x", x)
+    several = x is not None and x.ndim == len(model.event_shape) + 1
     usage = latent_use(model, x if several else None, condition if several else None)
     start, single = (x[0], _first(model, condition)) if several else (x, condition)
     max_dims = check_integer("max_dims", max_dims)
@@ -81,7 +93,7 @@ def traversals(
     unused = _unused(model, usage)[np.asarray(varied)]
     images = pictures.reshape(-1, *pictures.shape[2:])
     panel = ImagePanel(
-        shown_grid(images, grid.size, value_range or shown_range(model)),
+        shown_grid(images, grid.size, shown_values),
         rows=[
             f"latent {dim % model.latent_dim}" + "\nnot used" * bool(idle)
             for dim, idle in zip(varied, unused, strict=True)
@@ -97,7 +109,11 @@ def traversals(
 
 def _first(model: Any, condition: Any) -> Any:
     """The condition of the first example."""
-    return condition if np.ndim(condition) <= len(model.condition_shape or ()) else condition[0]
+    if condition is None or np.ndim(condition) <= len(model.condition_shape or ()):
+        return condition
+    first = np.asarray(condition)[0]
+    # Of a class it is the number: one one-hot vector alone would look like a number per example.
+    return int(first.argmax() if first.size > 1 else first.item()) if model.num_classes else first
 
 
 def _unused(model: Any, usage: LatentUsage | None) -> np.ndarray:

@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -79,6 +80,22 @@ def test_errors_of_images():
         plots.images({})
     with pytest.raises(ValueError, match=r"\[N, height, width, 1 or 3\].*received \(6, 4, 4\)"):
         plots.images(IMAGES[..., 0])
+    with pytest.raises(ValueError, match="one name for each column, beside `columns=`; received 2"):
+        plots.images(IMAGES, names=["a", "b"])
+    with pytest.raises(ValueError, match="`names` must be a list.*received 'abc'"):
+        plots.images(IMAGES, columns=3, names="abc")
+    with pytest.raises(TypeError, match=r"`images\['a'\]` must be one array"):
+        plots.images({"a": [[1.0, 2.0], [3.0]]})
+
+
+def test_bytes_that_would_be_white_are_told():
+    with pytest.warns(UserWarning, match=r"`images\['raw'\]` has values .* to 255, .*`value_range=\(0, 255\)`"):
+        plots.images({"raw": np.full((2, 4, 4, 1), 255, np.uint8)})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plots.images(1.5 * IMAGES)
+        plots.images(np.full((2, 4, 4, 1), 255, np.uint8), value_range=(0, 255))
+        plots.images(np.full((1, 4, 4, 1), np.nan))
 
 
 def test_without_matplotlib_the_package_works_and_plots_say_what_to_install():

@@ -33,8 +33,12 @@ def test_each_function_checks_its_own_need(function, lacks):
 
 
 def test_what_is_no_generative_model_has_no_figures():
-    with pytest.raises(TypeError, match="received a Dense.*No plot of models works for it"):
+    with pytest.raises(TypeError, match="received a Dense.*only `history` of its training works for it"):
         plots.samples(keras.layers.Dense(1))
+    with pytest.raises(TypeError, match=r"first argument; received ndarray of shape \(1, 4\).*model first"):
+        plots.latent_map(np.zeros((1, 4)), FVSBN((4,), seed=0))
+    with pytest.raises(TypeError, match="received the class FVSBN. Build one"):
+        plots.samples(FVSBN)
 
 
 def test_families_are_drawn_by_what_they_can_do():

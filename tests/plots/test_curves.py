@@ -86,3 +86,25 @@ def test_what_is_no_history_is_refused():
         history([1, 2])
     with pytest.raises(ValueError, match="at least one epoch"):
         history({"loss": []})
+
+
+def test_the_name_of_a_validation_is_that_of_its_panel():
+    shown = panels(history(LOGS, names=["val_loss", "loss"]))
+    assert list(shown) == ["loss"] and list(curves(shown["loss"])) == ["training", "validation"]
+
+
+@pytest.mark.parametrize(
+    ("logs", "options", "error", "message"),
+    [
+        ({"loss": ["low"]}, {}, ValueError, r"`history\['loss'\]` must be a list of numbers; received .'low'"),
+        ({"loss": [[1.0, 2.0]]}, {}, ValueError, r"`history\['loss'\]` must be a list of numbers"),
+        ({"loss": [1.0, [2.0]]}, {}, ValueError, r"`history\['loss'\]` must be a list of numbers"),
+        (LOGS, {"names": 3}, ValueError, "`names` must be some of active_units, kl, loss; received .3"),
+        (LOGS, {"epochs": [1, 2, 3]}, TypeError, "`epochs` must be a dictionary"),
+        (LOGS, {"epochs": {"los": [1, 2, 3]}}, ValueError, "`epochs` must hold names of curves.*'los'"),
+    ],
+    ids=["text", "matrix", "ragged", "number as name", "list of epochs", "misspelt curve"],
+)
+def test_what_is_no_history_is_refused(logs, options, error, message):
+    with pytest.raises(error, match=message):
+        history(logs, **options)

@@ -63,3 +63,23 @@ def test_points_are_joined_with_their_reconstructions():
 def test_a_single_example_needs_its_batch_axis(vae):
     with pytest.raises(ValueError, match=r"`x\[None\]`"):
         reconstructions(vae, X[0])
+
+
+def test_points_before_their_damage_have_a_colour_of_their_own():
+    model = scaling_autoencoder([2.0, -1.0])
+    x = np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)
+    axes = reconstructions(model, x, originals=x + 1).axes[0]
+    drawn = {points.get_label(): points.get_offsets().tolist() for points in axes.collections}
+    assert drawn == {
+        "original": [[2, 3], [4, 5]],
+        "damaged": [[1, 2], [3, 4]],
+        "reconstruction": [[2, -2], [6, -4]],
+    }
+    assert [line.get_xydata().tolist() for line in axes.lines] == [[[1, 2], [2, -2]], [[3, 4], [6, -4]]]
+    with pytest.raises(ValueError, match="one example for each of `x`, 2; received 1"):
+        reconstructions(model, x, originals=x[:1])
+
+
+def test_a_data_set_is_no_array_of_examples(vae):
+    with pytest.raises(TypeError, match="`x` must be one array.*received a tuple of 2 parts"):
+        reconstructions(vae, (X, np.arange(5)))

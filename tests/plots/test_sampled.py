@@ -85,8 +85,11 @@ def test_two_columns_of_a_table_can_be_chosen():
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("column 4 of x", "column 1 of x")
     with pytest.raises(ValueError, match=r"examples of shape \(5,\).*`dims=\(0, 1\)`"):
         samples(model)
-    for dims in ((0, 5), (1,)):
+    for dims in ((0, 5), (1,), (3, 3)):
         with pytest.raises(ValueError, match="`dims` must be two columns"):
+            samples(model, dims=dims)
+    for dims in (1, "01"):
+        with pytest.raises(ValueError, match=r"`dims` must be a list, such as \(0, 1\)"):
             samples(model, dims=dims)
 
 
@@ -100,3 +103,27 @@ def test_short_vectors_of_square_length_are_no_images():
 def test_data_of_another_shape_are_refused(vae):
     with pytest.raises(ValueError, match=r"`x` must have shape \[batch, 4, 4, 1\].*received \(4, 4, 1\)"):
         samples(vae, 4, x=X[0])
+
+
+@pytest.mark.parametrize(
+    ("x", "error", "message"),
+    [
+        (255 * X, ValueError, r"`x` must hold values in \[0, 1\]; received values from 0.0 to 255.0"),
+        (np.full_like(X, np.nan), ValueError, "`x` must hold finite values"),
+        ((X, np.arange(len(X))), TypeError, "`x` must be one array"),
+    ],
+    ids=["bytes", "nan", "with labels"],
+)
+def test_data_beside_samples_have_the_values_of_the_model(vae, x, error, message):
+    """Outside of the range they would be black or white without a sign of it."""
+    with pytest.raises(error, match=message):
+        samples(vae, 4, x=x)
+
+
+@pytest.mark.parametrize(
+    ("value_range", "message"),
+    [(1, "must be two numbers"), ((0, 1, 2), "must be two numbers"), ((1, 0), "increasing"), ("ab", "number")],
+)
+def test_the_values_of_black_and_white_are_two_increasing_numbers(vae, value_range, message):
+    with pytest.raises(ValueError, match=f"`value_range` .*{message}"):
+        samples(vae, 4, value_range=value_range)

@@ -46,10 +46,12 @@ def test_axes_say_what_they_count():
         ([1.0, 2.0], [0, 0], "received 0 anomalies among 2"),
         ([1.0, 2.0], [0, 7], "labels == 7"),
         ([1.0, 2.0], [0, 1, 1], "each of the 2 scores"),
-        ([1.0, np.nan], [0, 1], "`scores` must be a vector of finite numbers"),
-        ([[1.0], [2.0]], [0, 1], r"received ndarray of shape \(2, 1\)"),
+        ([1.0, np.nan], [0, 1], "`scores` must be finite numbers.*received 1 NaN or infinite ones among 2"),
+        ([[1.0], [2.0]], [0, 1], r"`scores` must be a list of numbers; received \[\[1.0\], \[2.0\]\]"),
+        (["low", "high"], [0, 1], "`scores` must be a list of numbers"),
+        ([0, 1], [0.3, 0.4], "Pass the scores first"),
     ],
-    ids=["one kind", "classes", "lengths", "nan", "matrix"],
+    ids=["one kind", "classes", "lengths", "nan", "matrix", "text", "flags first"],
 )
 def test_bad_scores_are_refused(scores, flags, message):
     with pytest.raises(ValueError, match=message):
@@ -74,3 +76,10 @@ def test_groups_need_names():
         score_histogram([1.0, 2.0])
     with pytest.raises(ValueError, match=r"`scores\['empty'\]`"):
         score_histogram({"empty": []})
+
+
+def test_scores_that_are_all_alike_have_a_histogram():
+    """Also where 40 bins between neighbouring numbers could not be told apart."""
+    for score in (0.0, 3.0, 1e30):
+        (patch,) = score_histogram({"same": [score, score]}).axes[0].patches
+        assert patch.get_data().values.sum() == 1.0
