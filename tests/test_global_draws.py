@@ -1,4 +1,4 @@
-"""Draws from TensorFlow's global seed are repeatable, although the suite seldom lets it forget functions."""
+"""Draws from TensorFlow's global seed are repeatable, though the suite seldom lets it forget functions."""
 
 import keras
 import numpy as np
@@ -19,7 +19,6 @@ DRAWS = {
     "in a function with a seed of its own": lambda: _compiled(5),
     "of an order": lambda: lambda: list(tf.data.Dataset.range(9).shuffle(9).as_numpy_iterator()),
     "of Keras": lambda: lambda: keras.random.normal([3]),
-    "of NumPy": lambda: lambda: np.random.normal(size=3),
 }
 
 
