@@ -102,8 +102,8 @@ class Listed(Case):
     """A case, and which of its promises are among the default tests; all others are among the longer ones.
 
     Args:
-        sibling: Whether it differs from other rows by a term of its objective alone, or joins what two of
-            them bring.
+        sibling: Whether other rows bring all that it has, together or each a part, or it differs from one
+            by a term of its objective alone.
         network: Whether it brings a network or a way of computing of its own, which XLA and half precision
             could treat in another way.
         mechanism: Whether it stands for the rows that use the training loop as it does, for promises that
@@ -291,6 +291,7 @@ CASES = [
         num_classes=3,
         # The constant of the normal density stays.
         overfit=(3e-3, 150, 0.85),
+        sibling=True,
         network=False,
     ),
     Listed(
@@ -299,6 +300,7 @@ CASES = [
         (6,),
         lambda seed: NoiselessVAE((6,), seed=seed, **_dense(code=4)),
         overfit=_VARIATIONAL,
+        sibling=True,
         network=False,
     ),
     Listed(
@@ -362,7 +364,7 @@ CASES = [
         sibling=True,
         coupled=True,
     ),
-    Listed("wae", *_rows(kg.WAE), overfit=(2e-2, 300, 0.85), exempt=_BY_PAIRS, sibling=True, coupled=True),
+    Listed("wae", *_rows(kg.WAE), overfit=(2e-2, 300, 0.85), exempt=_BY_PAIRS, sibling=True),
     Listed(
         "factor_vae",
         *_rows(kg.FactorVAE),
@@ -424,8 +426,8 @@ CASES = [
         exempt=_BY_PLAYERS,
         # A critic's offset cancels in the difference of its means.
         without_gradient=("outputs/bias",),
+        sibling=True,
         network=False,
-        coupled=True,
     ),
     Listed(
         "made with several masks",
@@ -480,7 +482,6 @@ CASES = [
         # The start has noise for each example.
         exempt=_BY_SHARDS,
         sibling=True,
-        coupled=True,
     ),
     Listed(
         "autoregressive splines from a mixture",
@@ -536,6 +537,7 @@ CASES = [
         draw=_paired,
         adversarial=True,
         exempt=_BY_PLAYERS,
+        sibling=True,
         network=False,
     ),
     Listed(
