@@ -6,6 +6,7 @@ takes such settings only before its first operation, hence `pytest_configure`.
 
 import gc
 import os
+import random
 import subprocess
 import sys
 
@@ -29,12 +30,58 @@ def pytest_configure(config):
     config.pluginmanager.register(EagerExamples())
     import tensorflow as tf
 
+    GLOBAL_DRAWS.watch()
+
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     if "PYTEST_XDIST_WORKER" in os.environ and "TF_NUM_INTRAOP_THREADS" not in os.environ:
         # The workers share the cores already. Threads between operations stay: replicas that
         # wait for each other need them.
         tf.config.threading.set_intra_op_parallelism_threads(1)
+
+
+class GlobalDraws:
+    """Lets TensorFlow keep its prepared functions when a global seed is set that no operation has drawn from.
+
+    To set the seed, TensorFlow forgets all that it has prepared for running, since random operations among it
+    are at some place of their sequence. All functions are then prepared anew, test after test, although the
+    package draws from seeds of its own.
+    """
+
+    def __init__(self):
+        self._drawn = True
+        self._traced = False
+
+    def watch(self):
+        """Takes the place of TensorFlow's functions, which all users call by their modules' names."""
+        from tensorflow.python.eager import context
+        from tensorflow.python.framework import random_seed
+
+        self._context = context
+        self._get, random_seed.get_seed = random_seed.get_seed, self._get_seed
+        self._set, context.set_global_seed = context.set_global_seed, self._set_global_seed
+
+    def forget(self):
+        """Lets go of what is prepared when a seed is set next."""
+        self._drawn, self._traced = True, False
+
+    def _get_seed(self, op_seed):
+        """The seeds of an operation, which is about to be made."""
+        self._drawn = True
+        # An operation within a function draws whenever that is called.
+        self._traced |= not self._context.executing_eagerly()
+        return self._get(op_seed)
+
+    def _set_global_seed(self, seed):
+        if self._drawn:
+            self._set(seed)
+            self._drawn = self._traced
+        else:
+            state = self._context.context()
+            state._seed, state._rng = seed, random.Random(seed)
+
+
+GLOBAL_DRAWS = GlobalDraws()
 
 
 class EagerExamples:
@@ -132,6 +179,7 @@ def _free_memory():
     import keras
 
     keras.backend.clear_session()
+    GLOBAL_DRAWS.forget()
     gc.collect()
     # What TensorFlow keeps for good, some megabytes for each `fit`, is not to be walked through ever again.
     gc.freeze()

@@ -103,8 +103,8 @@ class Listed(Case):
     """A case, and which of its promises are among the default tests; all others are among the longer ones.
 
     Args:
-        sibling: Whether it differs from other rows by a term of its objective alone, or joins what two of
-            them bring.
+        sibling: Whether other rows bring all that it has, together or each a part, or it differs from one
+            by a term of its objective alone.
         network: Whether it brings a network or a way of computing of its own, which XLA and half precision
             could treat in another way.
         mechanism: Whether it stands for the rows that use the training loop as it does, for promises that
@@ -329,6 +329,7 @@ CASES = [
         num_classes=3,
         # The constant of the normal density stays.
         overfit=(3e-3, 150, 0.85),
+        sibling=True,
         network=False,
     ),
     Listed(
@@ -337,6 +338,7 @@ CASES = [
         (6,),
         lambda seed: NoiselessVAE((6,), seed=seed, **_dense(code=4)),
         overfit=_VARIATIONAL,
+        sibling=True,
         network=False,
     ),
     Listed(
@@ -400,7 +402,7 @@ CASES = [
         sibling=True,
         coupled=True,
     ),
-    Listed("wae", *_rows(kg.WAE), overfit=(2e-2, 300, 0.85), exempt=_BY_PAIRS, sibling=True, coupled=True),
+    Listed("wae", *_rows(kg.WAE), overfit=(2e-2, 300, 0.85), exempt=_BY_PAIRS, sibling=True),
     Listed(
         "factor_vae",
         *_rows(kg.FactorVAE),
@@ -462,8 +464,8 @@ CASES = [
         exempt=_BY_PLAYERS,
         # A critic's offset cancels in the difference of its means.
         without_gradient=("outputs/bias",),
+        sibling=True,
         network=False,
-        coupled=True,
     ),
     Listed(
         "made with several masks",
@@ -518,7 +520,6 @@ CASES = [
         # The start has noise for each example.
         exempt=_BY_SHARDS,
         sibling=True,
-        coupled=True,
     ),
     Listed(
         "autoregressive splines from a mixture",
@@ -593,6 +594,7 @@ CASES = [
         adversarial=True,
         overfit=(1e-2, 150, 0.8),
         overfit_term="generator_cycle_a",
+        sibling=True,
         coupled=True,
     ),
     Listed(
@@ -604,6 +606,7 @@ CASES = [
         adversarial=True,
         overfit=(1e-2, 150, 0.6),
         overfit_term="generator_pixel",
+        sibling=True,
     ),
     Listed(
         "persistent chains",

@@ -20,10 +20,9 @@ pytestmark = pytest.mark.xdist_group("workers")
 
 ROOT = Path(__file__).parents[2]
 
-# One objective with a condition, several players, state that moves, data of several parts.
+# One objective with a condition, several players of data of several parts, state that moves.
 ROWS = (
     "conditional vae with a schedule",
-    "gan",
     "unpaired translator",
     "persistent chains",
 )

@@ -92,6 +92,11 @@ def shows(browser, selector, expected):
     return found is not None and found.shape == expected.shape and np.array_equal(found, expected)
 
 
+def until_shown(browser, selector, expected):
+    """Waits for a picture, which is drawn once: the page's server computes in this process too."""
+    until(lambda: shows(browser, selector, expected))
+
+
 def requested_hosts(browser):
     """The hosts that the browser was asked to call since the last question."""
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
@@ -115,23 +120,23 @@ def test_a_slider_changes_the_picture_to_what_the_model_decodes(browser):
         browser.get(page.url)
         choose_tab(browser, "Latent dimensions")
         z = np.zeros(3, "float32")
-        until(lambda: shows(browser, "#decoded", expected(z)))
+        until_shown(browser, "#decoded", expected(z))
         slider = find(browser, "#z_1 input[type=range]")
         before = pixels(browser, "#decoded")
         for _ in range(20):
             slider.send_keys("\ue014")  # The right arrow moves the slider by one step.
         z[1] = float(slider.get_attribute("value"))
         assert z[1] == pytest.approx(20 * 0.05)
-        until(lambda: shows(browser, "#decoded", expected(z)))
+        until_shown(browser, "#decoded", expected(z))
         assert np.any(pixels(browser, "#decoded") != before)
         # The number beside the slider works too, and the other sliders keep their values.
         number = find(browser, "#z_2 input[type=number]")
         number.clear()
         number.send_keys("-2\n")
         z[2] = -2.0
-        until(lambda: shows(browser, "#decoded", expected(z)))
+        until_shown(browser, "#decoded", expected(z))
         find(browser, "#middle").click()
-        until(lambda: shows(browser, "#decoded", expected(np.zeros(3, "float32"))))
+        until_shown(browser, "#decoded", expected(np.zeros(3, "float32")))
         assert float(slider.get_attribute("value")) == 0.0
         # All of this was answered by the page's own server.
         assert requested_hosts(browser) == {f"127.0.0.1:{page.port}"}
@@ -152,14 +157,18 @@ def test_an_uploaded_picture_is_scored(browser, tmp_path):
         browser.get(page.url)
         choose_tab(browser, "Reconstruction and score")
         shown = find(browser, "#figures")
-        until(lambda: all(one in shown.text for one in told(data[0][0], 1)))
+
+        def until_told(values):
+            until(lambda: all(value in shown.text for value in values))
+
+        until_told(told(data[0][0], 1))
         # Choosing another example of the data takes its class along.
         thumbnails = until(lambda: browser.find_elements("css selector", "#scored_gallery button img")[2:3])
         thumbnails[0].click()
-        until(lambda: all(one in shown.text for one in told(data[0][2], 2)))
+        until_told(told(data[0][2], 2))
         assert find(browser, "#condition input").get_attribute("value") == "2"
         find(browser, "#scored_upload input[type=file]").send_keys(str(file))
-        until(lambda: all(one in shown.text for one in told(x[0], 2)))
+        until_told(told(x[0], 2))
         steps = find(browser, "#scored_told").text
         assert "Resized from 20 x 20 to 4 x 4 pixels." in steps and "Rounded to integers." in steps
 
@@ -178,12 +187,13 @@ def test_what_is_painted_over_is_drawn_anew(browser):
         browser.get(page.url)
         choose_tab(browser, "Completion")
         find(browser, "#complete").click()
-        until(lambda: shows(browser, "#completions", expected(np.arange(16) >= 8)))
+        lower_half = expected(np.arange(16) >= 8)
+        until_shown(browser, "#completions", lower_half)
         # Nothing is painted yet, which the page says.
         browser.find_element("css selector", "#mask input[value='what I paint']").click()
         find(browser, "#complete").click()
         until(lambda: "Nothing is painted over" in browser.find_element("css selector", "body").text)
-        assert shows(browser, "#completions", expected(np.arange(16) >= 8))
+        assert shows(browser, "#completions", lower_half)
         # A wide stroke from the middle of the first pixel to that of the second one.
         canvas = find(browser, "#paint canvas")
         strokes = webdriver.ActionChains(browser)
@@ -191,13 +201,13 @@ def test_what_is_painted_over_is_drawn_anew(browser):
         for _ in range(8):
             strokes.move_by_offset(10, 0)
         strokes.release().perform()
-        painted = np.arange(16) < 2
+        painted = expected(np.arange(16) < 2)
 
         def completed():
             # The editor sends a stroke a moment after its end.
             find(browser, "#complete").click()
             time.sleep(1.0)
-            return shows(browser, "#completions", expected(painted))
+            return shows(browser, "#completions", painted)
 
         until(completed)
 
@@ -208,9 +218,9 @@ def test_samples_follow_the_seed(browser):
     explored = Explored(model, pictures())
     with kg.explore(model, pictures(), open_browser=False) as page:
         browser.get(page.url)
-        until(lambda: shows(browser, "#samples", explored.view.draw(model.sample(16, seed=0).numpy())))
+        until_shown(browser, "#samples", explored.view.draw(model.sample(16, seed=0).numpy()))
         find(browser, "#draw").click()
-        until(lambda: shows(browser, "#samples", explored.view.draw(model.sample(16, seed=1).numpy())))
+        until_shown(browser, "#samples", explored.view.draw(model.sample(16, seed=1).numpy()))
         assert find(browser, "#seed input").get_attribute("value") == "1"
 
 

@@ -96,7 +96,12 @@ def test_the_name_of_a_validation_is_that_of_its_panel():
 @pytest.mark.parametrize(
     ("logs", "options", "error", "message"),
     [
-        ({"loss": ["low"]}, {}, ValueError, r"`history\['loss'\]` must be a list of numbers; received .'low'"),
+        (
+            {"loss": ["low"]},
+            {},
+            ValueError,
+            r"`history\['loss'\]` must be a list of numbers; received .'low'",
+        ),
         ({"loss": [[1.0, 2.0]]}, {}, ValueError, r"`history\['loss'\]` must be a list of numbers"),
         ({"loss": [1.0, [2.0]]}, {}, ValueError, r"`history\['loss'\]` must be a list of numbers"),
         (LOGS, {"names": 3}, ValueError, "`names` must be some of active_units, kl, loss; received .3"),
