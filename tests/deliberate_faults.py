@@ -25,6 +25,8 @@ NOISE = "tests/training/test_noise_of_steps.py"
 CONTRACT = "tests/contract/test_contract.py::test_promise"
 REPLICAS = "tests/contract/test_replicas.py"
 BIJECTIONS = "tests/bijectors/test_bijections.py"
+LAYERS = "tests/layers/test_translation_layers.py"
+TRANSLATION = "tests/models/translation"
 
 
 @dataclass(frozen=True)
@@ -334,6 +336,67 @@ FAULTS = [
             "tests/core/test_precision.py",
             f"{CONTRACT}[convolutional conditional autoencoder-bfloat16_computes_and_trains]",
         ],
+    ),
+    # ---- translation -----------------------------------------------------------------------------
+    Fault(
+        "each member of a pair is flipped on its own",
+        "member, flipped, shift * (side // smallest)",
+        "member, flipped ^ (len(member.shape) == 3), shift * (side // smallest)",
+        [f"{LAYERS}::test_both_members_move_alike"],
+    ),
+    Fault(
+        "the masks of rows come from the first row's seed",
+        "numbers = uniform_rows(seeds, x.shape[1:], stream=self.stream)",
+        "numbers = uniform_rows(seeds[:1], x.shape[1:], stream=self.stream)",
+        [f"{LAYERS}::test_the_mask_of_a_row_depends_on_its_seed_alone"],
+    ),
+    Fault(
+        "pixels lie at whole numbers",
+        "t = np.abs((np.arange(first, last + 1) + 0.5) / scale - 0.5)",
+        "t = np.abs(np.arange(first, last + 1) / scale)",
+        [f"{LAYERS}::test_a_ramp_stays_a_ramp_with_half_pixel_centres[2]"],
+    ),
+    Fault(
+        "a skip carries nothing",
+        'name=f"skip_{level}")([h, skips[level]])',
+        'name=f"skip_{level}")([h, 0.0 * skips[level]])',
+        ["tests/networks/test_translating_networks.py::test_each_skip_carries_the_picture_by_itself"],
+    ),
+    Fault(
+        "the loss of a map of logits is that of its first patch",
+        "tf.reduce_mean(values, axis=range(1, values.shape.rank))",
+        "tf.reshape(values, [tf.shape(values)[0], -1])[:, 0]",
+        [f"{TRANSLATION}/test_cycle_gan.py::test_terms_by_hand"],
+    ),
+    Fault(
+        "a pool hands out new pictures only",
+        "exchanged &= tf.convert_to_tensor(self.filled) == self.size",
+        "exchanged &= False",
+        [f"{TRANSLATION}/test_image_pool.py::test_half_of_what_it_hands_out_is_old"],
+    ),
+    Fault(
+        "every new picture enters the pool",
+        "enters |= place >= filled",
+        "enters |= True",
+        [f"{TRANSLATION}/test_image_pool.py::test_ages_are_distributed_as_stated"],
+    ),
+    Fault(
+        "the critic's pairs are moved in evaluation too",
+        "if not training or self.augmentation is None:",
+        "if self.augmentation is None:",
+        [f"{TRANSLATION}/test_pix2pix.py::test_the_critic_sees_augmented_pairs_in_training_alone"],
+    ),
+    Fault(
+        "evaluation translates with noise",
+        "seeds = row_seeds(fold_in(seed, 1), 0, tf.shape(x)[0]) if training else None",
+        "seeds = row_seeds(fold_in(seed, 1), 0, tf.shape(x)[0])",
+        [f"{TRANSLATION}/test_pix2pix.py::test_evaluation_is_without_noise"],
+    ),
+    Fault(
+        "similarity depends on where the range begins",
+        "x, y = (part - tf.cast(value_range[0], part.dtype) for part in _as_pair(x, y))",
+        "x, y = _as_pair(x, y)",
+        ["tests/metrics/test_image_quality.py::test_ssim_by_its_formula"],
     ),
 ]
 

@@ -95,6 +95,15 @@ def test_the_seed_is_the_only_noise():
         small().translate(x, seed=1)
 
 
+def test_evaluation_is_without_noise():
+    """It gives the figures of translations without a seed, in which no value is dropped."""
+    model = small(dropout=0.5, adversarial=0.0, ema_decay=None)
+    model.compile()
+    x, y = pictures(seed=1), pictures(seed=2)
+    figures = model.evaluate(x, y, return_dict=True, verbose=0)
+    np.testing.assert_allclose(figures["l1"], np.abs(model.translate(x) - y).mean(), rtol=1e-4)
+
+
 def test_the_critic_sees_augmented_pairs_in_training_alone():
     """With a shift that moves everything, terms in training differ from those of the pairs as they are."""
     x, y = tf.constant(pictures(seed=1)), tf.constant(pictures(seed=2))
