@@ -497,7 +497,11 @@ def chains_by_hand(model, x, num_steps):
     return chains, means[-1]
 
 
-@pytest.mark.parametrize("kind", ["plain", "micro_batches", "replicas with micro_batches"])
+@pytest.mark.parametrize(
+    "kind",
+    # Replicas make micro-batches too.
+    ["plain", pytest.param("micro_batches", marks=pytest.mark.slow), "replicas with micro_batches"],
+)
 def test_chains_move_once_a_step(strategy, kind, float64):
     with strategy.scope() if "replicas" in kind else contextlib.nullcontext():
         model = ToyChain((3,), seed=3)
