@@ -547,14 +547,15 @@ def test_images_of_one_row_or_column_are_generated_too(kind, shape):
     check(network, generated(network.generate, network, uniforms), uniforms)
 
 
-# Samples of models with the other networks are compiled by XLA in tests/models/autoregressive.
+# Samples of models with the other networks are compiled by XLA in tests/models/autoregressive. These two have
+# no other graph among the default tests, as the gated and the diagonal network have.
 COMPILED = ("plain", "row")
 
 
 @pytest.mark.parametrize(
     ("kind", "jit_compile"),
     [
-        *((kind, False) for kind in KINDS),
+        *(pytest.param(kind, False, marks=[pytest.mark.slow] * (kind in COMPILED)) for kind in KINDS),
         *(pytest.param(kind, True, marks=[pytest.mark.slow] * (kind not in COMPILED)) for kind in KINDS),
     ],
 )
