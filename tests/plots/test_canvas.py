@@ -89,7 +89,9 @@ def test_errors_of_images():
 
 
 def test_bytes_that_would_be_white_are_told():
-    with pytest.warns(UserWarning, match=r"`images\['raw'\]` has values .* to 255, .*`value_range=\(0, 255\)`"):
+    with pytest.warns(
+        UserWarning, match=r"`images\['raw'\]` has values .* to 255, .*`value_range=\(0, 255\)`"
+    ):
         plots.images({"raw": np.full((2, 4, 4, 1), 255, np.uint8)})
     with warnings.catch_warnings():
         warnings.simplefilter("error")

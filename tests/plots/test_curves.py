@@ -96,7 +96,12 @@ def test_the_name_of_a_validation_is_that_of_its_panel():
 @pytest.mark.parametrize(
     ("logs", "options", "error", "message"),
     [
-        ({"loss": ["low"]}, {}, ValueError, r"`history\['loss'\]` must be a list of numbers; received .'low'"),
+        (
+            {"loss": ["low"]},
+            {},
+            ValueError,
+            r"`history\['loss'\]` must be a list of numbers; received .'low'",
+        ),
         ({"loss": [[1.0, 2.0]]}, {}, ValueError, r"`history\['loss'\]` must be a list of numbers"),
         ({"loss": [1.0, [2.0]]}, {}, ValueError, r"`history\['loss'\]` must be a list of numbers"),
         (LOGS, {"names": 3}, ValueError, "`names` must be some of active_units, kl, loss; received .3"),
@@ -105,6 +110,6 @@ def test_the_name_of_a_validation_is_that_of_its_panel():
     ],
     ids=["text", "matrix", "ragged", "number as name", "list of epochs", "misspelt curve"],
 )
-def test_what_is_no_history_is_refused(logs, options, error, message):
+def test_values_names_and_epochs_are_checked(logs, options, error, message):
     with pytest.raises(error, match=message):
         history(logs, **options)

@@ -122,7 +122,12 @@ def test_data_beside_samples_have_the_values_of_the_model(vae, x, error, message
 
 @pytest.mark.parametrize(
     ("value_range", "message"),
-    [(1, "must be two numbers"), ((0, 1, 2), "must be two numbers"), ((1, 0), "increasing"), ("ab", "number")],
+    [
+        (1, "must be two numbers"),
+        ((0, 1, 2), "must be two numbers"),
+        ((1, 0), "increasing"),
+        ("ab", "number"),
+    ],
 )
 def test_the_values_of_black_and_white_are_two_increasing_numbers(vae, value_range, message):
     with pytest.raises(ValueError, match=f"`value_range` .*{message}"):
