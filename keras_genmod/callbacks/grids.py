@@ -12,7 +12,7 @@ from keras_genmod.applications.latent_use import dims_by_use, latent_use
 from keras_genmod.applications.shown import reconstruct
 from keras_genmod.applications.traversal import traverse
 from keras_genmod.callbacks.pictures import PictureCallback
-from keras_genmod.core.checks import check_integer
+from keras_genmod.core.checks import check_integer, describe
 from keras_genmod.core.images import as_images
 
 __all__ = ["ImageGrid", "ReconstructionGrid", "TraversalGrid"]
@@ -35,11 +35,11 @@ class ImageGrid(PictureCallback):
         value_range: Values shown as black and white; by default the model's value range, or (0, 1) if that
             is unbounded.
         scale: Integer factor of enlargement; by default small images are enlarged to about 48 pixels a side.
-        log_dir: Folder for TensorBoard, where the pictures appear under the same name. Their step is the
-            epoch counted from 0, as in Keras' other epoch logs.
+        log_dir: Folder for TensorBoard, where the pictures are named "samples". Their step is the epoch
+            counted from 0, as in Keras' other epoch logs: that of `epoch_0005_samples.png` is 4.
 
     Raises:
-        TypeError: Before training, if the model has no `sample`.
+        TypeError: If the folder is no path; before training, if the model has no `sample`.
         ValueError: Before training, if the folder is not writable, the condition does not fit, or the samples
             are not images.
 
@@ -88,7 +88,7 @@ class ReconstructionGrid(PictureCallback):
         columns: Number of pairs in a row.
 
     Raises:
-        TypeError: Before training, if the model has no `reconstruct`.
+        TypeError: If the folder is no path; before training, if the model has no `reconstruct`.
         ValueError: Before training, if the folder is not writable, or data or condition do not fit.
 
     Cost: N reconstructions before training and at each picture.
@@ -113,6 +113,7 @@ class ReconstructionGrid(PictureCallback):
 
     def images(self) -> np.ndarray:
         reconstructions = reconstruct(self.model, self.x, self.condition, self.seed)
+        self.check_images(reconstructions.shape[1:])
         return np.concatenate([as_images(self.x), as_images(reconstructions)], axis=2)
 
 
@@ -124,15 +125,17 @@ class TraversalGrid(PictureCallback):
     that is no sum over dimensions, by the variance of the codes; otherwise by index.
 
     Args:
-        directory, every_n_epochs, value_range, scale, log_dir: As in `ImageGrid`.
+        directory, every_n_epochs, value_range, scale, log_dir: As in `ImageGrid`. A row has one image for
+            each of the `values`.
         x: The example to start from, `[*event_shape]`; None starts from the latent vector 0.
         values: Values that a varied dimension takes; by default 7 values from -3 to 3.
         max_dims: Largest number of rows.
         condition: One condition, without the batch axis.
 
     Raises:
-        TypeError: Before training, if the model has no `decode` or `latent_dim`.
-        ValueError: Before training, if the folder is not writable, or `x` or condition do not fit.
+        TypeError: If the folder is no path; before training, if the model has no `decode` or `latent_dim`.
+        ValueError: If `values` are no numbers; before training, if the folder is not writable, or `x` or
+            condition do not fit.
 
     Cost: one pass through the decoder per image, before training and at each picture.
 
@@ -153,7 +156,12 @@ class TraversalGrid(PictureCallback):
         condition: Any = None,
         **kwargs: Any,
     ) -> None:
-        self.values = np.asarray(np.linspace(-3.0, 3.0, 7) if values is None else values, np.float64)
+        self.values = np.linspace(-3.0, 3.0, 7) if values is None else _numbers(values)
+        if "columns" in kwargs:
+            raise TypeError(
+                "`TraversalGrid` has no `columns`: a row has one image for each of the `values`. Pass as "
+                "many values as a row shall have images."
+            )
         super().__init__(directory, columns=self.values.size, **kwargs)
         self.x = x
         self.max_dims = check_integer("max_dims", max_dims)
@@ -163,3 +171,17 @@ class TraversalGrid(PictureCallback):
         dims = dims_by_use(self.model, latent_use(self.model))[: self.max_dims]
         rows = traverse(self.model, self.x, dims=dims, values=self.values, condition=self.condition)
         return rows.reshape(-1, *rows.shape[2:])
+
+
+def _numbers(values: Any) -> np.ndarray:
+    """The values of a dimension, float64."""
+    try:
+        numbers = np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        numbers = np.empty((0,))
+    if numbers.ndim != 1 or not numbers.size or not np.isfinite(numbers).all():
+        raise ValueError(
+            f"`values` must be a list of finite numbers; received {describe(values)}. Pass those that each "
+            "latent dimension takes, such as [-2, 0, 2]."
+        )
+    return numbers

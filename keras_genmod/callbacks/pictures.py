@@ -9,8 +9,9 @@ picture that cannot be written causes a warning only.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -18,8 +19,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_genmod.applications.latents import check_capability
-from keras_genmod.applications.shown import enlarged_grid, shown_range
-from keras_genmod.core.checks import check_integer
+from keras_genmod.applications.shown import check_shown_range, enlarged_grid, shown_range
+from keras_genmod.core.checks import check_integer, describe
 from keras_genmod.core.files import UnwritablePathError, check_path, make_writable
 from keras_genmod.core.images import write_png
 from keras_genmod.core.replicas import is_chief
@@ -51,12 +52,12 @@ class PictureCallback(keras.callbacks.Callback):
         log_dir: str | os.PathLike | None = None,
     ) -> None:
         super().__init__()
-        self.directory = check_path(directory)
+        self.directory = _folder("directory", directory)
         self.every_n_epochs = check_integer("every_n_epochs", every_n_epochs)
         self.columns = None if columns is None else check_integer("columns", columns)
-        self.value_range = value_range
+        self.value_range = None if value_range is None else check_shown_range(value_range)
         self.scale = None if scale is None else check_integer("scale", scale)
-        self.log_dir = None if log_dir is None else check_path(log_dir)
+        self.log_dir = None if log_dir is None else _folder("log_dir", log_dir)
         self._writer: Any = None
 
     def images(self) -> np.ndarray:
@@ -66,7 +67,22 @@ class PictureCallback(keras.callbacks.Callback):
     def picture(self) -> np.ndarray:
         """The picture of the current model, uint8 `[height, width, channels]`."""
         value_range = self.value_range or shown_range(self.model)
-        return enlarged_grid(self.images(), self.columns, value_range=value_range, scale=self.scale)
+        images = self.images()
+        self.check_images(images.shape[1:])
+        return enlarged_grid(images, self.columns, value_range=value_range, scale=self.scale)
+
+    def check_images(self, shape: Sequence[int]) -> None:
+        """Refuses examples that are no images.
+
+        Args:
+            shape: That of an example.
+        """
+        if not _is_image_shape(shape):
+            raise ValueError(
+                f"`{type(self).__name__}` draws images [height, width, 1 or 3], or flat ones of square length;"
+                f" received examples of shape {tuple(shape)}. Leave this callback out; `kg.plots` draws two "
+                "columns of such examples, `dims=(0, 1)`."
+            )
 
     def set_model(self, model: keras.Model) -> None:
         super().set_model(model)
@@ -117,6 +133,27 @@ class PictureCallback(keras.callbacks.Callback):
             with _going_on(self.log_dir):
                 self._writer.close()
             self._writer = None
+
+
+def _is_image_shape(shape: Sequence[int]) -> bool:
+    """Whether an example is an image, or as many numbers as a square one has pixels."""
+    if len(shape) == 1:
+        return math.isqrt(shape[0]) ** 2 == shape[0]
+    return len(shape) == 3 and shape[-1] in (1, 3)
+
+
+def _folder(name: str, path: Any) -> str:
+    """A folder's path as a string.
+
+    Raises:
+        TypeError: For what is no path.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(
+            f"`{name}` must be the path of a folder; received {describe(path)}. Pass a string, such as "
+            "'pictures'."
+        )
+    return check_path(path)
 
 
 def _check_writable(name: str, folder: str) -> None:

@@ -81,7 +81,9 @@ class Explored:
         )
 
     def _take(self, data: Any) -> None:
-        batch = unpack(data)
+        # Nested lists of numbers are examples; arrays in a tuple or list are examples and conditions.
+        nested = isinstance(data, list) and not all(hasattr(part, "shape") for part in data)
+        batch = unpack(np.asarray(data)) if nested and _is_regular(data) else unpack(data)
         spaces = self.model.data_spaces()
         if spaces and isinstance(batch.x, Mapping):
             check_parts("data", batch.x, spaces)
@@ -91,10 +93,11 @@ class Explored:
         x = as_array("data", batch.x)
         check_rows("data", x, self.model.event_shape)
         condition = None if batch.condition is None else np.asarray(batch.condition)
-        if condition is not None and len(condition) != len(x):
+        if condition is not None and condition.shape[:1] != (len(x),):
+            received = f"{len(condition)}" if condition.ndim else f"one for all, {condition}"
             raise ValueError(
-                f"`data` must hold one condition for each of the {len(x)} examples; received "
-                f"{len(condition)}. Cut the longer one."
+                f"`data` must hold one condition for each of the {len(x)} examples; received {received}. "
+                "Cut the longer one, or repeat one condition with `np.full`."
             )
         x = x[:_MOST_EXAMPLES]
         self.space.check(x)
@@ -185,6 +188,14 @@ class Explored:
         if self.from_data and self.examples is not None and np.ptp(self.examples) > 0:
             return float(self.examples.min()), float(self.examples.max())
         return 0.0, 1.0
+
+
+def _is_regular(data: list) -> bool:
+    """Whether nested lists fill an array."""
+    try:
+        return np.asarray(data).dtype != object
+    except ValueError:
+        return False
 
 
 def takes(method: Any, name: str) -> bool:

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Any
 
-from keras_genmod.core.checks import check_integer, describe
+from keras_genmod.core.checks import describe
 
 __all__ = ["LOOPBACK", "Server", "listening_socket"]
 
@@ -33,9 +33,10 @@ def listening_socket(port: int | None) -> socket.socket:
         ValueError: If the port is no number from 1 to 65535.
         OSError: If the port is in use, or the process may not use it.
     """
-    if port is not None and check_integer("port", port) > 65535:
+    whole = isinstance(port, int) and not isinstance(port, bool)
+    if port is not None and not (whole and 1 <= port <= 65535):
         raise ValueError(
-            f"`port` must be at most 65535; received {describe(port)}. Pass None for a free one."
+            f"`port` must be an integer from 1 to 65535; received {describe(port)}. Pass None for a free one."
         )
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     # Without it a port stays taken for a minute after its page was closed.

@@ -227,7 +227,7 @@ def test_what_cannot_work_ends_the_run_before_the_first_step(vae, conditional_va
     labels = np.arange(8) % 3
     cases = [
         (flat, ImageGrid(tmp_path), TypeError, "`ImageGrid` needs a model with `sample`"),
-        (flat, ReconstructionGrid(np.zeros((2, 5)), tmp_path), ValueError, "Images must have shape"),
+        (flat, ReconstructionGrid(np.zeros((2, 5)), tmp_path), ValueError, r"draws images.*shape \(5,\)"),
         (vae, ImageGrid(tmp_path / "file" / "below"), ValueError, "`directory` must be a folder"),
         (vae, ImageGrid(tmp_path / "file"), ValueError, "`directory` must be a folder"),
         (vae, ImageGrid(tmp_path, log_dir=tmp_path / "file"), ValueError, "`log_dir` must be a folder"),
@@ -254,6 +254,25 @@ def test_what_cannot_work_ends_the_run_before_the_first_step(vae, conditional_va
     with pytest.raises(ValueError, match="`every_n_epochs` must be an integer"):
         ImageGrid(tmp_path, every_n_epochs=0)
     assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: ImageGrid(3), TypeError, "`directory` must be the path of a folder; received 3"),
+        (lambda: ReconstructionGrid("out", X), TypeError, "`directory` must be the path.*ndarray"),
+        (lambda: ImageGrid("out", log_dir=1), TypeError, "`log_dir` must be the path of a folder"),
+        (lambda: ImageGrid("out", value_range=1), ValueError, "`value_range` must be two numbers"),
+        (lambda: ImageGrid("out", value_range=(1, 0)), ValueError, "`value_range` must be increasing"),
+        (lambda: TraversalGrid("out", values=["low"]), ValueError, "`values` must be a list of finite"),
+        (lambda: TraversalGrid("out", values=[]), ValueError, "`values` must be a list of finite"),
+        (lambda: TraversalGrid("out", values=[[0.0], [1.0]]), ValueError, "`values` must be a list of"),
+        (lambda: TraversalGrid("out", columns=3), TypeError, "has no `columns`.*as many values"),
+    ],
+)
+def test_wrong_arguments_are_refused_at_once(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
 
 
 def test_on_replicas_pictures_are_those_of_the_model(strategy, tmp_path):

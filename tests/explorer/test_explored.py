@@ -11,6 +11,7 @@ import tensorflow as tf
 import keras_genmod as kg
 from keras_genmod.explorer.explored import Explored
 from keras_genmod.explorer.page import one_at_a_time
+from keras_genmod.explorer.server import listening_socket
 from keras_genmod.explorer.views import Pictures, Points
 from tests.explorer.tiny import made, mixture, pictures, vae, with_random_weights
 
@@ -73,6 +74,28 @@ def test_few_numbers_are_typed_and_many_are_taken_from_examples():
 def test_data_that_do_not_fit_are_refused(data, message):
     with pytest.raises(ValueError, match=message):
         Explored(made(), data)
+
+
+def test_nested_lists_are_examples():
+    x = pictures(2)
+    for data in (x.tolist(), [*x.tolist(), *x.tolist()]):
+        explored = Explored(made(), data)
+        np.testing.assert_array_equal(explored.examples, data)
+        assert explored.conditions is None
+    pair = Explored(made(num_classes=3), [x, [2, 0]])
+    np.testing.assert_array_equal(pair.examples, x)
+    assert pair.conditions.tolist() == [2, 0]
+
+
+def test_one_condition_for_all_data_is_refused():
+    with pytest.raises(ValueError, match="each of the 6 examples; received one for all, 2.*`np.full`"):
+        Explored(made(num_classes=3), (pictures(), 2))
+
+
+@pytest.mark.parametrize("port", [0, 65536, "7860", True])
+def test_a_port_is_a_number_or_none(port):
+    with pytest.raises(ValueError, match="`port` must be an integer from 1 to 65535; received .*None"):
+        listening_socket(port)
 
 
 def test_a_plain_keras_model_is_refused():

@@ -110,6 +110,6 @@ def test_the_name_of_a_validation_is_that_of_its_panel():
     ],
     ids=["text", "matrix", "ragged", "number as name", "list of epochs", "misspelt curve"],
 )
-def test_curves_that_do_not_fit_are_refused(logs, options, error, message):
+def test_values_names_and_epochs_are_checked(logs, options, error, message):
     with pytest.raises(error, match=message):
         history(logs, **options)

@@ -73,3 +73,25 @@ def test_errors_say_what_to_do():
         latent_map(scaling_autoencoder([1.0]), np.zeros((3, 1)))
     with pytest.raises(TypeError, match="Discrete codes"):
         latent_map(VQVAE((8, 8, 1), num_codes=4, code_dim=2, seed=0), np.zeros((2, 8, 8, 1)))
+
+
+def test_names_may_stand_beside_none():
+    model = scaling_autoencoder([1.0, 1.0])
+    axes = latent_map(model, np.eye(2), [None, "cat"]).axes[0]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["None", "cat"]
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (np.eye(22), r"`np.argmax\(y, axis=-1\)`"),
+        (np.zeros((22, 1)), r"`np.ravel\(y\)`"),
+        ([f"class {number}" for number in range(22)], "at most 20 different classes; received 22"),
+        ([np.nan, *range(21)], "finite numbers or classes; received 1 NaN"),
+    ],
+    ids=["one-hot", "column", "many names", "nan"],
+)
+def test_what_is_no_class_is_refused(y, message):
+    model = scaling_autoencoder([1.0, 1.0])
+    with pytest.raises(ValueError, match=message):
+        latent_map(model, np.zeros((22, 2)), y)

@@ -94,6 +94,9 @@ def test_conditions_reach_the_model():
     np.testing.assert_array_equal(
         pixels(traversals(model, X[0], values=VALUES, dims=[0, 1, 2], condition=2)), expected
     )
+    one_hot = np.eye(3)[[2, 0, 1, 1, 0]]
+    shown = traversals(model, X, values=VALUES, dims=[0, 1, 2], condition=one_hot)
+    np.testing.assert_array_equal(pixels(shown), expected)
 
 
 def test_an_implicit_model_is_traversed_from_the_middle_of_its_prior():
@@ -102,6 +105,22 @@ def test_an_implicit_model_is_traversed_from_the_middle_of_its_prior():
     images = traverse(model, values=VALUES).reshape(2, 3, *SHAPE)
     np.testing.assert_array_equal(pixels(figure), grid(images, value_range=(-1.0, 1.0)))
     assert rows(figure) == ["latent 0", "latent 1"]
+    with pytest.raises(TypeError, match="`x` needs a model with `encode`; received a GAN.*Omit it"):
+        traversals(model, np.zeros((2, 16)))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"values": ["low"]}, "`values` must be a list of numbers; received .'low'"),
+        ({"values": 2.0}, "`values` must be a list of numbers; received 2.0"),
+        ({"dims": 1}, r"`dims` must be a list, such as \(0, 1\); received 1"),
+        ({"value_range": 1}, "`value_range` must be two numbers"),
+    ],
+)
+def test_bad_options_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        traversals(small_vae(), **options)
 
 
 def test_without_a_prior_no_variance_is_small():
