@@ -93,7 +93,7 @@ def build(arguments):
         zip(("ab", "ba"), (shapes, shapes[::-1]), strict=True)
     ):
         generators[f"generator_{direction}"] = kg.networks.residual_translator(
-            source, target, filters=arguments.filters, num_blocks=4, halvings=1, seed=number
+            source, target, filters=arguments.filters, num_blocks=2, halvings=0, seed=number
         )
     return kg.CycleGAN(*shapes, receptive_field=arguments.receptive_field, filters=32, seed=0, **generators)
 
@@ -177,9 +177,9 @@ def accuracy(classifier, x, labels):
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--colour", action="store_true", help="MNIST and inverted MNIST in colours")
-    parser.add_argument("--steps", type=int, default=10_000)
+    parser.add_argument("--steps", type=int, default=6_000)
     parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--filters", type=int, default=24)
+    parser.add_argument("--filters", type=int, default=16)
     parser.add_argument("--learning-rate", type=float, default=5e-4)
     parser.add_argument("--receptive-field", type=int, default=16)
     parser.add_argument("--output", default="reproduce_output")

@@ -15,8 +15,8 @@ from keras_genmod.networks.translating import Convolutions, source_input
 
 __all__ = ["residual_translator"]
 
-# Sides from which on the paper takes nine blocks, not six.
-_LARGE = 256
+# Sides from which on the paper takes nine blocks, not six, and sides below which outer kernels are small.
+_LARGE, _SMALL = 256, 32
 
 
 @under_its_policy
@@ -28,6 +28,7 @@ def residual_translator(
     filters: int = 64,
     num_blocks: int | None = None,
     halvings: int = 2,
+    kernel_size: int | None = None,
     normalization: str = "instance",
     output_activation: Any = "tanh",
     embedding_dim: int = 8,
@@ -38,7 +39,9 @@ def residual_translator(
 ) -> keras.Model:
     """A 7x7 convolution, strided 3x3 ones, residual blocks, transposed 3x3 ones and a 7x7 convolution.
 
-    Residual blocks and 7x7 convolutions pad by reflection, so that borders look like the inside.
+    Residual blocks and the outer convolutions pad by reflection, so that borders look like the inside. What an
+    output pixel sees grows with all of them. A generator that sees the whole picture can exchange what it
+    shows and still translate it back; small pictures therefore have 3x3 outer convolutions.
 
     Args:
         source_shape: `(height, width, channels)`, or `(height, width)` of maps of class indices.
@@ -48,6 +51,8 @@ def residual_translator(
         filters: Number of channels of the first layer; each halving doubles it.
         num_blocks: Number of residual blocks; None takes 6, and 9 for sides of 256 and more.
         halvings: How many times the source is halved.
+        kernel_size: Side of the kernels of the first and the last convolution, an odd number; None takes 7,
+            and 3 for sides below 32.
         normalization: "instance", "batch" or "none".
         output_activation: Activation of the last layer.
         embedding_dim: Number of channels that class indices are embedded into.
@@ -84,6 +89,8 @@ def residual_translator(
         )
     if num_blocks is None:
         num_blocks = 6 if max(sides) < _LARGE else 9
+    kernel_size = _checked_kernel(kernel_size, sides)
+    outer = kernel_size // 2
     filters = check_integer("filters", filters)
     hidden, last = hidden_and_last(seed, initial_stddev)
     conv = Convolutions(hidden, normalization, dtype)
@@ -103,7 +110,9 @@ def residual_translator(
             f"The halved source must have at least 2x2 pixels, and the source 4x4; received sides {sides} "
             f"with {halvings} halvings. Take fewer halvings, or larger pictures."
         )
-    h = conv(padded(h, 3, "first"), filters, 7, name="first", padding="valid", activation=conv.relu)
+    h = conv(
+        padded(h, outer, "first"), filters, kernel_size, name="first", padding="valid", activation=conv.relu
+    )
     width = filters
     for level in range(halvings):
         width *= 2
@@ -118,9 +127,9 @@ def residual_translator(
         width = max(width // 2, filters)
         h = conv(h, width, 3, strides=2, name=f"up_{level}", transposed=True, activation=conv.relu)
     h = conv(
-        padded(h, 3, "outputs"),
+        padded(h, outer, "outputs"),
         target_shape[-1],
-        7,
+        kernel_size,
         name="outputs",
         padding="valid",
         normalize=False,
@@ -128,6 +137,18 @@ def residual_translator(
         kernel_initializer=next(last),
     )
     return network([x], h, name)
+
+
+def _checked_kernel(kernel_size: int | None, sides: Sequence[int]) -> int:
+    """The side of the outer kernels."""
+    if kernel_size is None:
+        return 3 if min(sides) < _SMALL else 7
+    if check_integer("kernel_size", kernel_size) % 2 == 0:
+        raise ValueError(
+            f"`kernel_size` must be odd, so that kernels have a middle; received {kernel_size}. Take "
+            f"{kernel_size - 1} or {kernel_size + 1}."
+        )
+    return kernel_size
 
 
 def _powers_of_two(sides: Sequence[int], target_sides: Sequence[int]) -> int:

@@ -143,6 +143,16 @@ def test_sizes_that_no_doubling_gives_are_refused():
         residual_translator((4, 4, 1), (4, 4, 1))
 
 
+def test_a_small_picture_is_seen_through_small_kernels():
+    def outer(side, **options):
+        network = residual_translator((side, side, 1), (side, side, 1), filters=1, num_blocks=0, **options)
+        return [network.get_layer(name).kernel_size[0] for name in ("first", "outputs")]
+
+    assert outer(16) == [3, 3] and outer(32) == [7, 7] and outer(16, kernel_size=5) == [5, 5]
+    with pytest.raises(ValueError, match="must be odd.*Take 3 or 5"):
+        outer(16, kernel_size=4)
+
+
 def test_nine_blocks_from_sides_of_256_on():
     def blocks(side):
         network = residual_translator((side, side, 1), (side, side, 1), filters=1)
