@@ -41,6 +41,10 @@ PICTURES = {
         "vae.png": "disentanglement_vae.png",
         "beta-tcvae.png": "disentanglement_beta-tcvae.png",
     },
+    "translate_digits": {
+        "unpaired.png": "translate_unpaired.png",
+        "enlarged.png": "translate_enlarged.png",
+    },
     "variational_family": {
         "samples.png": "variational_samples.png",
         "vq_vae.png": "variational_vq_vae.png",

@@ -39,9 +39,9 @@ def residual_translator(
 ) -> keras.Model:
     """A 7x7 convolution, strided 3x3 ones, residual blocks, transposed 3x3 ones and a 7x7 convolution.
 
-    Residual blocks and the outer convolutions pad by reflection, so that borders look like the inside. What an
-    output pixel sees grows with all of them. A generator that sees the whole picture can exchange what it
-    shows and still translate it back; small pictures therefore have 3x3 outer convolutions.
+    Residual blocks and the outer convolutions pad by reflection, so that borders look like the inside. A
+    generator that sees the whole picture at once can exchange what it shows and still translate it back.
+    Small pictures therefore have 3x3 outer convolutions.
 
     Args:
         source_shape: `(height, width, channels)`, or `(height, width)` of maps of class indices.
