@@ -109,8 +109,8 @@ class Listed(Case):
             could treat in another way.
         mechanism: Whether it stands for the rows that use the training loop as it does, for promises that
             the loop keeps whatever is trained.
-        coupled: Whether its objective, its state or its start joins examples, so that replicas could differ
-            from one device.
+        coupled: Whether its objective, its state or its start joins examples as no other row's does, so that
+            replicas could differ from one device.
     """
 
     overfit_term: str = "reconstruction"
