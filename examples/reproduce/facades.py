@@ -96,21 +96,25 @@ def train(pairs, adversarial, arguments, output):
 def train_segmenter(photos, labels, epochs):
     """A U-Net from photographs to classes, trained on the real training pairs, and its features.
 
-    The features of a picture are the means over squares of 16x16 pixels of the U-Net's last channels.
+    Photographs are mirrored, shifted, and varied in brightness and contrast, so that the segmenter goes by
+    shapes and texture. The features of a picture are the means over squares of 16x16 pixels of the U-Net's
+    last channels.
     """
     x = keras.Input((64, 64, 3))
     network = kg.networks.unet(
         (64, 64, 3), (64, 64, 32), filters=32, output_activation="relu", initial_stddev=None, seed=3
     )
-    h = network(x)
-    segmenter = keras.Model(x, keras.layers.Conv2D(NUM_CLASSES, 1)(h))
+    varied = keras.layers.RandomContrast(0.4, value_range=(-1, 1), seed=4)(x)
+    varied = keras.layers.RandomBrightness(0.3, value_range=(-1, 1), seed=5)(varied)
+    h = network(varied)
+    segmenter = keras.Model(x, keras.layers.Conv2D(NUM_CLASSES, 1)(keras.layers.Dropout(0.3, seed=6)(h)))
     segmenter.compile(
-        keras.optimizers.Adam(1e-3),
+        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, 50 * epochs)),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
-    both = [np.concatenate([array, array[:, :, ::-1]]) for array in (photos, labels)]
-    segmenter.fit(*both, batch_size=8, epochs=epochs, verbose=2)
+    pairs = tf.data.Dataset.from_tensor_slices((photos, labels)).cache().shuffle(400, seed=2).batch(8)
+    segmenter.fit(kg.data.augment_pairs(pairs, seed=3, translation=0.1), epochs=epochs, verbose=2)
     return segmenter, keras.Model(x, keras.layers.Flatten()(keras.layers.AveragePooling2D(16)(h)))
 
 
