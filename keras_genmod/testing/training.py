@@ -38,8 +38,8 @@ def the_same_seed_trains_to_the_same_weights(row: Row) -> None:
     """Two models of one seed train alike to the last bit, and a model of another seed does not."""
     given = row.full.model.seed
     assert given == SEED, (
-        f"`build({SEED})` must return a model of seed {SEED}; received one of seed {given}. Pass the seed on, "
-        "`lambda seed: MyModel((6,), seed=seed)`, and in the constructor to `super()`."
+        f"`build({SEED})` must return a model of seed {SEED}; received one of seed {given}. Pass the seed on,"
+        " `lambda seed: MyModel((6,), seed=seed)`, and in the constructor to `super()`."
     )
     data = row.case.data(RAGGED)
     first, second = row.full.trained(data), row.twin.trained(data)
