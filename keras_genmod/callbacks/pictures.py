@@ -79,8 +79,8 @@ class PictureCallback(keras.callbacks.Callback):
         """
         if not _is_image_shape(shape):
             raise ValueError(
-                f"`{type(self).__name__}` draws images [height, width, 1 or 3] or flat squares; "
-                f"received examples of shape {tuple(shape)}. Leave this callback out; `kg.plots` draws two "
+                f"`{type(self).__name__}` draws images [height, width, 1 or 3], or flat ones of square size;"
+                f" received examples of shape {tuple(shape)}. Leave this callback out; `kg.plots` draws two "
                 "columns of such examples, `dims=(0, 1)`."
             )
 

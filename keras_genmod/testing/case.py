@@ -6,7 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 import numpy as np
+
+from keras_genmod.core.checks import check_event_shape, describe
 
 __all__ = ["Case"]
 
@@ -38,6 +41,10 @@ class Case:
         exempt: Names of promises that do not apply.
         without_gradient: Paths of trainable weights whose gradient is 0 by the mathematics.
 
+    Raises:
+        TypeError: If a function is no function, such as a model in the place of `build`.
+        ValueError: If another argument does not fit.
+
     Example:
         >>> from keras_genmod.models import MADE
         >>> case = Case("made", lambda seed: MADE((3,), hidden_dims=(4,), seed=seed), (3,))
@@ -58,15 +65,47 @@ class Case:
     exempt: frozenset[str] = frozenset()
     without_gradient: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        for name in ("build", "noiseless", "draw"):
+            value = getattr(self, name)
+            wanted = "(num_rows, seed) -> data" if name == "draw" else "(seed) -> model"
+            is_model = callable(getattr(value, "fit", None)) and not isinstance(value, type)
+            if (value is not None or name == "build") and (is_model or not callable(value)):
+                raise TypeError(
+                    f"`{name}` must be a function {wanted}; received {describe(value)}. Wrap what it returns,"
+                    " such as `lambda seed: MyModel((6,), seed=seed)`."
+                )
+        check_event_shape(self.event_shape)
+        if len(self.overfit) != 3:
+            raise ValueError(
+                "`overfit` must be a learning rate, a number of steps and the share that may be left, such "
+                f"as (1e-2, 150, 0.5); received {self.overfit}. Give all three."
+            )
+        for name in ("exempt", "without_gradient"):
+            if isinstance(getattr(self, name), str):
+                raise ValueError(
+                    f"`{name}` must be a collection of names; received the text {getattr(self, name)!r}. Put "
+                    "it into a list."
+                )
+
     def data(self, num_rows: int, seed: int = 0) -> tuple:
         """The arguments of `fit`: `(x,)` or `(x, condition)`.
 
         Args:
             num_rows: Number of examples.
             seed: Equal seeds give equal data.
+
+        Raises:
+            ValueError: If `draw` returns something else, or another number of rows.
         """
         if self.draw is not None:
-            return self.draw(num_rows, seed)
+            drawn = self.draw(num_rows, seed)
+            if not isinstance(drawn, tuple) or any(_rows(part) != {num_rows} for part in drawn):
+                raise ValueError(
+                    f"`draw({num_rows}, {seed})` must return a tuple, (x,) or (x, condition), of {num_rows} "
+                    f"rows each; received {describe(drawn)}. Return the arguments of `fit`."
+                )
+            return drawn
         generator = np.random.default_rng(seed)
         patterns = generator.random((4, *self.event_shape)) < 0.5
         labels = generator.integers(0, 4, num_rows)
@@ -86,3 +125,8 @@ class Case:
     def without_noise(self, seed: int) -> Any:
         """A model with a deterministic objective."""
         return (self.noiseless or self.build)(seed)
+
+
+def _rows(part: Any) -> set[int]:
+    """The numbers of rows of an array, or of the arrays of a dictionary."""
+    return {len(array) if np.ndim(array) else -1 for array in keras.tree.flatten(part)}

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from types import MappingProxyType
 from typing import Any
 
+from keras_genmod.core.checks import describe
 from keras_genmod.testing import calling, files, other_ways, training
 from keras_genmod.testing.case import Case
 from keras_genmod.testing.keeping import Promise
@@ -33,6 +34,7 @@ def promises(case: Case | None = None) -> dict[str, Promise]:
         case: Leaves out the promises from which this case is exempt; None gives all.
 
     Raises:
+        TypeError: If `case` is no `Case`, such as a model.
         ValueError: For an exemption from a promise that does not exist.
 
     Example:
@@ -45,6 +47,11 @@ def promises(case: Case | None = None) -> dict[str, Promise]:
             def test_promise(promise):
                 promise(ROW)
     """
+    if case is not None and not isinstance(case, Case):
+        raise TypeError(
+            f"`case` must be a `Case`; received {describe(case)}. Write one, such as `Case('mine', lambda "
+            "seed: MyModel((6,), seed=seed), event_shape=(6,))`."
+        )
     exempt = frozenset() if case is None else case.exempt
     _refuse_unknown("exempt", exempt)
     return {name: function for name, function in _PROMISES.items() if name not in exempt}
@@ -63,6 +70,7 @@ def check_model(case: Case, *, skip: Collection[str] = (), **options: Any) -> li
 
     Raises:
         AssertionError: For the first promise that is broken, with its name.
+        TypeError: If `case` is no `Case`, such as a model.
         ValueError: For a promise that does not exist.
         RuntimeError: Without two logical devices, see `two_replicas`.
 
@@ -70,8 +78,8 @@ def check_model(case: Case, *, skip: Collection[str] = (), **options: Any) -> li
     seconds for the processes that answer from exports.
     """
     _refuse_unknown("skip", skip)
-    row, kept = Row(case, **options), []
     tried = {name: function for name, function in promises(case).items() if name not in skip}
+    row, kept = Row(case, **options), []
     if any(name in _ON_REPLICAS for name in tried):
         # Before the first tensor, so that TensorFlow may still take two devices.
         assert row.strategy.num_replicas_in_sync == 2
@@ -87,6 +95,10 @@ def check_model(case: Case, *, skip: Collection[str] = (), **options: Any) -> li
 
 
 def _refuse_unknown(argument: str, names: Collection[str]) -> None:
+    if isinstance(names, str) or not isinstance(names, Collection):
+        raise ValueError(
+            f"`{argument}` must hold names of promises; received {names!r}. Put them into a list."
+        )
     unknown = sorted(set(names) - set(_PROMISES))
     if unknown:
         raise ValueError(

@@ -17,16 +17,18 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_genmod.bases.generative_model import GenerativeModel
+from keras_genmod.core.checks import describe
 from keras_genmod.serving.verify import verify as verify_export
 from keras_genmod.testing.case import Case
 
-__all__ = ["BATCH", "RAGGED", "Restarted", "Row", "policy", "run_variables", "two_replicas"]
+__all__ = ["BATCH", "RAGGED", "SEED", "Restarted", "Row", "policy", "run_variables", "two_replicas"]
 
 BATCH = 8
 # Rows of an epoch of two whole batches and one of three rows: two for one replica, one for the other.
 RAGGED = 19
 
-_SEED = 7
+SEED = 7
 
 
 @contextlib.contextmanager
@@ -58,7 +60,8 @@ def two_replicas() -> tf.distribute.MirroredStrategy:
         raise RuntimeError(
             "Two replicas need two logical CPU devices; TensorFlow has started with one. Call "
             "`keras_genmod.testing.two_replicas()` before any tensor is made, or leave promises of replicas "
-            "out: `check_model(case, skip=['two_replicas_train_as_one_device'])`."
+            "out: `check_model(case, skip=[name for name in promises() if 'replicas' in name or 'shards' in "
+            "name])`."
         )
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
@@ -154,13 +157,13 @@ class Row:
     def full(self) -> Restarted:
         """The model as users train it: float32, with its noise and its default optimizers."""
         with policy("float32"):
-            return Restarted(self.case.build(_SEED))
+            return Restarted(_checked(self.case.build(SEED)))
 
     @functools.cached_property
     def twin(self) -> Restarted:
         """Another one, built from the same seed and passed through a file before it has trained."""
         with policy("float32"), self.folder() as folder:
-            model = self.case.build(_SEED)
+            model = self.case.build(SEED)
             model.compile()
             model.save(folder / "start.keras")
             loaded = keras.saving.load_model(folder / "start.keras")
@@ -170,19 +173,29 @@ class Row:
     def noisy(self) -> Restarted:
         """The model with its noise in float64, trained by plain gradient steps."""
         with policy("float64"):
-            return Restarted(self.case.build(_SEED), _plain())
+            return Restarted(_checked(self.case.build(SEED)), _plain())
 
     @functools.cached_property
     def exact(self) -> Restarted:
         """The noiseless model in float64: other ways to compute it differ by roundings alone."""
         with policy("float64"):
-            return Restarted(self.case.without_noise(_SEED), _plain())
+            return Restarted(_checked(self.case.without_noise(SEED)), _plain())
 
     @functools.cached_property
     def replicated(self) -> Restarted:
         """The noiseless model in float64 on two replicas."""
         with policy("float64"), self.strategy.scope():
-            return Restarted(self.case.without_noise(_SEED), _plain())
+            return Restarted(self.case.without_noise(SEED), _plain())
+
+
+def _checked(model: Any) -> Any:
+    """The model that a case has built, which must be one of this package."""
+    if not isinstance(model, GenerativeModel):
+        raise TypeError(
+            f"`build(seed)` must return a `kg.GenerativeModel`; received {describe(model)}. Derive the "
+            "family from it, or from one of `kg.bases`."
+        )
+    return model
 
 
 def _plain() -> keras.optimizers.Optimizer:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -102,3 +103,67 @@ def test_unknown_promises_are_refused():
         testing.promises(case)
     with pytest.raises(ValueError, match="`skip` must hold names of promises; received .'overfit'"):
         testing.check_model(case, skip=["overfit"])
+    with pytest.raises(ValueError, match="`skip` must hold names of promises; received 'overfit'. .*a list"):
+        testing.check_model(case, skip="overfit")
+
+
+def build(seed):
+    return Faulty((3,), seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "error", "message"),
+    [
+        ((None, (3,)), {}, TypeError, r"`build` must be a function \(seed\) -> model; received None"),
+        ((build, 3), {}, ValueError, "`event_shape` must be a tuple"),
+        ((build, (3,)), {"overfit": (1e-2, 100)}, ValueError, "Give all three"),
+        ((build, (3,)), {"exempt": "overfit"}, ValueError, "`exempt` must be a collection.*'overfit'"),
+        (
+            (build, (3,)),
+            {"draw": np.zeros((8, 3))},
+            TypeError,
+            r"`draw` must be a function \(num_rows, seed\)",
+        ),
+    ],
+)
+def test_a_case_checks_its_arguments(arguments, options, error, message):
+    with pytest.raises(error, match=message):
+        testing.Case("wrong", *arguments, **options)
+
+
+def test_a_model_is_no_function_that_builds_one():
+    model = build(0)
+    with pytest.raises(TypeError, match="`build` must be a function.*received <Faulty"):
+        testing.Case("wrong", model, (3,))
+    with pytest.raises(TypeError, match="`case` must be a `Case`; received <Faulty"):
+        testing.check_model(model)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (
+            {"build": lambda seed: Faulty((3,), seed=0)},
+            r"`build\(7\)` must return a model of seed 7; .* seed 0",
+        ),
+        ({"build": lambda seed: keras.Sequential()}, "must return a `kg.GenerativeModel`"),
+        ({"draw": lambda number, seed: np.zeros((number, 3))}, r"must return a tuple, \(x,\)"),
+        ({"draw": lambda number, seed: (np.zeros((2, 3)),)}, "of 19 rows each"),
+        ({"overfit_term": "nll"}, "`overfit_term` must be one of .*'error'.*received 'nll'"),
+    ],
+    ids=["seed", "plain model", "array", "rows", "term"],
+)
+def test_what_a_case_returns_is_checked_when_it_is_used(wrong, message):
+    case = testing.Case("wrong", **{"build": build, "event_shape": (3,), **wrong})
+    names = {"overfit_term": "few_examples_are_learnt", "build": "the_same_seed_trains_to_the_same_weights"}
+    name = names.get(next(iter(wrong)), "evaluation_is_repeatable_and_named")
+    with pytest.raises((AssertionError, TypeError, ValueError), match=message):
+        testing.promises(case)[name](testing.Row(case))
+
+
+def test_weights_without_gradient_may_come_in_any_order():
+    """Those of a layer that the loss does not reach, in a list."""
+    case = testing.Case("idle", lambda seed: Faulty((3,), fault="unused", seed=seed), (3,))
+    idle = [weight.path for weight in case.build(0).unused.trainable_weights]
+    case = testing.Case("idle", case.build, (3,), without_gradient=idle[::-1])
+    testing.promises(case)["training_reaches_every_trainable_weight"](testing.Row(case))
