@@ -39,6 +39,7 @@ def binarize(x: Any, *, threshold: float = 0.5) -> Any:
         TypeError: If `x` holds neither floats nor uint8.
 
     Example:
+        >>> import numpy as np
         >>> binarize(np.array([0.2, 0.5, 0.7])), binarize(np.array([127, 128], "uint8"))
         (array([0., 0., 1.], dtype=float32), array([0., 1.], dtype=float32))
     """
@@ -64,6 +65,7 @@ def stochastic_binarize(x: Any, seed: Any) -> Any:
         TypeError: If `x` holds neither floats nor uint8.
 
     Example:
+        >>> import numpy as np
         >>> stochastic_binarize(np.array([0.0, 1.0, 1.0], "float32"), seed=1)
         array([0., 1., 1.], dtype=float32)
     """
@@ -93,6 +95,7 @@ def dynamic_binarization(dataset: tf.data.Dataset, seed: Any, *, initial_epoch: 
         TypeError: If `x` holds neither floats nor uint8.
 
     Example:
+        >>> import numpy as np
         >>> grey = tf.data.Dataset.from_tensor_slices(np.full([4, 100], 0.5, "float32")).batch(4)
         >>> binary = dynamic_binarization(grey, seed=1)
         >>> first, second = next(iter(binary)), next(iter(binary))
