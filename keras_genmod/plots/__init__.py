@@ -2,6 +2,7 @@
 
 from keras_genmod.plots.captioned import images
 from keras_genmod.plots.curves import history
+from keras_genmod.plots.debiased import group_accuracy, latent_histograms, rare_and_common
 from keras_genmod.plots.densities import density_2d
 from keras_genmod.plots.latent_maps import latent_map
 from keras_genmod.plots.reconstructed import reconstructions
@@ -12,9 +13,12 @@ from keras_genmod.plots.traversed import traversals
 
 __all__ = [
     "density_2d",
+    "group_accuracy",
     "history",
     "images",
+    "latent_histograms",
     "latent_map",
+    "rare_and_common",
     "reconstructions",
     "roc",
     "samples",

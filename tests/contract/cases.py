@@ -149,6 +149,13 @@ def _two_domains(num_rows, seed):
     return ({"a": a[labels].astype("float32"), "b": b[labels[::-1]].astype("float32")},)
 
 
+def _partly_labelled(num_rows, seed):
+    """Binary data of four patterns, of which three have classes."""
+    generator = np.random.default_rng(seed)
+    patterns, labels = generator.random((4, 6)) < 0.5, generator.integers(-1, 3, num_rows)
+    return patterns[labels].astype("float32"), labels
+
+
 def _pictures(num_rows, seed):
     """Large pictures in [0, 1], of four patterns."""
     generator = np.random.default_rng(seed)
@@ -181,7 +188,7 @@ def _rows(model, code=4, **options):
         cls = NoiselessFactorVAE if model is kg.FactorVAE else model
         own = {name: value for name, value in options.items() if name not in ("posterior", "prior")}
         fixed = {"posterior": NoiselessPosterior(), "prior": NoiselessPrior()}
-        return cls((6,), seed=seed, **own, **fixed, **networks(4))
+        return cls((6,), seed=seed, **own, **fixed, **networks(4 + options.get("num_labels", 0)))
 
     return build, (6,), noiseless
 
@@ -411,6 +418,14 @@ CASES = [
         exempt=_BY_PLAYERS | _BY_SHARDS | _BY_PARTS,
         network=False,
         coupled=True,
+    ),
+    Listed(
+        "debiasing_vae of a few classes",
+        *_rows(kg.DebiasingVAE, code=7, num_labels=3, label_weight=2.0, bound_labels=(0, 2)),
+        draw=_partly_labelled,
+        overfit=(2e-2, 300, 0.5),
+        overfit_term="cross_entropy",
+        sibling=True,
     ),
     Listed(
         "vq_vae",

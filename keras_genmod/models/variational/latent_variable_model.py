@@ -129,9 +129,17 @@ class LatentVariableModel(ImportanceBound):
 
     # ---- what objectives are made of ------------------------------------------------------------
 
-    def _one_draw(self, x: tf.Tensor, condition: Any, training: bool, seed: Any) -> OneDraw:
-        """The two terms of the negative bound from one draw of each posterior."""
-        posterior = self.posterior(x, condition=condition, training=training)
+    def _one_draw(
+        self,
+        x: tf.Tensor,
+        condition: Any,
+        training: bool,
+        seed: Any,
+        posterior: tfp.distributions.Distribution | None = None,
+    ) -> OneDraw:
+        """The two terms of the negative bound from one draw of each posterior, which may be given."""
+        if posterior is None:
+            posterior = self.posterior(x, condition=condition, training=training)
         prior = self.prior(training=training)
         z = posterior.sample(seed=seed)
         likelihood = self.likelihood(z, condition=condition, training=training)
