@@ -9,6 +9,7 @@ from keras_genmod.applications.feature_vectors import features
 from keras_genmod.applications.group_reports import GroupReport, group_report
 from keras_genmod.applications.interpolation import interpolate, lerp, slerp
 from keras_genmod.applications.latent_sampler import LatentSampler
+from keras_genmod.applications.probes import ProbeReport, linear_probe
 from keras_genmod.applications.traversal import traverse
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "GroupReport",
     "GroupShare",
     "LatentSampler",
+    "ProbeReport",
     "classifier_extractor",
     "features",
     "group_report",
@@ -26,6 +28,7 @@ __all__ = [
     "interpolate",
     "latent_arithmetic",
     "lerp",
+    "linear_probe",
     "predict_classes",
     "slerp",
     "traverse",

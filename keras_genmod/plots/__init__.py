@@ -5,6 +5,7 @@ from keras_genmod.plots.curves import history
 from keras_genmod.plots.debiased import group_accuracy, latent_histograms, rare_and_common
 from keras_genmod.plots.densities import density_2d
 from keras_genmod.plots.latent_maps import latent_map
+from keras_genmod.plots.probed import probe_accuracy
 from keras_genmod.plots.reconstructed import reconstructions
 from keras_genmod.plots.sampled import samples
 from keras_genmod.plots.scores import roc, score_histogram
@@ -18,6 +19,7 @@ __all__ = [
     "images",
     "latent_histograms",
     "latent_map",
+    "probe_accuracy",
     "rare_and_common",
     "reconstructions",
     "roc",
