@@ -1,10 +1,10 @@
 """Do codes learned without labels help a classifier with few labels? `python examples/features.py`.
 
-An autoencoder and a VAE are trained on all training digits without labels. Then logistic regression is trained
-on a few labelled digits: on their codes, their pixels, their principal components, and on what the autoencoder
-gives with random weights. The table shows the accuracy on 300 test digits, which are by other writers: mean and
-standard deviation over five choices of the labelled digits, the same for each row. Settings were chosen on the
-validation digits. `features_output/probe.png` shows the same.
+An autoencoder and a VAE are trained on all training digits without labels. Then logistic regression is
+trained on a few labelled digits: on their codes, their pixels, their principal components, and on what the
+autoencoder gives with random weights. The table shows the accuracy on 300 test digits, which are by other
+writers: mean and standard deviation over five choices of the labelled digits, the same for each row. Settings
+were chosen on the validation digits. `features_output/probe.png` shows the same.
 
 The gain is small, because the pixels of such small pictures are already good features.
 """
