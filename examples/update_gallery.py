@@ -33,6 +33,7 @@ PICTURES = {
         "roc.png": "tour_roc.png",
         "interpolations.png": "tour_interpolations.png",
     },
+    "boltzmann_digits": {"completions.png": "boltzmann_digits.png", "filters.png": "boltzmann_filters.png"},
     "complete_digits": {"completions.png": "complete_digits.png"},
     "conditional_vae": {"samples.png": "conditional_vae.png"},
     "denoising_autoencoder": {"restored.png": "denoising.png", "scores.png": "denoising_scores.png"},

@@ -22,6 +22,7 @@ from keras_genmod import (
     models,
     networks,
     plots,
+    samplers,
     serving,
     training,
 )
@@ -56,6 +57,7 @@ __all__ = [
     "models",
     "networks",
     "plots",
+    "samplers",
     "serving",
     "training",
     "write_png",

@@ -31,6 +31,7 @@ FLOORS = {
     "networks": 3,
     "metrics": 2,
     "data": 2,
+    "samplers": 2,
     "serving": 2,
     "distributions": 1,
     "layers": 1,

@@ -318,6 +318,19 @@ def _pixel_rnn(seed):
     return kg.PixelRNN((4, 3, 1), units=4, first_kernel_size=3, seed=seed)
 
 
+def _integers(num_rows, seed):
+    """Rows of integers 0, 1, 2 of four patterns."""
+    generator = np.random.default_rng(seed)
+    patterns = generator.integers(0, 3, (4, 5)).astype("float32")
+    return (patterns[generator.integers(0, 4, num_rows)],)
+
+
+def _rbm(seed, **options):
+    """A machine with classes; without its proxies its objective has no noise."""
+    options = {"hidden_dim": 5, "num_chains": 4, "num_classes": 3, "sampling_steps": 3, **options}
+    return kg.RBM((6,), sparsity_target=0.3, seed=seed, **options)
+
+
 CASES = [
     Listed(
         "autoencoder",
@@ -621,6 +634,38 @@ CASES = [
         adversarial=True,
         overfit=(1e-2, 150, 0.6),
         overfit_term="generator_pixel",
+        sibling=True,
+    ),
+    Listed(
+        "rbm with classes",
+        _rbm,
+        (6,),
+        lambda seed: _rbm(seed, proxies=False),
+        num_classes=3,
+        overfit=(2e-1, 150, 0.7),
+        overfit_term="reconstruction_proxy",
+        network=False,
+        coupled=True,
+    ),
+    Listed(
+        "tempered rbm of integers",
+        lambda seed: kg.RBM(
+            (5,),
+            hidden_dim=4,
+            visible="categorical",
+            num_values=3,
+            method="tempering",
+            num_temperatures=3,
+            num_chains=4,
+            weight_decay=0.01,
+            sampling_steps=3,
+            seed=seed,
+        ),
+        (5,),
+        draw=_integers,
+        overfit=(2e-1, 150, 0.8),
+        overfit_term="reconstruction_proxy",
+        network=False,
         sibling=True,
     ),
     Listed(

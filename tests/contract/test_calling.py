@@ -28,6 +28,7 @@ MODELS = {
     "gan": lambda: kg.GAN((4,), latent_dim=4, num_classes=3, seed=0),
     "made": lambda: kg.MADE((4,), hidden_dims=(8,), num_classes=3, seed=0),
     "real_nvp": lambda: kg.RealNVP((4,), num_layers=2, num_classes=3, seed=0),
+    "rbm": lambda: kg.RBM((4,), hidden_dim=3, num_chains=4, num_classes=3, seed=0),
     "mixture": fitted_mixture,
 }
 ROW_WISE = (
