@@ -1,6 +1,7 @@
 """Applications of generative models; they depend on a model's methods, never on its class."""
 
 from keras_genmod.applications.arithmetic import latent_arithmetic
+from keras_genmod.applications.augmentation import augment
 from keras_genmod.applications.classifiers import ClassifierExtractor, classifier_extractor, predict_classes
 from keras_genmod.applications.debiasing import DebiasingSampler, GroupShare
 from keras_genmod.applications.estimators import Codes, DensityEstimator
@@ -21,6 +22,7 @@ __all__ = [
     "GroupShare",
     "LatentSampler",
     "ProbeReport",
+    "augment",
     "classifier_extractor",
     "features",
     "group_report",
